@@ -1,0 +1,1 @@
+"""Engines: who runs block k and its exit head, for real, from a recording, or not at all."""

@@ -1,0 +1,11 @@
+"""The pure part: what a worker and the source decide, without clock, randomness, torch or MPI.
+
+Rules of this package:
+
+* standard library only, and neither ``time`` nor ``random`` is imported at run time;
+* time and a seeded generator are handed in;
+* events go in, instructions come out; a driver performs them (``runtime``).
+
+Read it in this order: ``records`` (what travels), ``events`` (what goes in and out), ``queues``,
+``neighbours``, ``worker``, ``admission``, ``source``, ``node``.
+"""

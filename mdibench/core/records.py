@@ -1,0 +1,80 @@
+"""What travels between workers: tasks, results and the state that neighbours tell each other.
+
+All records are frozen, and carry the item they belong to, so that one item's story can be told
+from any of them. A payload (a tensor, or nothing at all in a simulation) is opaque here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SOURCE = 0
+"""Rank of the source: it admits items, keeps the ledger and may host blocks like any worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """τ_k(d): run block ``block`` (from 1) and its exit head on item ``item``.
+
+    ``payload`` is the block's input; ``payload_bytes`` its size on a wire without a codec.
+    ``prediction`` and ``streak`` tell what the previous head said and how many heads in a row
+    have agreed. ``path`` lists the ranks that computed a block, ``hops`` counts every transfer
+    (relays too) and ``wire_bytes`` what those transfers carried. ``attempt`` counts re-runs from 0.
+    """
+
+    item: int
+    block: int
+    payload: Any = field(default=None, compare=False, repr=False)
+    payload_bytes: int = 0
+    prediction: int = -1
+    streak: int = 0
+    path: tuple[int, ...] = ()
+    hops: int = 0
+    wire_bytes: int = 0
+    attempt: int = 0
+    sample: int = 0
+    """Index of the item's input in the evaluation data: several items may share one sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What block and head k say about one task: computed by an engine, judged by a policy.
+
+    ``confidence`` is C_k(d); ``payload`` the feature map that block k+1 takes (``None`` after the
+    last block), ``payload_bytes`` its size.
+    """
+
+    prediction: int
+    confidence: float
+    payload: Any = field(default=None, compare=False, repr=False)
+    payload_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An item's classification on its way to the source."""
+
+    item: int
+    exit: int
+    prediction: int
+    confidence: float
+    threshold: float
+    path: tuple[int, ...] = ()
+    hops: int = 0
+    wire_bytes: int = 0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What worker n tells a neighbour about itself, with every message and by gossip.
+
+    ``input_queue`` is |I_n|, ``gamma_s`` is Γ_n (0 until a task was computed) and ``received``
+    the number of tasks that n has ever received from that neighbour: with it the neighbour knows
+    which of its own tasks |I_n| already counts.
+    """
+
+    input_queue: int
+    gamma_s: float
+    received: int = 0

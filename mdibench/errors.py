@@ -1,0 +1,69 @@
+"""Every failure that mdibench raises on purpose, and the exit status it ends with.
+
+A ``Problem`` is something that a user can mend: one line that says what, where and the remedy.
+Commands collect problems and raise them together, so that five mistakes are reported in one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+OK = 0
+INTERNAL_ERROR = 1
+USAGE_ERROR = 2
+CRITERIA_FAILED = 3
+INCOMPARABLE = 4
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend: ``where`` is a file with line, a key, or an option."""
+
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{place}{self.what}{remedy}"
+
+
+class MdibenchError(Exception):
+    """Root of the tree. ``status`` is the exit status of a command that ends with it."""
+
+    status = INTERNAL_ERROR
+
+
+class UserError(MdibenchError):
+    """Bad input: a config, a file, an option or an environment that the user can mend."""
+
+    status = USAGE_ERROR
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems: Sequence[Problem] = [
+            p if isinstance(p, Problem) else Problem(p) for p in problems
+        ]
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class CriteriaFailed(MdibenchError):
+    """The command worked, and what it was asked to check does not hold."""
+
+    status = CRITERIA_FAILED
+
+
+class IncomparableRuns(MdibenchError):
+    """Two runs that no honest comparison can put side by side."""
+
+    status = INCOMPARABLE
+
+
+class WireError(MdibenchError):
+    """A message that does not follow the wire format: counted, logged and refused."""
+
+
+class InvariantError(MdibenchError):
+    """The state machines contradict themselves: a bug in mdibench, never the user's fault."""
