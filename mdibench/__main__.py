@@ -1,0 +1,52 @@
+"""``python -m mdibench``: the command line with its exit statuses, and no traceback for users."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mdibench import errors
+from mdibench.cli import cli
+
+
+def main() -> None:
+    """Run the command line and end the process with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Exit status of ``mdibench ARGUMENTS``; every expected failure becomes lines on stderr."""
+    if "--debug" in arguments:
+        return int(cli.main(arguments, "mdibench", standalone_mode=False) or 0)
+    try:
+        return int(cli.main(arguments, "mdibench", standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.Abort:
+        return errors.INTERRUPTED
+    except click.ClickException as failure:
+        failure.show()
+        return errors.USAGE_ERROR
+    except errors.UserError as failure:
+        for problem in failure.problems:
+            say(str(problem))
+        return failure.status
+    except errors.MdibenchError as failure:
+        say(str(failure))
+        return failure.status
+    except KeyboardInterrupt:
+        return errors.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return errors.OK
+
+
+def say(line: str) -> None:
+    """One line of talk on stderr, in one write, so that ranks' lines do not interleave."""
+    sys.stderr.write(f"mdibench: {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

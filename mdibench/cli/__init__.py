@@ -1,0 +1,60 @@
+"""The command line: one module per command, imported only when that command runs.
+
+``--help`` must answer in a blink, so that this table holds each command's one-line help and
+nothing is imported to show it.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from mdibench import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run:run", "Run one benchmark, under mpirun or with --ranks N."),
+    "monitor": ("monitor:monitor", "Watch a run live, or replay a finished one."),
+    "report": ("report:report", "Turn runs into tables, figures and a verdict."),
+    "compare": ("compare:compare", "Compare two runs or sets of runs, with intervals."),
+    "export": ("export:export", "Export a run, e.g. as a Perfetto timeline."),
+    "sweep": ("sweep:sweep", "Run a matrix of configs, resumable."),
+    "simulate": ("simulate:simulate", "Run a config in virtual time, for up to a thousand workers."),
+    "bound": ("bound:bound", "The rate that no policy can beat, by linear programming."),
+    "check": ("check:check", "Validate a config and print its plan without running it."),
+    "profile": ("profile:profile", "Measure a network's blocks and record its confidences."),
+    "probe": ("probe:probe", "Measure latency and bandwidth between all ranks."),
+    "train": ("train:train", "Train a network with exits."),
+    "data": ("data:data", "Fetch, verify and describe data sets."),
+    "doctor": ("doctor:doctor", "Say what this machine has and what it lacks."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Command names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; ``None`` for a name that is not ours."""
+        if cmd_name not in COMMANDS:
+            return None
+        module_name, attribute = COMMANDS[cmd_name][0].split(":")
+        module = importlib.import_module(f"mdibench.cli.{module_name}")
+        command = getattr(module, attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help page's list, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks instead of one-line errors.")
+@click.version_option(__version__, prog_name="mdibench")
+def cli(debug: bool) -> None:
+    """Benchmark model-distributed inference with early exits on edge networks."""

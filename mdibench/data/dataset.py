@@ -1,0 +1,30 @@
+"""A data set as the rest of the package sees it: three splits that share no item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """``inputs`` uint8 ``[N, C, H, W]`` and ``labels`` int64 ``[N]``."""
+
+    inputs: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Train, calibration and evaluation items never overlap."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    calibration: Split
+    evaluation: Split

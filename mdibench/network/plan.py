@@ -1,0 +1,88 @@
+"""The plan of a run: who hosts what, who talks to whom, by which way, over which links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BlockInfo:
+    """What the plan must know of block k with its head.
+
+    ``seconds`` is the time of one item on the machine that measured it, 0 where unknown;
+    ``output_bytes`` the size of the feature map it hands on, without a codec.
+    """
+
+    flops: int
+    parameters: int
+    output_shape: tuple[int, ...]
+    output_bytes: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A network as the plan sees it: sizes and costs, no weights."""
+
+    name: str
+    classes: int
+    input_shape: tuple[int, ...]
+    input_bytes: int
+    blocks: tuple[BlockInfo, ...]
+
+    @property
+    def exits(self) -> int:
+        """K."""
+        return len(self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One direction of an edge. ``bandwidth_bps`` in bits per second; ``None``: not emulated."""
+
+    bandwidth_bps: float | None = None
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    loss: float = 0.0
+    codec: str = "none"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the sender must hold messages back at all."""
+        return self.bandwidth_bps is not None or self.delay_s > 0 or self.jitter_s > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An emulated device: its name, and how long one task of block k takes there, seconds."""
+
+    name: str
+    block_s: tuple[float, ...]
+    memory_bytes: int | None = None
+    basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that ranks must agree on before a run. Indexed by rank where not said otherwise.
+
+    ``next_hops[n][k]`` are the neighbours of n that host block k or, where none does, those on a
+    shortest way to a host; it is empty only where n alone hosts k. ``toward_source[n]`` is the
+    neighbour that results leave by (0 at the source itself).
+    """
+
+    ranks: int
+    exits: int
+    topology: str
+    placement: str
+    blocks: tuple[frozenset[int], ...]
+    neighbours: tuple[tuple[int, ...], ...]
+    next_hops: tuple[Mapping[int, tuple[int, ...]], ...]
+    toward_source: tuple[int, ...]
+    links: Mapping[tuple[int, int], Link]
+    devices: tuple[Device | None, ...]
+
+    def hosts(self, block: int) -> tuple[int, ...]:
+        """Ranks that host ``block``, ascending."""
+        return tuple(rank for rank in range(self.ranks) if block in self.blocks[rank])
