@@ -1,0 +1,148 @@
+"""The vocabulary of the state machines: events go in, instructions come out.
+
+Every driver (MPI, emulated, simulated) speaks exactly these words, so that a policy cannot tell
+in which world it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mdibench.core.records import Outcome, Result, State, Task
+
+# --- events: what happened -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message from a neighbour: its state, and a task or a result unless it was pure gossip."""
+
+    sender: int
+    state: State
+    body: Task | Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The engine finished the batch of the last ``Compute``: one outcome per task, in order."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFree:
+    """The link to ``target`` took one more task in full: it has room for another."""
+
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A task reached ``target``, ``seconds`` after it was handed to the link."""
+
+    target: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdsSet:
+    """The source announced new exit thresholds, one per exit."""
+
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """A worker lost touch with ``rank``, after having sent it tasks of ``items``."""
+
+    rank: int
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that ``next_wake`` asked for has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody wants the run to end: admit nothing more, drain, finish."""
+
+    reason: str
+
+
+Event: TypeAlias = (
+    Arrived
+    | Computed
+    | LinkFree
+    | Delivered
+    | ThresholdsSet
+    | Suspected
+    | Tick
+    | StopRequested
+)
+
+# --- instructions: what to do --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Run these tasks, all of one block, and answer with ``Computed``."""
+
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``body`` (or pure state) to the neighbour ``target``.
+
+    A task is answered with ``LinkFree`` and ``Delivered``.
+    """
+
+    target: int
+    state: State
+    body: Task | Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A result is at home: the source's ledger takes it."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSuspect:
+    """Tell the source that ``rank`` fell silent with tasks of ``items`` possibly in its hands."""
+
+    rank: int
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell every worker the new thresholds."""
+
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A row for the table ``table`` of the run's files, in the order of its columns."""
+
+    table: str
+    row: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Everything admitted is accounted for: stop all ranks."""
+
+    reason: str
+
+
+Instruction: TypeAlias = (
+    Compute | Send | Finish | ReportSuspect | Announce | Note | EndRun
+)

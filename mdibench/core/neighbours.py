@@ -1,0 +1,94 @@
+"""What a worker knows of a neighbour: what it was told, what it has sent, how it is reached."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mdibench.core.records import State
+from mdibench.policy.views import Candidate
+
+
+def smoothed(mean: float, value: float, weight: float) -> float:
+    """The exponentially weighted mean after one more value; the first value stands for itself."""
+    return value if mean == 0.0 else mean + weight * (value - mean)
+
+
+class Neighbour:
+    """One neighbour m of worker n, as n sees it.
+
+    ``input_queue`` is |I_m| as m last told it, plus the tasks that n sent and that figure does
+    not count yet: m says how many of n's tasks it has ever received, n knows how many it sent.
+    """
+
+    __slots__ = (
+        "_acknowledged",
+        "_recent_items",
+        "_told",
+        "gamma_s",
+        "heard_s",
+        "hop_delay_s",
+        "ping_pongs",
+        "rank",
+        "received",
+        "sent",
+        "suspected",
+        "told_queue",
+        "told_s",
+        "under_way",
+    )
+
+    def __init__(self, rank: int, now: float, memory: int) -> None:
+        self.rank = rank
+        self.told_queue = 0
+        self.gamma_s = 0.0
+        self.hop_delay_s = 0.0
+        self.heard_s = now
+        self.told_s = now
+        self.sent = 0
+        self.received = 0
+        self.under_way = 0
+        self.ping_pongs = 0
+        self.suspected = False
+        self._acknowledged = 0
+        self._told: tuple[int, float] | None = None
+        self._recent_items: deque[int] = deque(maxlen=memory)
+
+    @property
+    def input_queue(self) -> int:
+        """|I_m| as n believes it."""
+        return self.told_queue + self.sent - self._acknowledged
+
+    def as_candidate(self) -> Candidate:
+        """What a policy sees of it."""
+        return Candidate(self.rank, self.input_queue, self.gamma_s, self.hop_delay_s)
+
+    def hear(self, state: State, now: float) -> None:
+        """Take what it told about itself; an overtaken, older message changes nothing."""
+        self.heard_s = now
+        if state.received < self._acknowledged:
+            return
+        self.told_queue = state.input_queue
+        self.gamma_s = state.gamma_s
+        self._acknowledged = state.received
+        self.told_s = now
+
+    def note_sent(self, item: int) -> None:
+        """A task of ``item`` goes out to it."""
+        self.sent += 1
+        self.under_way += 1
+        self._recent_items.append(item)
+
+    def needs_telling(self, input_queue: int, gamma_s: float) -> bool:
+        """Whether n's state differs from what it last told this neighbour (Γ by over 5 %)."""
+        if self._told is None:
+            return input_queue > 0 or gamma_s > 0
+        told_queue, told_gamma_s = self._told
+        return told_queue != input_queue or abs(told_gamma_s - gamma_s) > 0.05 * told_gamma_s
+
+    def note_told(self, input_queue: int, gamma_s: float) -> None:
+        """Remember what n has just told it."""
+        self._told = (input_queue, gamma_s)
+
+    def items_in_its_hands(self) -> tuple[int, ...]:
+        """Items whose tasks it may hold: all that n sent, as far back as one run allows."""
+        return tuple(dict.fromkeys(self._recent_items))

@@ -1,0 +1,84 @@
+"""First in, first out, bounded, and able to say how it fared."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from mdibench.core.records import Task
+from mdibench.errors import InvariantError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A waiting task: since when it waits, and which rank its item last came from."""
+
+    task: Task
+    since_s: float
+    sender: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatistics:
+    """What the monitor and the run files show of a queue."""
+
+    length: int
+    peak: int
+    passed: int
+    """Tasks that have left it."""
+    waited_s: float
+    """Summed waiting time of those."""
+
+
+class TaskQueue:
+    """I_n or O_n. ``capacity`` is a bound that the source's in-flight cap guarantees."""
+
+    __slots__ = ("_capacity", "_entries", "_passed", "_peak", "_waited_s")
+
+    def __init__(self, capacity: int) -> None:
+        self._entries: deque[Entry] = deque()
+        self._capacity = capacity
+        self._peak = 0
+        self._passed = 0
+        self._waited_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def head(self) -> Entry:
+        """The entry that waits longest; raises ``IndexError`` when there is none."""
+        return self._entries[0]
+
+    def put(self, entry: Entry) -> None:
+        """Append; raises ``InvariantError`` beyond the capacity."""
+        if len(self._entries) >= self._capacity:
+            raise InvariantError(f"queue beyond its capacity {self._capacity}: {entry.task}")
+        self._entries.append(entry)
+        self._peak = max(self._peak, len(self._entries))
+
+    def pop(self, now: float) -> Entry:
+        """Take the head."""
+        entry = self._entries.popleft()
+        self._passed += 1
+        self._waited_s += now - entry.since_s
+        return entry
+
+    def pop_batch(self, limit: int, now: float) -> list[Entry]:
+        """Take the head and up to ``limit - 1`` later tasks of the same block, in order."""
+        batch = [self.pop(now)]
+        if limit == 1:
+            return batch
+        kept: deque[Entry] = deque()
+        block = batch[0].task.block
+        while self._entries and len(batch) < limit:
+            if self._entries[0].task.block == block:
+                batch.append(self.pop(now))
+            else:
+                kept.append(self._entries.popleft())
+        self._entries.extendleft(reversed(kept))
+        return batch
+
+    def statistics(self) -> QueueStatistics:
+        """Length now, peak, tasks passed and the time they waited."""
+        return QueueStatistics(len(self._entries), self._peak, self._passed, self._waited_s)

@@ -1,0 +1,79 @@
+"""Keep the head of O_n or send it, and to whom (algorithm 2 and its rivals).
+
+Every policy is called with the head of O_n whenever something may have changed. It may draw from
+the worker's generator, and must be a pure function of its view otherwise.
+"""
+
+from __future__ import annotations
+
+from mdibench.policy.views import (
+    Candidate,
+    Generator,
+    Keep,
+    Offload,
+    OffloadDecision,
+    OffloadView,
+    Wait,
+)
+
+
+def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """MDI-Exit: send where the wait is shorter, else with probability w_n / w_m; never idle."""
+    idle = view.input_queue == 0
+    if idle and view.hosts_block:
+        return Keep()
+    candidates = list(view.candidates)
+    generator.shuffle(candidates)
+    for candidate in candidates:
+        if view.output_queue <= candidate.input_queue:
+            continue
+        if view.wait_s > candidate.wait_s:
+            return Offload(candidate.rank, "shorter")
+        if generator.random() * candidate.wait_s < view.wait_s:
+            return Offload(candidate.rank, "chance")
+    if idle and candidates:
+        return Offload(min(candidates, key=lambda c: c.wait_s).rank, "least")
+    return Wait()
+
+
+def to_the_host(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """A fixed pipeline: the block's host takes the task as soon as the link has room."""
+    if view.hosts_block:
+        return Keep()
+    return Offload(view.candidates[0].rank, "host") if view.candidates else Wait()
+
+
+def uniformly_random(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """Any host is as good as any other, n itself included."""
+    places = len(view.candidates) + view.hosts_block
+    if places == 0:
+        return Wait()
+    choice = int(generator.random() * places)
+    if choice == len(view.candidates):
+        return Keep()
+    return Offload(view.candidates[choice].rank, "random")
+
+
+def round_robin(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """Hosts in turn, n itself included."""
+    places = len(view.candidates) + view.hosts_block
+    if places == 0:
+        return Wait()
+    choice = view.turn % places
+    if choice == len(view.candidates):
+        return Keep()
+    return Offload(view.candidates[choice].rank, "turn")
+
+
+def join_shortest_queue(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """The host with the fewest waiting tasks, n itself included and preferred among equals."""
+    candidates = list(view.candidates)
+    generator.shuffle(candidates)
+    shortest = min(candidates, key=_input_queue, default=None)
+    if view.hosts_block and (shortest is None or view.input_queue <= shortest.input_queue):
+        return Keep()
+    return Wait() if shortest is None else Offload(shortest.rank, "shortest")
+
+
+def _input_queue(candidate: Candidate) -> int:
+    return candidate.input_queue

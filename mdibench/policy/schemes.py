@@ -1,0 +1,91 @@
+"""The schemes that a run can choose: which policies, which placement, exits or not.
+
+All run under the same source, ledger, metrics and report, so that a difference is the policy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mdibench.policy import offloading, placing
+from mdibench.policy.views import OffloadPolicy, PlacingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """A named combination. ``placement`` overrides the config's unless it is ``config``.
+
+    ``offers_raw`` tells that τ_1 always asks the placing policy; otherwise the source computes
+    every first block itself unless ``source_offloads_raw`` is set.
+    """
+
+    name: str
+    summary: str
+    place: PlacingPolicy
+    offload: OffloadPolicy
+    early_exit: bool = True
+    placement: Literal["config", "source", "partition", "replicate"] = "config"
+    offers_raw: bool = False
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme(
+            "local",
+            "the source computes everything",
+            placing.stay_if_hosted,
+            offloading.to_the_host,
+            placement="source",
+        ),
+        Scheme(
+            "ddi",
+            "raw items go to the least loaded worker, which runs the whole network",
+            placing.raw_items_first,
+            offloading.join_shortest_queue,
+            placement="replicate",
+            offers_raw=True,
+        ),
+        Scheme(
+            "mdi",
+            "a pipeline of blocks without early exits",
+            placing.stay_if_hosted,
+            offloading.to_the_host,
+            early_exit=False,
+            placement="partition",
+        ),
+        Scheme(
+            "static-exit",
+            "a pipeline of blocks with early exits",
+            placing.stay_if_hosted,
+            offloading.to_the_host,
+            placement="partition",
+        ),
+        Scheme(
+            "mdi-exit",
+            "exits and offloading from queue lengths (algorithms 1 and 2)",
+            placing.algorithm_1,
+            offloading.algorithm_2,
+        ),
+        Scheme(
+            "random",
+            "every task to a random host",
+            placing.always_offer,
+            offloading.uniformly_random,
+        ),
+        Scheme(
+            "round-robin",
+            "every task to the next host in turn",
+            placing.always_offer,
+            offloading.round_robin,
+        ),
+        Scheme(
+            "join-shortest-queue",
+            "every task to the host with the shortest input queue",
+            placing.always_offer,
+            offloading.join_shortest_queue,
+        ),
+    )
+}
