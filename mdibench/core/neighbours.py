@@ -31,6 +31,7 @@ class Neighbour:
         "rank",
         "received",
         "sent",
+        "spoken_s",
         "suspected",
         "told_queue",
         "told_s",
@@ -44,6 +45,7 @@ class Neighbour:
         self.hop_delay_s = 0.0
         self.heard_s = now
         self.told_s = now
+        self.spoken_s = now
         self.sent = 0
         self.received = 0
         self.under_way = 0
@@ -85,9 +87,10 @@ class Neighbour:
         told_queue, told_gamma_s = self._told
         return told_queue != input_queue or abs(told_gamma_s - gamma_s) > 0.05 * told_gamma_s
 
-    def note_told(self, input_queue: int, gamma_s: float) -> None:
-        """Remember what n has just told it."""
+    def note_told(self, input_queue: int, gamma_s: float, now: float) -> None:
+        """Remember what n has just told it, and when."""
         self._told = (input_queue, gamma_s)
+        self.spoken_s = now
 
     def items_in_its_hands(self) -> tuple[int, ...]:
         """Items whose tasks it may hold: all that n sent, as far back as one run allows."""

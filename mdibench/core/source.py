@@ -1,0 +1,307 @@
+"""The source: it admits items, adapts μ or T_e, keeps the ledger and decides when the run ends.
+
+Its life has three phases, told by ``phase``: ``admitting`` (from the start to the end of the
+measured window), ``draining`` (nothing more is admitted, what is in flight may finish) and
+``ended``. Latency counts from the *scheduled* arrival, on this clock alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
+from mdibench.core.records import Result, Task
+from mdibench.policy.admission import Gains, adapt_interarrival, adapt_threshold
+
+Phase = Literal["admitting", "draining", "ended"]
+Mode = Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSetup:
+    """How the source admits, adapts and ends.
+
+    ``order`` are the samples to send, repeated in turn; ``labels`` their classes by sample;
+    ``fetch(sample)`` gives the raw item and its bytes. ``gaps`` is a schedule of ``arrivals``.
+    """
+
+    mode: Mode
+    interarrival_s: float
+    gaps: Iterator[float]
+    order: Sequence[int]
+    labels: Sequence[int]
+    fetch: Callable[[int], tuple[Any, int]]
+    thresholds: tuple[float, ...]
+    warmup_s: float
+    duration_s: float
+    drain_s: float
+    items: int | None = None
+    max_in_flight: int = 1000
+    period_s: float = 0.5
+    gains: Gains = field(default_factory=Gains)
+    threshold_min: float = 0.05
+    rerun: bool = True
+    attempts: int = 3
+
+
+@dataclass(slots=True)
+class Flight:
+    """An admitted item that has no result yet."""
+
+    item: int
+    sample: int
+    scheduled_s: float
+    admitted_s: float
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """The ledger's sums. offered = ok + dropped + lost + in flight, at any time."""
+
+    offered: int = 0
+    admitted: int = 0
+    ok: int = 0
+    correct: int = 0
+    dropped: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    reruns: int = 0
+
+
+class Source:
+    """The state machine of the source. ``Node`` joins it to the worker on its rank."""
+
+    def __init__(self, setup: SourceSetup, start_s: float = 0.0) -> None:
+        self.setup = setup
+        self.phase: Phase = "admitting"
+        self.interarrival_s = setup.interarrival_s
+        self.thresholds = setup.thresholds
+        self.totals = Totals()
+        self._start_s = start_s
+        self._flights: dict[int, Flight] = {}
+        self._next_period_s = start_s + setup.period_s
+        self._deadline_s = start_s + setup.warmup_s + setup.duration_s
+        if setup.items is not None:
+            self._deadline_s = math.inf
+        self.window_s = (start_s + setup.warmup_s, self._deadline_s)
+        self._warm = setup.warmup_s == 0
+        self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
+        self._out: list[Instruction] = []
+        self._admissions: list[Task] = []
+
+    # --- the interface ----------------------------------------------------------------------
+
+    # ``window_s`` is the measured window: from the end of warm-up to the last admission.
+
+    @property
+    def in_flight(self) -> int:
+        """Admitted items without a result."""
+        return len(self._flights)
+
+    def next_wake(self) -> float:
+        """When the source wants ``tick`` next."""
+        if self.phase == "ended":
+            return float("inf")
+        if self.phase == "draining":
+            return self._deadline_s + self.setup.drain_s
+        wake = min(self._deadline_s, self._next_period_s)
+        if not self._warm:
+            wake = min(wake, self._start_s + self.setup.warmup_s)
+        return wake if self._closed_loop else min(wake, self._next_arrival_s)
+
+    def tick(self, now: float, queued: int) -> tuple[list[Task], list[Instruction]]:
+        """Do what is due at ``now``; ``queued`` is q = |I_0| + |O_0|.
+
+        Answers with the raw items to admit and with instructions.
+        """
+        self._begin()
+        self._leave_warm_up(now)
+        self._adapt(now, queued)
+        self._admit_due(now)
+        self._end_phases(now)
+        return self._admissions, self._out
+
+    def finish(self, result: Result, now: float) -> tuple[list[Task], list[Instruction]]:
+        """Enter a result into the ledger; the first one counts, others are duplicates."""
+        self._begin()
+        flight = self._flights.pop(result.item, None)
+        if flight is None:
+            self.totals.duplicates += 1
+        else:
+            self._enter(flight, result, now)
+        self._admit_due(now)
+        self._end_phases(now)
+        return self._admissions, self._out
+
+    def suspect(self, event: Suspected, now: float) -> tuple[list[Task], list[Instruction]]:
+        """Re-run (or give up) the items that a silent worker may hold."""
+        self._begin()
+        for item in event.items:
+            flight = self._flights.get(item)
+            if flight is not None:
+                self._recover(flight, event.rank, now)
+        self._end_phases(now)
+        return self._admissions, self._out
+
+    def stop(self, event: StopRequested, now: float) -> tuple[list[Task], list[Instruction]]:
+        """Admit nothing more and drain."""
+        self._begin()
+        if self.phase == "admitting":
+            self._drain(now, event.reason)
+        self._end_phases(now)
+        return self._admissions, self._out
+
+    # --- admission ----------------------------------------------------------------------------
+
+    @property
+    def _closed_loop(self) -> bool:
+        """Whether a completion, not a clock, lets the next item in."""
+        return self.setup.mode in ("offline", "single-stream")
+
+    def _begin(self) -> None:
+        self._out, self._admissions = [], []
+
+    def _gap(self) -> float:
+        return next(self.setup.gaps) * self.interarrival_s
+
+    def _admit_due(self, now: float) -> None:
+        if self.phase != "admitting" or now >= self._deadline_s:
+            return
+        if self._closed_loop:
+            limit = 1 if self.setup.mode == "single-stream" else self.setup.max_in_flight
+            while self.in_flight < limit and not self._all_offered:
+                self._offer(now, now)
+            return
+        while self._next_arrival_s <= now and not self._all_offered:
+            scheduled_s = self._next_arrival_s
+            self._next_arrival_s += self._gap()
+            self._offer(scheduled_s, now)
+
+    @property
+    def _all_offered(self) -> bool:
+        return self.setup.items is not None and self.totals.offered >= self.setup.items
+
+    def _offer(self, scheduled_s: float, now: float) -> None:
+        """One item arrives: admit it, or turn it away when too many are in flight."""
+        item = self.totals.offered
+        sample = self.setup.order[item % len(self.setup.order)]
+        self.totals.offered += 1
+        flight = Flight(item, sample, scheduled_s, now)
+        if self.in_flight >= self.setup.max_in_flight:
+            self.totals.dropped += 1
+            self._record_failure(flight, "dropped", "too many items in flight")
+            return
+        self.totals.admitted += 1
+        self._flights[item] = flight
+        self._launch(flight)
+
+    def _launch(self, flight: Flight) -> None:
+        payload, payload_bytes = self.setup.fetch(flight.sample)
+        self._admissions.append(
+            Task(
+                flight.item,
+                1,
+                payload,
+                payload_bytes,
+                attempt=flight.attempt,
+                sample=flight.sample,
+            )
+        )
+
+    def _recover(self, flight: Flight, rank: int, now: float) -> None:
+        flight.attempt += 1
+        if self.setup.rerun and flight.attempt < self.setup.attempts:
+            self.totals.reruns += 1
+            self._launch(flight)
+        else:
+            del self._flights[flight.item]
+            self._lose(flight, f"rank {rank} fell silent")
+
+    # --- control (algorithms 3 and 4) -----------------------------------------------------------
+
+    def _adapt(self, now: float, queued: int) -> None:
+        if now < self._next_period_s or self.phase != "admitting":
+            return
+        self._next_period_s += self.setup.period_s
+        if self.setup.mode == "adapt-rate":
+            self.interarrival_s = adapt_interarrival(
+                self.interarrival_s, queued, self.setup.gains
+            )
+        elif self.setup.mode == "adapt-threshold":
+            self._adapt_thresholds(queued)
+
+    def _adapt_thresholds(self, queued: int) -> None:
+        thresholds = tuple(
+            adapt_threshold(t, queued, self.setup.gains, self.setup.threshold_min)
+            for t in self.thresholds
+        )
+        if thresholds != self.thresholds:
+            self.thresholds = thresholds
+            self._out.append(Announce(thresholds))
+
+    # --- phases ---------------------------------------------------------------------------------
+
+    def _leave_warm_up(self, now: float) -> None:
+        if not self._warm and now >= self._start_s + self.setup.warmup_s:
+            self._warm = True
+            self._note_phase(now, "warm-up over")
+
+    def _end_phases(self, now: float) -> None:
+        if self.phase == "admitting" and (now >= self._deadline_s or self._all_offered):
+            self._drain(now, "every item is admitted" if self._all_offered else "time is up")
+        if self.phase == "draining" and not self._flights:
+            self._end(now, "")
+        elif self.phase == "draining" and now >= self._deadline_s + self.setup.drain_s:
+            self._give_up()
+            self._end(now, "drain time is up")
+
+    def _drain(self, now: float, reason: str) -> None:
+        self.phase = "draining"
+        self._deadline_s = now
+        self.window_s = (min(self.window_s[0], now), now)
+        self._note_phase(now, f"draining {self.in_flight} items: {reason}")
+
+    def _give_up(self) -> None:
+        for flight in self._flights.values():
+            self._lose(flight, "no result when the drain time was up")
+        self._flights.clear()
+
+    def _end(self, now: float, reason: str) -> None:
+        self.phase = "ended"
+        self._note_phase(now, "ended")
+        self._out.append(EndRun(reason))
+
+    # --- the ledger -------------------------------------------------------------------------------
+
+    def _enter(self, flight: Flight, result: Result, now: float) -> None:
+        label = int(self.setup.labels[flight.sample])
+        correct = result.prediction == label
+        self.totals.ok += 1
+        self.totals.correct += correct
+        row = (
+            flight.item, flight.sample, label, result.prediction, correct, result.exit,
+            result.confidence, result.threshold, flight.scheduled_s, flight.admitted_s, now,
+            now - flight.scheduled_s, result.hops, result.wire_bytes,
+            ">".join(map(str, result.path)), flight.attempt + 1, "ok", "",
+        )  # fmt: skip
+        self._out.append(Note("items", row))
+
+    def _lose(self, flight: Flight, reason: str) -> None:
+        self.totals.lost += 1
+        self._record_failure(flight, "lost", reason)
+
+    def _record_failure(self, flight: Flight, status: str, reason: str) -> None:
+        admitted_s = None if status == "dropped" else flight.admitted_s
+        row = (
+            flight.item, flight.sample, int(self.setup.labels[flight.sample]), None, None, None,
+            None, None, flight.scheduled_s, admitted_s, None, None, None, None, "",
+            flight.attempt + 1, status, reason,
+        )  # fmt: skip
+        self._out.append(Note("items", row))
+
+    def _note_phase(self, now: float, text: str) -> None:
+        self._out.append(Note("events", (now, 0, "info", "phase", text)))

@@ -1,0 +1,401 @@
+"""Worker n: two queues, an engine that runs one batch at a time, and what it knows of neighbours.
+
+``handle(event, now)`` answers with instructions and never does anything itself. Whatever the
+event was, the worker then looks at its output queue (algorithm 2) and, when the engine is free, at
+its input queue. The table ``_reactions`` is the whole list of what can happen to a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mdibench.core.events import (
+    Arrived,
+    Compute,
+    Computed,
+    Delivered,
+    Event,
+    Finish,
+    Instruction,
+    LinkFree,
+    Note,
+    ReportSuspect,
+    Send,
+    ThresholdsSet,
+    Tick,
+)
+from mdibench.core.neighbours import Neighbour, smoothed
+from mdibench.core.queues import Entry, TaskQueue
+from mdibench.core.records import SOURCE, Outcome, Result, State, Task
+from mdibench.errors import InvariantError
+from mdibench.policy.exits import leaves
+from mdibench.policy.schemes import Scheme
+from mdibench.policy.views import (
+    Generator,
+    Keep,
+    Offload,
+    OffloadView,
+    PlacingView,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that worker ``rank`` must know before the run; see ``network.plan.Plan`` for the ways."""
+
+    rank: int
+    blocks: frozenset[int]
+    neighbours: tuple[int, ...]
+    next_hops: Mapping[int, tuple[int, ...]]
+    toward_source: int
+    scheme: Scheme
+    early_exit: bool
+    thresholds: tuple[float, ...]
+    offers_raw: bool = False
+    output_limit: int = 50
+    max_batch: int = 1
+    patience: bool = False
+    gossip_s: float = 0.02
+    link_window: int = 2
+    suspect_after_s: float = 1.0
+    smoothing: float = 0.2
+    trace: float = 0.0
+    max_in_flight: int = 1000
+    attempts: int = 3
+
+    @property
+    def queue_capacity(self) -> int:
+        """More tasks than this cannot exist at once: the source caps the items in flight."""
+        return self.max_in_flight * self.attempts
+
+
+@dataclass(slots=True)
+class Counters:
+    """Cumulative since the start."""
+
+    exits: list[int]
+    """Items that left here, by exit."""
+    tasks: int = 0
+    busy_s: float = 0.0
+    """Time of the engine."""
+    send_s: float = 0.0
+    """Time without a batch while a link was taking a task."""
+    wait_s: float = 0.0
+    """Time without a batch or a transfer while tasks waited in the output queue."""
+
+
+class Worker:
+    """The state machine of one worker."""
+
+    def __init__(self, setup: WorkerSetup, generator: Generator, now: float = 0.0) -> None:
+        self.setup = setup
+        self.thresholds = setup.thresholds
+        self.input_queue = TaskQueue(setup.queue_capacity)
+        self.output_queue = TaskQueue(setup.queue_capacity)
+        self.gamma_s = 0.0
+        self.counters = Counters(exits=[0] * len(setup.thresholds))
+        self.neighbours = {
+            rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours
+        }
+        self._computing: list[Entry] = []
+        self._generator = generator
+        self._turn = 0
+        self._under_way = 0
+        self._last_tick_s = now
+        self._out: list[Instruction] = []
+        self._now = now
+        self._reactions = {
+            Arrived: self._arrived,
+            Computed: self._computed,
+            LinkFree: self._link_free,
+            Delivered: self._delivered,
+            ThresholdsSet: self._thresholds_set,
+            Tick: self._tick,
+        }
+
+    # --- the interface ----------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """What to do about ``event`` at time ``now`` (seconds on this worker's clock)."""
+        self._begin(now)
+        self._reactions[type(event)](event)  # type: ignore[operator]
+        return self._settle()
+
+    def admit(self, task: Task, now: float) -> list[Instruction]:
+        """Take a raw item (its τ_1) from the source that shares this rank."""
+        self._begin(now)
+        self._place(task, SOURCE, admitted=True)
+        return self._settle()
+
+    def next_wake(self) -> float:
+        """When this worker wants a ``Tick``: soon while something is open, else for heartbeats."""
+        pause_s = self.setup.gossip_s if self._restless() else self._heartbeat_s()
+        return self._last_tick_s + pause_s
+
+    @property
+    def queued(self) -> int:
+        """q = |I_n| + |O_n|."""
+        return len(self.input_queue) + len(self.output_queue)
+
+    @property
+    def computing(self) -> int:
+        """Tasks that the engine has right now."""
+        return len(self._computing)
+
+    def _begin(self, now: float) -> None:
+        """Book the time since the last event, during which nothing changed."""
+        elapsed_s = now - self._now
+        if not self._computing:
+            if self._under_way:
+                self.counters.send_s += elapsed_s
+            elif self.output_queue:
+                self.counters.wait_s += elapsed_s
+        self._out, self._now = [], now
+
+    # --- reactions, one per event -----------------------------------------------------------
+
+    def _arrived(self, event: Arrived) -> None:
+        neighbour = self.neighbours[event.sender]
+        neighbour.hear(event.state, self._now)
+        if neighbour.suspected:
+            neighbour.suspected = False
+            self._event("info", "recovered", f"rank {event.sender} speaks again")
+        if isinstance(event.body, Task):
+            neighbour.received += 1
+            self._take_in(event.body, event.sender)
+        elif isinstance(event.body, Result):
+            self._send_home(event.body)
+
+    def _computed(self, event: Computed) -> None:
+        batch, self._computing = self._computing, []
+        if len(batch) != len(event.outcomes):
+            raise InvariantError(f"{len(event.outcomes)} outcomes for {len(batch)} tasks")
+        seconds = event.seconds / len(batch)
+        self.gamma_s = smoothed(self.gamma_s, seconds, self.setup.smoothing)
+        self.counters.tasks += len(batch)
+        self.counters.busy_s += event.seconds
+        for entry, outcome in zip(batch, event.outcomes, strict=True):
+            self._judge(entry, outcome, seconds, event.seconds)
+
+    def _link_free(self, event: LinkFree) -> None:
+        self.neighbours[event.target].under_way -= 1
+        self._under_way -= 1
+
+    def _delivered(self, event: Delivered) -> None:
+        neighbour = self.neighbours[event.target]
+        neighbour.hop_delay_s = smoothed(
+            neighbour.hop_delay_s, event.seconds, self.setup.smoothing
+        )
+
+    def _thresholds_set(self, event: ThresholdsSet) -> None:
+        self.thresholds = event.thresholds
+
+    def _tick(self, event: Tick) -> None:
+        self._last_tick_s = self._now
+        for neighbour in self.neighbours.values():
+            self._watch(neighbour)
+            if self._must_tell(neighbour):
+                self._send(neighbour)
+
+    # --- algorithm 1: exit, input queue or output queue ---------------------------------------
+
+    def _judge(self, entry: Entry, outcome: Outcome, seconds: float, batch_s: float) -> None:
+        task, setup = entry.task, self.setup
+        streak = task.streak + 1 if outcome.prediction == task.prediction else 1
+        confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
+        done = leaves(task.block, confidence, self.thresholds, setup.early_exit)
+        if done:
+            verdict = "exit"
+            self._exit(task, outcome.prediction, confidence)
+        else:
+            following = replace(
+                task,
+                block=task.block + 1,
+                payload=outcome.payload,
+                payload_bytes=outcome.payload_bytes,
+                prediction=outcome.prediction,
+                streak=streak,
+                path=(*task.path, setup.rank),
+            )
+            verdict = self._place(following, entry.sender)
+        if self._traced(task.item):
+            self._note_compute(entry, batch_s, confidence, outcome.prediction, verdict)
+
+    def _exit(self, task: Task, prediction: int, confidence: float) -> None:
+        self.counters.exits[task.block - 1] += 1
+        self._send_home(
+            Result(
+                item=task.item,
+                exit=task.block,
+                prediction=prediction,
+                confidence=confidence,
+                threshold=self.thresholds[task.block - 1],
+                path=(*task.path, self.setup.rank),
+                hops=task.hops,
+                wire_bytes=task.wire_bytes,
+                attempt=task.attempt,
+            )
+        )
+
+    def _place(self, task: Task, sender: int, admitted: bool = False) -> str:
+        """Put a new task into one of the queues, as the scheme says; returns which."""
+        setup = self.setup
+        hosts = task.block in setup.blocks
+        if admitted and hosts and not setup.offers_raw:
+            joins_input = True
+        else:
+            joins_input = setup.scheme.place(
+                PlacingView(
+                    block=task.block,
+                    hosts_block=hosts,
+                    input_queue=len(self.input_queue),
+                    output_queue=len(self.output_queue),
+                    output_limit=setup.output_limit,
+                    admitted=admitted,
+                )
+            )
+        queue = self.input_queue if joins_input else self.output_queue
+        queue.put(Entry(task, self._now, sender))
+        return "input" if joins_input else "output"
+
+    def _take_in(self, task: Task, sender: int) -> None:
+        """A task that a neighbour sent: compute it here, or pass it on toward a host."""
+        hosts = task.block in self.setup.blocks
+        queue = self.input_queue if hosts else self.output_queue
+        queue.put(Entry(task, self._now, sender))
+
+    def _send_home(self, result: Result) -> None:
+        if self.setup.rank == SOURCE:
+            self._out.append(Finish(result))
+        else:
+            self._send(self.neighbours[self.setup.toward_source], result)
+
+    # --- algorithm 2: keep or offload ----------------------------------------------------------
+
+    def _settle(self) -> list[Instruction]:
+        """Serve the output queue as far as the policy wants, then a free engine."""
+        while self.output_queue and self._offload_head():
+            pass
+        if self.input_queue and not self._computing:
+            self._computing = self.input_queue.pop_batch(self.setup.max_batch, self._now)
+            self._out.append(Compute(tuple(entry.task for entry in self._computing)))
+        return self._out
+
+    def _offload_head(self) -> bool:
+        """One decision about the head of O_n; whether it left."""
+        entry = self.output_queue.head
+        view = self._offload_view(entry)
+        decision = self.setup.scheme.offload(view, self._generator)
+        if isinstance(decision, Keep):
+            self._turn += 1
+            self.input_queue.put(
+                Entry(self.output_queue.pop(self._now).task, self._now, entry.sender)
+            )
+            return True
+        if isinstance(decision, Offload):
+            self._turn += 1
+            self._offload(entry, decision, view)
+            return True
+        return False
+
+    def _offload_view(self, entry: Entry) -> OffloadView:
+        block = entry.task.block
+        hosts = block in self.setup.blocks
+        return OffloadView(
+            block=block,
+            hosts_block=hosts,
+            input_queue=len(self.input_queue),
+            output_queue=len(self.output_queue),
+            gamma_s=self.gamma_s,
+            candidates=tuple(
+                neighbour.as_candidate()
+                for neighbour in self._reachable(block, None if hosts else entry.sender)
+            ),
+            turn=self._turn,
+        )
+
+    def _reachable(self, block: int, came_from: int | None) -> list[Neighbour]:
+        """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""
+        ways = [self.neighbours[rank] for rank in self.setup.next_hops.get(block, ())]
+        trusted = [n for n in ways if not n.suspected]
+        onward = [n for n in trusted if n.rank != came_from] or trusted
+        return [n for n in onward if n.under_way < self.setup.link_window]
+
+    def _offload(self, entry: Entry, decision: Offload, view: OffloadView) -> None:
+        neighbour = self.neighbours[decision.target]
+        task = self.output_queue.pop(self._now).task
+        if self._traced(task.item):
+            self._note_send(entry, decision, view, neighbour)
+        neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
+        neighbour.note_sent(task.item)
+        self._under_way += 1
+        self._send(neighbour, replace(task, hops=task.hops + 1))
+
+    # --- what neighbours know of each other ----------------------------------------------------
+
+    def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
+        neighbour.note_told(len(self.input_queue), self.gamma_s, self._now)
+        state = State(len(self.input_queue), self.gamma_s, neighbour.received)
+        self._out.append(Send(neighbour.rank, state, body))
+
+    def _must_tell(self, neighbour: Neighbour) -> bool:
+        """News, or silence for so long that a heartbeat is due."""
+        if neighbour.needs_telling(len(self.input_queue), self.gamma_s):
+            return True
+        return self._now - neighbour.spoken_s >= self._heartbeat_s()
+
+    def _watch(self, neighbour: Neighbour) -> None:
+        """Suspect a neighbour that has been silent for too long, and say so once."""
+        limit = self.setup.suspect_after_s
+        if not limit or neighbour.suspected or self._now - neighbour.heard_s <= limit:
+            return
+        neighbour.suspected = True
+        silence_s = self._now - neighbour.heard_s
+        self._event("warning", "suspect", f"rank {neighbour.rank} silent for {silence_s:.1f} s")
+        self._out.append(ReportSuspect(neighbour.rank, neighbour.items_in_its_hands()))
+
+    def _heartbeat_s(self) -> float:
+        """Three heartbeats fit into the silence that raises suspicion."""
+        return self.setup.suspect_after_s / 3 or float("inf")
+
+    def _restless(self) -> bool:
+        if self.output_queue:
+            return True
+        queue, gamma_s = len(self.input_queue), self.gamma_s
+        return any(n.needs_telling(queue, gamma_s) for n in self.neighbours.values())
+
+    # --- what the run files learn ---------------------------------------------------------------
+
+    def _traced(self, item: int) -> bool:
+        """Whether this item's steps are recorded; every rank answers the same for an item."""
+        return self.setup.trace > 0 and item * 0x9E3779B1 % 2**32 < self.setup.trace * 2**32
+
+    def _event(self, level: str, kind: str, text: str) -> None:
+        self._out.append(Note("events", (self._now, self.setup.rank, level, kind, text)))
+
+    def _note_compute(
+        self, entry: Entry, batch_s: float, confidence: float, prediction: int, verdict: str
+    ) -> None:
+        task = entry.task
+        queued_s = max(0.0, self._now - entry.since_s - batch_s)
+        row = (
+            self._now, self.setup.rank, task.item, task.attempt, task.block, "compute",
+            queued_s, batch_s, confidence, self.thresholds[task.block - 1], prediction, verdict,
+            None, len(self.input_queue), len(self.output_queue), self.gamma_s,
+            None, None, None, None, None,
+        )  # fmt: skip
+        self._out.append(Note("steps", row))
+
+    def _note_send(
+        self, entry: Entry, decision: Offload, view: OffloadView, neighbour: Neighbour
+    ) -> None:
+        task = entry.task
+        row = (
+            self._now, self.setup.rank, task.item, task.attempt, task.block, "send",
+            self._now - entry.since_s, None, None, None, None, decision.rule,
+            neighbour.rank, view.input_queue, view.output_queue, view.gamma_s,
+            neighbour.input_queue, neighbour.gamma_s, neighbour.hop_delay_s,
+            self._now - neighbour.told_s, task.payload_bytes,
+        )  # fmt: skip
+        self._out.append(Note("steps", row))

@@ -1,0 +1,161 @@
+"""The simulated world: nodes, engines and links under one virtual clock, in one process.
+
+The nodes are the very state machines that MPI ranks run; only the driver differs. An event loop is
+a heap of (time, sequence number, rank, event): ties are broken by the sequence number, so that one
+seed gives one trace. Nothing here reads a clock or sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+
+from mdibench.compute.engine import Engine
+from mdibench.core.events import (
+    Announce,
+    Arrived,
+    Compute,
+    Computed,
+    Delivered,
+    EndRun,
+    Event,
+    Instruction,
+    LinkFree,
+    Note,
+    ReportSuspect,
+    Send,
+    Suspected,
+    ThresholdsSet,
+    Tick,
+)
+from mdibench.core.node import Node
+from mdibench.core.records import SOURCE, Result, Task
+from mdibench.errors import InvariantError
+from mdibench.policy.views import Generator
+from mdibench.transport.links import LinkClock
+from mdibench.transport.traffic import Traffic
+
+TICK = Tick()
+
+ServiceTime = Callable[[int, Sequence[Task]], float]
+"""Seconds that rank n takes for a batch."""
+MessageBytes = Callable[[int, int, Task | Result | None], int]
+"""Bytes that a message from n to m puts on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a world is made of. ``record(table, row)`` takes the rows of the run's files."""
+
+    nodes: Sequence[Node]
+    engines: Sequence[Engine]
+    links: Mapping[tuple[int, int], LinkClock]
+    service_time: ServiceTime
+    message_bytes: MessageBytes
+    record: Callable[[str, tuple[object, ...]], None]
+    control_delay_s: float = 0.001
+    """Way of what does not cross the shaped links: thresholds and suspicions."""
+
+
+class World:
+    """Runs nodes until the source ends the run."""
+
+    def __init__(self, parts: Parts, generator: Generator) -> None:
+        self.parts = parts
+        self.now = 0.0
+        self.events = 0
+        self.traffic = [Traffic() for _ in parts.nodes]
+        self._generator = generator
+        self._heap: list[tuple[float, int, int, Event]] = []
+        self._sequence = 0
+        self._wake: list[float] = [float("inf")] * len(parts.nodes)
+        self._ended = False
+        self._perform = {
+            Compute: self._compute,
+            Send: self._send,
+            Announce: self._announce,
+            ReportSuspect: self._report_suspect,
+            Note: self._note,
+            EndRun: self._end,
+        }
+        for rank in range(len(parts.nodes)):
+            self._schedule_wake(rank)
+
+    def run(self, until_s: float = float("inf")) -> bool:
+        """Advance until the run ends or ``until_s`` has passed; whether it ended."""
+        while not self._ended and self._heap and self._heap[0][0] <= until_s:
+            self.now, _, rank, event = heappop(self._heap)
+            if event is TICK and not self._due(rank):
+                continue
+            self.events += 1
+            self._follow(rank, self.parts.nodes[rank].handle(event, self.now))
+        if not self._ended and not self._heap:
+            raise InvariantError("nothing left to happen, and the run has not ended")
+        return self._ended
+
+    def post(self, at_s: float, rank: int, event: Event) -> None:
+        """Let ``event`` happen to ``rank`` at ``at_s``."""
+        self._sequence += 1
+        heappush(self._heap, (at_s, self._sequence, rank, event))
+
+    # --- wake-ups ---------------------------------------------------------------------------
+
+    def _due(self, rank: int) -> bool:
+        """Whether the wake-up just popped is still wanted; if not, the wanted one is scheduled."""
+        if self._wake[rank] <= self.now:
+            self._wake[rank] = float("inf")
+        if self.parts.nodes[rank].next_wake() <= self.now:
+            return True
+        self._schedule_wake(rank)
+        return False
+
+    def _schedule_wake(self, rank: int) -> None:
+        at_s = max(self.now, self.parts.nodes[rank].next_wake())
+        if at_s < self._wake[rank]:
+            self._wake[rank] = at_s
+            self.post(at_s, rank, TICK)
+
+    # --- instructions -----------------------------------------------------------------------
+
+    def _follow(self, rank: int, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            self._perform[type(instruction)](rank, instruction)  # type: ignore[operator]
+        self._schedule_wake(rank)
+
+    def _compute(self, rank: int, instruction: Compute) -> None:
+        tasks = instruction.tasks
+        seconds = self.parts.service_time(rank, tasks)
+        engine = self.parts.engines[rank]
+        self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0].block)
+        self.post(self.now + seconds, rank, Computed(tuple(engine.compute(tasks)), seconds))
+
+    def _send(self, rank: int, instruction: Send) -> None:
+        target, body = instruction.target, instruction.body
+        size = self.parts.message_bytes(rank, target, body)
+        free_s, arrival_s = self.parts.links[rank, target].send(
+            size, self.now, self._generator.random
+        )
+        self.traffic[rank].count_sent(target, size, body)
+        self.traffic[target].received_bytes += size
+        if isinstance(body, Task):
+            body = replace(body, wire_bytes=body.wire_bytes + size)
+            self.post(free_s, rank, LinkFree(target))
+            self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
+        self.post(arrival_s, target, Arrived(rank, instruction.state, body))
+
+    def _announce(self, rank: int, instruction: Announce) -> None:
+        for other in range(len(self.parts.nodes)):
+            if other != rank:
+                event = ThresholdsSet(instruction.thresholds)
+                self.post(self.now + self.parts.control_delay_s, other, event)
+
+    def _report_suspect(self, rank: int, instruction: ReportSuspect) -> None:
+        event = Suspected(instruction.rank, instruction.items)
+        self.post(self.now + self.parts.control_delay_s, SOURCE, event)
+
+    def _note(self, rank: int, instruction: Note) -> None:
+        self.parts.record(instruction.table, instruction.row)
+
+    def _end(self, rank: int, instruction: EndRun) -> None:
+        self._ended = True

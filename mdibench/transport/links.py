@@ -1,0 +1,49 @@
+"""An emulated link: when a message has left the sender, and when it arrives.
+
+The sender's side of one direction of an edge. A link carries one message after the other at its
+bandwidth (a token bucket whose burst is one message), then each travels ``delay`` plus jitter; a
+lost one is sent again after a retransmission timeout. Messages of a link arrive in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mdibench.network.plan import Link
+
+RETRANSMISSION_TIMEOUT_S = 0.2
+"""Least retransmission timeout of Linux's TCP (TCP_RTO_MIN); it doubles with every loss."""
+
+
+class LinkClock:
+    """Books messages on a link. Times are seconds on the caller's clock."""
+
+    __slots__ = ("_free_s", "_last_arrival_s", "link")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._free_s = 0.0
+        self._last_arrival_s = 0.0
+
+    def send(
+        self, size_bytes: int, now: float, uniform: Callable[[], float]
+    ) -> tuple[float, float]:
+        """When a message handed over at ``now`` has left the sender, and when it arrives."""
+        link = self.link
+        start_s = max(now, self._free_s)
+        transmission_s = 8 * size_bytes / link.bandwidth_bps if link.bandwidth_bps else 0.0
+        self._free_s = start_s + transmission_s
+        travel_s = link.delay_s
+        if link.jitter_s:
+            travel_s += link.jitter_s * uniform()
+        if link.loss:
+            travel_s += self._retransmission_s(uniform)
+        self._last_arrival_s = max(self._last_arrival_s, self._free_s + travel_s)
+        return self._free_s, self._last_arrival_s
+
+    def _retransmission_s(self, uniform: Callable[[], float]) -> float:
+        waited_s, timeout_s = 0.0, RETRANSMISSION_TIMEOUT_S
+        while uniform() < self.link.loss:
+            waited_s += timeout_s
+            timeout_s *= 2
+        return waited_s
