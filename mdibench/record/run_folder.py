@@ -1,0 +1,198 @@
+"""The folder of a run: its manifest ``run.json``, its live stream and, at the end, its tables.
+
+Rank 0 writes through ``RunWriter``; everybody else reads. While ``live.jsonl`` exists it is the
+whole truth about the run's records; it is removed only after every table is safely on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mdibench.errors import Problem, UserError
+from mdibench.record import schema
+from mdibench.record.stream import LiveWriter, refuse_other_major
+
+MANIFEST = "run.json"
+STREAM = "live.jsonl"
+SILENCE_S = 30.0
+"""A run that still says ``running`` after this long without a record has lost its writer."""
+
+
+def create(results: Path, name: str, started: datetime, token: str) -> Path:
+    """Make the folder of a new run: ``<UTC time>-<name>-<token>`` below ``results``."""
+    stamp = started.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    folder = results / f"{stamp}-{name}-{token}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as failure:
+        what = f"cannot make the run's folder: {failure.strerror}"
+        raise UserError(Problem(what, str(folder), "choose another run.results")) from failure
+    return folder
+
+
+class RunWriter:
+    """Writes a run into ``folder``, which ``create`` made. Used by one thread of rank 0."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        version = {"schema": [schema.MAJOR, schema.MINOR], "status": "running", "reason": ""}
+        self._manifest = version | manifest
+        self._stream = LiveWriter(folder / STREAM)
+        self.append = self._stream.append
+        """``append(table, row)``: remember a row. The stream's own method, for speed."""
+        self._write_manifest()
+
+    def flush(self) -> None:
+        """Make every appended row readable to others, and safe from the death of this process."""
+        self._stream.flush()
+
+    def update(self, **fields: Any) -> None:
+        """Replace ``fields`` of the manifest, on disk too."""
+        self._manifest.update(fields)
+        self._write_manifest()
+
+    def finish(self, status: str, reason: str, **fields: Any) -> None:
+        """End the run: stream ended, tables written, manifest final, stream removed.
+
+        Raises ``UserError`` when the tables could not be written (a full disk, say). The stream
+        then stays, with every record in it, and the manifest has a warning that says so.
+        """
+        self._stream.end(status, reason)
+        self._stream.close()
+        self._manifest.update(fields, status=status, reason=reason)
+        try:
+            self._write_tables()
+        finally:
+            self._write_manifest()
+        (self.folder / STREAM).unlink(missing_ok=True)
+
+    def _write_tables(self) -> None:
+        from mdibench.record.tables import write_tables  # pyarrow: not before it is needed
+
+        try:
+            misfits = write_tables(self.folder / STREAM, self.folder)
+        except OSError as failure:
+            what = f"cannot write the run's tables: {failure.strerror or failure}"
+            problem = Problem(what, str(self.folder), f"its records are safe in {STREAM}")
+            self._warn(str(problem))
+            raise UserError(problem) from failure
+        if misfits:
+            self._warn(f"{misfits} recorded values did not fit their column and became null")
+
+    def _warn(self, text: str) -> None:
+        self._manifest["warnings"] = [*self._manifest.get("warnings", ()), text]
+
+    def _write_manifest(self) -> None:
+        draft = self.folder / f".{MANIFEST}.draft"
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(_plain(self._manifest), file, indent=1)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the run in ``folder``; ``UserError`` where it is missing or damaged."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        major = int(manifest["schema"][0])
+    except OSError as failure:
+        raise UserError(Problem(f"cannot be read: {failure.strerror}", str(path))) from None
+    except (ValueError, TypeError, KeyError, IndexError):
+        raise UserError(Problem("is damaged: not the manifest of a run", str(path))) from None
+    refuse_other_major(major, path)
+    return dict(manifest)
+
+
+def find_runs(paths: Iterable[str | Path]) -> list[Path]:
+    """Every run among and below ``paths``, by start time; ``UserError`` for a path that is not.
+
+    A folder with a damaged manifest is listed too, so that its reader can name it.
+    """
+    missing = [Problem("no such file or folder", str(p)) for p in paths if not Path(p).exists()]
+    if missing:
+        raise UserError(*missing)
+    found = {run.resolve(): run for path in paths for run in _runs_below(Path(path))}
+    return sorted(found.values(), key=lambda run: (_started(run), run.name))
+
+
+def status(folder: Path, now_s: float | None = None) -> str:
+    """``running``, ``complete``, ``aborted`` or ``failed``.
+
+    A run that says ``running`` reads as ``aborted`` when its writer is gone from this host, or
+    when nothing was written for ``SILENCE_S`` before ``now_s`` (seconds since the epoch).
+    """
+    manifest = read_manifest(folder)
+    said = str(manifest.get("status", "aborted"))
+    if said != "running":
+        return said
+    now_s = time.time() if now_s is None else now_s
+    silence_s = now_s - _written_s(folder)
+    return "running" if _writer_lives(manifest) and silence_s <= SILENCE_S else "aborted"
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as strict JSON takes it: no NaN, no tuple, no numpy scalar, no path."""
+    if isinstance(value, dict):
+        return {str(key): _plain(below) for key, below in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(below) for below in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _runs_below(path: Path) -> Iterator[Path]:
+    if path.name == MANIFEST:
+        path = path.parent
+    if not path.is_dir():
+        return
+    for folder, below, files in os.walk(path):
+        if MANIFEST in files:
+            below.clear()
+            yield Path(folder)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _started(run: Path) -> str:
+    try:
+        return str(read_manifest(run).get("started_utc", ""))
+    except UserError:
+        return ""
+
+
+def _writer_lives(manifest: dict[str, Any]) -> bool:
+    pid = manifest.get("pid")
+    if not isinstance(pid, int) or manifest.get("host") != socket.gethostname():
+        return True
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _written_s(folder: Path) -> float:
+    return max(_modified_s(folder / name) for name in (MANIFEST, STREAM))
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
