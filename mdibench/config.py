@@ -1,20 +1,47 @@
 """A config file as frozen records: every key, its default, its range and its meaning.
 
-Only shape and ranges are checked here, key by key. What several keys, the world size or files
-must agree on is checked where the plan of a run is made (``mdibench.network.plan``).
+Only shape and ranges are checked here, key by key. What several keys must agree on is checked
+where a file is read (``mdibench.config_file``), and what the world size and the network have to
+say where the plan of a run is made (``mdibench.network.planning``).
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from mdibench.config_origins import KeyPath, Origins
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = NotNegative
+PositiveSeconds = Positive
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""Strictly between 0 and 1."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Codec = Literal["none", "fp16", "int8", "bottleneck"]
+Pair = Annotated[tuple[Rank, Rank], Strict(False)]
+"""Two ranks. TOML and JSON know lists only, hence not strict about the container."""
+
+DEFAULT_THRESHOLD = 0.8
+"""T_e where the config gives neither a threshold nor a target."""
+
+ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
+    (("scheme", "threshold"), ("scheme", "target_accuracy"), ("scheme", "accuracy_drop")),
+    (
+        ("placement", "partition"),
+        ("placement", "copies"),
+        ("placement", "replicate"),
+        ("placement", "blocks"),
+    ),
+    (("topology", "name"), ("topology", "edges")),
+)
+"""Keys that exclude each other, group by group."""
 
 
 class Section(BaseModel):
@@ -26,8 +53,8 @@ class Section(BaseModel):
 class RunSection(Section):
     """How long to run, with which seed, and where the files go."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(1, ge=0)
+    name: Name = "run"
+    seed: Natural = 1
     warmup_s: Seconds = 2.0
     duration_s: PositiveSeconds = 10.0
     drain_s: Seconds = 10.0
@@ -39,7 +66,7 @@ class RunSection(Section):
     """Time between two telemetry samples of a rank."""
     trace: Probability = 1.0
     """Share of items whose steps are recorded for the item story."""
-    threads: int = Field(0, ge=0)
+    threads: Natural = 0
     """Torch threads per rank; 0 means cores of the host / ranks on it, at least 1."""
     label: str = ""
     """Free text that the report groups by, e.g. the cell of a sweep."""
@@ -61,12 +88,12 @@ class SchemeSection(Section):
 
     name: str = "mdi-exit"
     threshold: Probability | list[Probability] | None = None
-    """T_e, or one per exit; 0.8 when neither this nor a target is given."""
+    """T_e, or one per exit; DEFAULT_THRESHOLD when no target is given either."""
     target_accuracy: Probability | None = None
     accuracy_drop: Probability | None = None
     early_exit: bool | None = None
     """Whether items may leave early; by default as the scheme says."""
-    output_queue_limit: int = Field(50, ge=0)
+    output_queue_limit: Natural = 50
     """T_O of algorithm 1."""
     source_offloads_raw: bool = False
     """Whether τ_1 may join O_0 too."""
@@ -75,22 +102,22 @@ class SchemeSection(Section):
 class AdmissionSection(Section):
     """How items arrive, and what the source adapts (algorithms 3 and 4)."""
 
-    mode: Literal[
-        "adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"
-    ] = "adapt-rate"
+    mode: Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"] = (
+        "adapt-rate"
+    )
     interarrival_s: PositiveSeconds = 0.05
     """μ; with adapt-rate only its start value."""
     arrivals: Literal["constant", "poisson", "trace"] = "constant"
     trace_file: str | None = None
     """One arrival time in seconds per line, ascending; repeated when it is too short."""
     period_s: PositiveSeconds = 0.5
-    queue_low: int = Field(10, ge=0)
+    queue_low: Natural = 10
     """T_Q1."""
-    queue_high: int = Field(30, ge=0)
+    queue_high: Natural = 30
     """T_Q2."""
-    alpha: float = Field(0.2, gt=0, lt=1)
-    beta: float = Field(0.1, gt=0, lt=1)
-    zeta: float = Field(0.2, gt=0, lt=1)
+    alpha: Share = 0.2
+    beta: Share = 0.1
+    zeta: Share = 0.2
     threshold_min: Probability = 0.05
     max_in_flight: Count = 1000
     """Items in flight beyond which an arrival is turned away (offline: held back)."""
@@ -107,15 +134,20 @@ class PlacementSection(Section):
 
 
 class LinkTable(Section):
-    """One edge with what it can carry; both directions unless ``one_way``."""
+    """An edge of the topology with what it can carry; both directions unless ``one_way``.
 
-    between: tuple[Rank, Rank]
+    ``profile`` is a base (see ``mdibench.network.profiles``) that the other keys refine.
+    """
+
+    between: Pair
+    one_way: bool = False
+    """Whether the figures hold from the first to the second rank only."""
     profile: str | None = None
-    bandwidth_mbps: float | None = Field(None, gt=0, allow_inf_nan=False)
-    delay_ms: float | None = Field(None, ge=0, allow_inf_nan=False)
-    jitter_ms: float | None = Field(None, ge=0, allow_inf_nan=False)
-    loss: float | None = Field(None, ge=0, lt=1)
-    codec: Literal["none", "fp16", "int8", "bottleneck"] | None = None
+    bandwidth_mbps: Positive | None = None
+    delay_ms: NotNegative | None = None
+    jitter_ms: NotNegative | None = None
+    loss: Annotated[float, Field(ge=0, lt=1)] | None = None
+    codec: Codec | None = None
 
 
 class TopologySection(Section):
@@ -123,31 +155,35 @@ class TopologySection(Section):
 
     name: str | None = None
     """A named topology; ``full`` when neither this nor ``edges`` is given."""
-    edges: list[tuple[Rank, Rank]] | None = None
+    edges: list[Pair] | None = None
+    one_way: bool = False
+    """Whether ``edges`` carry tasks from their first to their second rank only."""
     links: list[LinkTable] = []
 
 
 class TransportSection(Section):
     """How feature maps and states travel."""
 
-    codec: Literal["none", "fp16", "int8", "bottleneck"] = "none"
+    codec: Codec = "none"
     gossip_s: PositiveSeconds = 0.02
     link_window: Count = 2
     """Tasks that one link may have under way; the rest wait in O_n, where policies see them."""
     suspect_after_s: Seconds = 1.0
     """Silence after which a neighbour is left out of offloading; 0 trusts everybody for ever."""
     on_suspect: Literal["rerun", "lost"] = "rerun"
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Weight of the newest value in the means Γ_n and D_nm."""
 
 
 class DeviceTable(Section):
     """A user's own device for emulation: how long a task takes there."""
 
-    gflops: float | None = Field(None, gt=0, allow_inf_nan=False)
+    gflops: Positive | None = None
     """Sustained rate on this kind of network; block time = FLOPs / rate + overhead."""
-    overhead_ms: float = Field(0.0, ge=0, allow_inf_nan=False)
-    block_ms: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    overhead_ms: NotNegative = 0.0
+    block_ms: list[Positive] | None = None
     """Measured time of each block with its head; takes precedence over ``gflops``."""
-    memory_mb: float | None = Field(None, gt=0, allow_inf_nan=False)
+    memory_mb: Positive | None = None
     basis: str = ""
     """Where the figures come from."""
 
@@ -165,9 +201,9 @@ class EmulationSection(Section):
 class SearchSection(Section):
     """Search for the highest rate that keeps a latency percentile under an objective."""
 
-    objective_ms: float = Field(gt=0)
-    percentile: float = Field(99.0, gt=0, lt=100)
-    precision: float = Field(0.05, gt=0, lt=1)
+    objective_ms: Positive
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 99.0
+    precision: Share = 0.05
 
 
 class RunConfig(Section):
@@ -182,3 +218,14 @@ class RunConfig(Section):
     transport: TransportSection = TransportSection()
     emulation: EmulationSection | None = None
     search: SearchSection | None = None
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def where(self, *path: str | int) -> str:
+        """Where the value at ``path`` was written: ``file:line: key``, ``--set key`` or the key."""
+        return self._origins.where(path)
+
+    def with_origins(self, origins: Origins) -> RunConfig:
+        """This config, knowing where its values were written."""
+        twin = self.model_copy()
+        twin._origins = origins
+        return twin

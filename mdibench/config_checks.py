@@ -1,0 +1,119 @@
+"""What the keys of a config must agree on among themselves, without a world size or a network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mdibench.config import ALTERNATIVES, RunConfig
+from mdibench.config_origins import KeyPath, dotted
+from mdibench.config_words import Finding, choose
+from mdibench.policy.schemes import SCHEMES
+
+CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
+"""Admission modes in which arrivals follow a schedule of their own."""
+
+
+def contradictions(config: RunConfig) -> list[Finding]:
+    """Everything in which keys of ``config`` do not fit together."""
+    checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices)
+    return [finding for check in checks for finding in check(config)]
+
+
+def _alternatives(config: RunConfig) -> Iterator[Finding]:
+    for group in ALTERNATIVES:
+        given = [path for path in group if _is_given(config, path)]
+        if len(given) > 1:
+            names = [dotted(path[1:]) for path in given]
+            what = f"{' and '.join(names)} exclude each other"
+            yield Finding(given[-1], what, "keep one of them", tuple(given[:-1]))
+
+
+def _is_given(config: RunConfig, path: KeyPath) -> bool:
+    section, key = (str(part) for part in path)
+    return getattr(getattr(config, section), key) not in (None, False)
+
+
+def _scheme(config: RunConfig) -> Iterator[Finding]:
+    name = config.scheme.name
+    if name not in SCHEMES:
+        yield Finding(("scheme", "name"), f'unknown scheme "{name}"', choose(name, SCHEMES))
+    if config.scheme.threshold == []:
+        yield Finding(
+            ("scheme", "threshold"), "the list is empty", "give one threshold, or one per exit"
+        )
+
+
+def _admission(config: RunConfig) -> Iterator[Finding]:
+    admission = config.admission
+    if admission.queue_low > admission.queue_high:
+        yield Finding(
+            ("admission", "queue_low"),
+            f"queue_low = {admission.queue_low} is above queue_high = {admission.queue_high}",
+            "give queue_low <= queue_high",
+            (("admission", "queue_high"),),
+        )
+    if admission.beta > admission.alpha:
+        yield Finding(
+            ("admission", "beta"),
+            f"beta = {admission.beta} is above alpha = {admission.alpha}",
+            "give beta <= alpha: alpha is the step while the queues are short",
+            (("admission", "alpha"),),
+        )
+    threshold = config.scheme.threshold
+    adapts = admission.mode == "adapt-threshold" and isinstance(threshold, float)
+    if adapts and isinstance(threshold, float) and threshold < admission.threshold_min:
+        yield Finding(
+            ("admission", "threshold_min"),
+            f"threshold_min = {admission.threshold_min} is above the threshold, {threshold}",
+            "the threshold starts at scheme.threshold and never falls below threshold_min",
+            (("scheme", "threshold"), ("admission", "mode")),
+        )
+
+
+def _trace(config: RunConfig) -> Iterator[Finding]:
+    admission = config.admission
+    arrivals: KeyPath = ("admission", "arrivals")
+    trace_file: KeyPath = ("admission", "trace_file")
+    if admission.arrivals == "trace" and admission.trace_file is None:
+        yield Finding(
+            arrivals, '"trace" needs a trace_file', "give admission.trace_file", (trace_file,)
+        )
+    if admission.arrivals != "trace" and admission.trace_file is not None:
+        yield Finding(
+            trace_file, "nothing reads this file", 'give arrivals = "trace" as well', (arrivals,)
+        )
+    if admission.arrivals == "trace" and admission.mode not in CLOCKED_MODES:
+        yield Finding(
+            arrivals,
+            f'mode "{admission.mode}" makes its own arrivals and cannot follow a trace',
+            f"give mode = {' or '.join(CLOCKED_MODES)}",
+            (("admission", "mode"),),
+        )
+
+
+def _placement(config: RunConfig) -> Iterator[Finding]:
+    table = config.placement.blocks or {}
+    times = Counter(int(rank) for rank in table if _is_rank(rank))
+    for rank, blocks in table.items():
+        path: KeyPath = ("placement", "blocks", rank)
+        if not _is_rank(rank):
+            yield Finding(path, f'"{rank}" is not a rank', "ranks are whole numbers from 0")
+        elif times[int(rank)] > 1:
+            yield Finding(path, f"rank {int(rank)} is given twice", "give each rank once")
+        if len(set(blocks)) < len(blocks):
+            yield Finding(path, "a block is listed twice", "list each block once")
+
+
+def _is_rank(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _devices(config: RunConfig) -> Iterator[Finding]:
+    for name, device in (config.emulation.devices if config.emulation else {}).items():
+        if device.gflops is None and device.block_ms is None:
+            yield Finding(
+                ("emulation", "devices", name),
+                "neither gflops nor block_ms is given",
+                "give one: the sustained rate, or a measured time for each block",
+            )
