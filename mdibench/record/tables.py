@@ -7,7 +7,7 @@ a process that merely records never imports this module.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -44,32 +44,49 @@ def write_tables(stream: Path, folder: Path) -> int:
     All files appear together at the end, each by an atomic rename. Returns how many values did
     not fit their column and became null. Raises ``OSError`` (pyarrow's included).
     """
-    writers = {table: _TableWriter(folder, table) for table in schema.TABLES}
+    files = {table: _TableFile(folder, table) for table in schema.TABLES}
     try:
-        for table, row in _known_rows(stream):
-            writers[table].append(row)
-        for writer in writers.values():
-            writer.finish()
+        with closing(LiveReader(stream)) as reader:
+            for table, row in _known_rows(reader):
+                files[table].rows.append(row)
+        for file in files.values():
+            file.finish()
     except BaseException:
-        for writer in writers.values():
-            writer.discard()
+        for file in files.values():
+            file.discard()
         raise
-    for writer in writers.values():
-        writer.publish()
-    return sum(writer.misfits for writer in writers.values())
+    for file in files.values():
+        file.publish()
+    return sum(file.rows.misfits for file in files.values())
 
 
-def _known_rows(stream: Path) -> Iterator[tuple[str, Sequence[object]]]:
+def read_stream(stream: Path) -> tuple[dict[str, pa.Table], int]:
+    """Every table of the live stream at ``stream``, and how many of its lines were damaged.
+
+    Raises ``UserError`` for a stream of another major schema or without a readable header.
+    """
+    parts: dict[str, list[pa.Table]] = {table: [] for table in schema.TABLES}
+    gatherers = {table: _Gatherer(table, parts[table].append) for table in schema.TABLES}
+    with closing(LiveReader(stream)) as reader:
+        for table, row in _known_rows(reader):
+            gatherers[table].append(row)
+        damaged = reader.damaged
+    for gatherer in gatherers.values():
+        gatherer.flush()
+    empty = {table: arrow_schema(table).empty_table() for table in schema.TABLES}
+    return {table: pa.concat_tables([empty[table], *parts[table]]) for table in parts}, damaged
+
+
+def _known_rows(reader: LiveReader) -> Iterator[tuple[str, Sequence[object]]]:
     """Rows of the tables that this version knows, their values in this version's order."""
     orders: dict[str, list[int | None]] = {}
-    with closing(LiveReader(stream)) as reader:
-        while rows := reader.poll_values():
-            for table, values in rows:
-                if table not in schema.TABLES:
-                    continue
-                if table not in orders:
-                    orders[table] = _order(table, reader.columns)
-                yield table, [None if at is None else values[at] for at in orders[table]]
+    while rows := reader.poll_values():
+        for table, values in rows:
+            if table not in schema.TABLES:
+                continue
+            if table not in orders:
+                orders[table] = _order(table, reader.columns)
+            yield table, [None if at is None else values[at] for at in orders[table]]
 
 
 def _order(table: str, columns: Mapping[str, list[str]]) -> list[int | None]:
@@ -77,41 +94,28 @@ def _order(table: str, columns: Mapping[str, list[str]]) -> list[int | None]:
     return [names.index(name) if name in names else None for name in schema.names(table)]
 
 
-class _TableWriter:
-    """One table on its way to a file: rows are gathered, then written a group at a time."""
+class _Gatherer:
+    """Rows of one table, handed on to ``sink`` as Arrow tables of a group of rows each."""
 
-    def __init__(self, folder: Path, table: str) -> None:
+    def __init__(self, table: str, sink: Callable[[pa.Table], object]) -> None:
         self.misfits = 0
         self._columns = schema.TABLES[table]
         self._schema = arrow_schema(table)
-        self._final = folder / f"{table}.parquet"
-        self._draft = folder / f".{table}.parquet.draft"
+        self._sink = sink
         self._rows: list[Sequence[object]] = []
-        self._file = pq.ParquetWriter(self._draft, self._schema, compression="zstd")
 
     def append(self, row: Sequence[object]) -> None:
         self._rows.append(row)
         if len(self._rows) >= ROWS_PER_GROUP:
-            self._write_group()
+            self.flush()
 
-    def finish(self) -> None:
-        if self._rows:
-            self._write_group()
-        self._file.close()
-        with self._draft.open("rb+") as file:
-            os.fsync(file.fileno())
-
-    def publish(self) -> None:
-        self._draft.replace(self._final)
-
-    def discard(self) -> None:
-        self._draft.unlink(missing_ok=True)
-
-    def _write_group(self) -> None:
+    def flush(self) -> None:
+        if not self._rows:
+            return
         by_column = zip(self._columns, zip(*self._rows, strict=True), strict=True)
         arrays = [self._array(column, values) for column, values in by_column]
         self._rows = []
-        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._sink(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def _array(self, column: Column, values: Sequence[object]) -> pa.Array:
         arrow_type = ARROW_TYPES[column.type]
@@ -122,6 +126,29 @@ class _TableWriter:
             fitting = [fit(value, column.type) for value in values]
             self.misfits += sum(new is None for new in fitting) - sum(v is None for v in values)
             return pa.array(fitting, arrow_type)
+
+
+class _TableFile:
+    """One table on its way to a Parquet file."""
+
+    def __init__(self, folder: Path, table: str) -> None:
+        self._final = folder / f"{table}.parquet"
+        self._draft = folder / f".{table}.parquet.draft"
+        self._file = pq.ParquetWriter(self._draft, arrow_schema(table), compression="zstd")
+        self.rows = _Gatherer(table, self._file.write_table)
+
+    def finish(self) -> None:
+        """Everything on disk, under a draft's name."""
+        self.rows.flush()
+        self._file.close()
+        with self._draft.open("rb+") as file:
+            os.fsync(file.fileno())
+
+    def publish(self) -> None:
+        self._draft.replace(self._final)
+
+    def discard(self) -> None:
+        self._draft.unlink(missing_ok=True)
 
 
 def fit(value: Any, kind: ColumnType) -> Any:

@@ -73,7 +73,7 @@ def test_a_failure_while_the_tables_are_written_keeps_the_stream(
     def full(self: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tables._TableWriter, "finish", full)
+    monkeypatch.setattr(tables._TableFile, "finish", full)
     with pytest.raises(UserError, match=r"No space left.*safe in live\.jsonl"):
         writer.finish("complete", "")
     end = read_manifest(folder)
