@@ -1,0 +1,65 @@
+"""``mdibench train``: train a network with its exits and write weights and a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("name", default="digits-cnn")
+@click.option("--dataset", default="", help="Data set; by default the recipe's.")
+@click.option("--data-dir", default=None, help="Folder of the data set's files.")
+@click.option("--seed", default=1, show_default=True, help="Seed of weights, order and corruption.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs; by default the recipe's.")
+@click.option("--threads", type=click.IntRange(min=1), help="Torch threads; by default all cores.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    help="auto: the recipe's, where this processor computes bfloat16 itself.",
+)
+@click.option("--distillation", type=click.FloatRange(min=0), help="Weight of self-distillation.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write after every epoch, and to resume from when it exists.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Weights file to write, a model card beside it; by default NAME.safetensors here.",
+)
+def train(
+    name: str,
+    dataset: str,
+    data_dir: str | None,
+    seed: int,
+    epochs: int | None,
+    threads: int | None,
+    precision: str,
+    distillation: float | None,
+    checkpoint: Path | None,
+    out: Path | None,
+) -> None:
+    """Train network NAME (digits-cnn by default) and write its weights.
+
+    The same seed on the same machine with the same number of threads gives the same weights.
+    """
+    from mdibench.models.workshop import Job, run_job
+
+    run_job(
+        Job(
+            name=name,
+            dataset=dataset,
+            data_dir=data_dir,
+            seed=seed,
+            epochs=epochs,
+            threads=threads,
+            precision=precision,
+            distillation=distillation,
+            checkpoint=checkpoint,
+            out=out or Path(f"{name.replace(':', '-')}.safetensors"),
+        )
+    )

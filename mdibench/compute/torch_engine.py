@@ -1,0 +1,115 @@
+"""The engine of real runs: torch blocks with their heads, on the CPU or on a GPU.
+
+This is the hot path of a worker. A task's payload is one item's tensor ``[C, H, W]`` without a
+batch dimension; a single task becomes a batch of 1 as a view, without a copy.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mdibench.compute.confidence import MEASURES, Measure
+from mdibench.core.records import Outcome, Task
+from mdibench.models.cost import describe
+from mdibench.models.network import MultiExitNetwork
+from mdibench.network.plan import ModelInfo
+
+WARMUP_CALLS = 5
+
+
+class TorchEngine:
+    """Runs the blocks of ``network`` that have storage; used by one thread only."""
+
+    def __init__(
+        self,
+        network: MultiExitNetwork,
+        measure: Measure = "max-softmax",
+        temperatures: Sequence[float] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``temperatures``: one per exit, by which its logits are divided (calibration)."""
+        self._network = network
+        self._confidence = MEASURES[measure]
+        self._temperatures = tuple(temperatures or (1.0,) * network.exits)
+        self._device = torch.device(device)
+        self._parts = [
+            (block.eval(), head.eval())
+            for block, head in zip(network.blocks, network.heads, strict=True)
+        ]
+        for part in (part for pair in self._parts for part in pair):
+            if not any(p.is_meta for p in part.parameters()):
+                part.to(self._device)
+
+    def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """Outcomes of ``tasks``, in order; all of them are of the same block.
+
+        Payloads of the outcomes are contiguous CPU tensors ``[C, H, W]``; ``None`` after the last
+        block.
+        """
+        block = tasks[0].block
+        with torch.inference_mode():
+            features, logits = self._forward(block, _batch(tasks))
+            temperature = self._temperatures[block - 1]
+            scaled = logits if temperature == 1.0 else logits / temperature
+            confidences = self._confidence(scaled).tolist()
+            predictions = logits.argmax(1).tolist()
+            if block == self._network.exits:
+                return list(map(Outcome, predictions, confidences))
+            payloads = features.cpu().contiguous().unbind(0)
+        return [
+            Outcome(prediction, confidence, payload, payload.nbytes)
+            for prediction, confidence, payload in zip(
+                predictions, confidences, payloads, strict=True
+            )
+        ]
+
+    def _forward(self, block: int, batch: Tensor) -> tuple[Tensor, Tensor]:
+        body, head = self._parts[block - 1]
+        if self._device.type != "cpu":
+            batch = batch.to(self._device, non_blocking=True)
+        features = body(batch)
+        return features, head(features)
+
+    def flops(self, block: int) -> int:
+        """FLOPs of one task of ``block``, its head included."""
+        return self._info.blocks[block - 1].flops
+
+    @cached_property
+    def _info(self) -> ModelInfo:
+        return describe(self._network)
+
+
+def _batch(tasks: Sequence[Task]) -> Tensor:
+    if len(tasks) == 1:
+        single: Tensor = tasks[0].payload.unsqueeze(0)
+        return single
+    return torch.stack([task.payload for task in tasks])
+
+
+def measure_block_seconds(engine: TorchEngine, item: Tensor, repeats: int = 30) -> list[float]:
+    """Median seconds of one task of each block, in order, at batch 1 on this machine.
+
+    ``item`` is one raw item uint8 ``[C, H, W]``; all blocks must be loaded.
+    """
+    medians = []
+    payload: Tensor | None = item
+    block = 1
+    while payload is not None:
+        tasks = [Task(0, block, payload)]
+        durations = [_timed(engine, tasks) for _ in range(repeats + WARMUP_CALLS)]
+        medians.append(statistics.median(durations[WARMUP_CALLS:]))
+        payload = engine.compute(tasks)[0].payload
+        block += 1
+    return medians
+
+
+def _timed(engine: TorchEngine, tasks: Sequence[Task]) -> float:
+    started = time.perf_counter()
+    engine.compute(tasks)
+    return time.perf_counter() - started

@@ -1,0 +1,148 @@
+"""CIFAR-10 from the standard binary layout (``cifar-10-batches-bin``), checked record by record.
+
+One record is a label byte and 3,072 bytes of pixels (red, green, blue, row by row). The folder is
+looked for in ``data_dir``, in ``$MDIBENCH_DATA`` and in the user's cache folder, in that order;
+``mdibench data fetch cifar10`` puts it into the last one. Source: A. Krizhevsky, "Learning
+multiple layers of features from tiny images", 2009.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mdibench.data.dataset import Dataset, Split
+from mdibench.errors import Problem, UserError
+
+FOLDER = "cifar-10-batches-bin"
+TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST_FILE = "test_batch.bin"
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+SHAPE = (3, 32, 32)
+RECORD_BYTES = 1 + 3 * 32 * 32
+FILE_RECORDS = 10_000
+CALIBRATION = 5_000
+DIVISION_SEED = 20240805
+
+REMEDY = (
+    "set model.data_dir or MDIBENCH_DATA to the folder that contains it, "
+    "or run: mdibench data fetch cifar10"
+)
+
+
+def load_cifar10(data_dir: str | None = None) -> Dataset:
+    """45,000 training, 5,000 calibration and 10,000 evaluation items (the test batch).
+
+    Raises UserError, one problem per file, where files are missing, truncated or mislabelled.
+    """
+    folder = find_folder(data_dir)
+    check_files(folder)
+    inputs, labels = zip(*(read_batch(folder / name) for name in TRAIN_FILES), strict=True)
+    training = Split(np.concatenate(inputs), np.concatenate(labels))
+    order = np.random.default_rng(DIVISION_SEED).permutation(len(training))
+    held_out, kept = np.split(order, [CALIBRATION])
+    return Dataset(
+        "cifar10",
+        CLASSES,
+        train=Split(training.inputs[kept], training.labels[kept]),
+        calibration=Split(training.inputs[held_out], training.labels[held_out]),
+        evaluation=Split(*read_batch(folder / TEST_FILE)),
+    )
+
+
+def candidate_folders(data_dir: str | None = None) -> list[Path]:
+    """Folders that may contain ``FOLDER``; only the first one where the user named it."""
+    if data_dir:
+        return [Path(data_dir).expanduser()]
+    named = os.environ.get("MDIBENCH_DATA")
+    return [Path(named).expanduser()] if named else [cache_folder()]
+
+
+def cache_folder() -> Path:
+    """Where fetched data sets live: ``$XDG_CACHE_HOME/mdibench`` or ``~/.cache/mdibench``."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "mdibench"
+
+
+def find_folder(data_dir: str | None = None) -> Path:
+    """The folder with the six files; ``data_dir`` may be that folder or the one around it."""
+    candidates = candidate_folders(data_dir)
+    for base in candidates:
+        for folder in (base / FOLDER, base):
+            if (folder / TEST_FILE).exists() or (folder / TRAIN_FILES[0]).exists():
+                return folder
+    raise UserError(Problem(f"no {FOLDER} in {candidates[0]}", "cifar10", REMEDY))
+
+
+def check_files(folder: Path) -> None:
+    """Raise UserError with one problem per file that is missing or has the wrong size."""
+    problems = [_size_problem(folder / name) for name in (*TRAIN_FILES, TEST_FILE)]
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise UserError(*found)
+
+
+def _size_problem(path: Path) -> Problem | None:
+    expected = FILE_RECORDS * RECORD_BYTES
+    if not path.is_file():
+        return Problem("missing file", str(path), REMEDY)
+    size = path.stat().st_size
+    if size == expected:
+        return None
+    return Problem(
+        f"{size:,} bytes instead of {expected:,}: truncated or not a CIFAR-10 batch",
+        str(path),
+        "fetch or copy the file again",
+    )
+
+
+def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs uint8 ``[N, 3, 32, 32]`` and labels int64 ``[N]``; UserError on an impossible label."""
+    try:
+        raw = np.fromfile(path, np.uint8)
+    except OSError as failure:
+        raise UserError(Problem(f"cannot read it: {failure.strerror}", str(path))) from failure
+    records = raw.reshape(-1, RECORD_BYTES)
+    labels = records[:, 0].astype(np.int64)
+    _check_labels(labels, path)
+    return records[:, 1:].reshape(-1, *SHAPE), labels
+
+
+def _check_labels(labels: np.ndarray, path: Path) -> None:
+    """Labels must be 0..9, and every class about a tenth of the batch.
+
+    The release's batches hold 937 to 1,032 records of each class; a batch far from that was
+    written in another layout (CIFAR-100, records of another size) or is damaged.
+    """
+    wrong = np.flatnonzero(labels >= len(CLASSES))
+    if len(wrong):
+        raise UserError(
+            Problem(
+                f"label {labels[wrong[0]]} in record {wrong[0]} ({len(wrong):,} impossible labels)",
+                str(path),
+                "labels are 0 to 9: fetch or copy the file again",
+            )
+        )
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    if counts.min() < FILE_RECORDS // 20:
+        raise UserError(
+            Problem(
+                f"only {counts.min()} of {len(labels):,} records are labelled "
+                f"{CLASSES[int(counts.argmin())]}",
+                str(path),
+                "a CIFAR-10 batch holds about 1,000 of each class: fetch or copy the file again",
+            )
+        )

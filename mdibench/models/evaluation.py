@@ -1,0 +1,54 @@
+"""What every exit says about every item of a split, in batches: for training, cards and profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdibench.data.dataset import Split
+from mdibench.models.network import MultiExitNetwork
+from mdibench.models.training import all_logits
+
+BATCH = 250
+
+
+@dataclass(frozen=True, slots=True)
+class ExitScores:
+    """``logits`` float32 ``[K, N, classes]`` and ``labels`` int64 ``[N]``."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """``[K, N]``: whether exit k is right about an item."""
+        hits: NDArray[np.bool_] = self.logits.argmax(2) == self.labels
+        return hits
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """``[K]``: accuracy of each exit if every item left there."""
+        return self.correct.mean(axis=1)
+
+
+def score(network: MultiExitNetwork, split: Split) -> ExitScores:
+    """Logits of every exit for every item, in evaluation mode, on the network's device."""
+    device = next(network.heads[0].parameters()).device
+    for part in (*network.blocks, *network.heads):
+        part.eval()
+    batches = []
+    with torch.inference_mode():
+        for start in range(0, len(split), BATCH):
+            pixels = torch.from_numpy(split.inputs[start : start + BATCH]).to(device)
+            batches.append(torch.stack(all_logits(network, pixels)).float().cpu().numpy())
+    return ExitScores(np.concatenate(batches, axis=1), split.labels)
+
+
+def first_exits(confidence: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
+    """Index (from 0) of the exit that each item takes; ``confidence`` ``[K, N]``, T_e for all."""
+    leaves = confidence >= threshold
+    leaves[-1] = True
+    return leaves.argmax(axis=0)

@@ -1,0 +1,66 @@
+"""How each of our networks is trained when `mdibench train NAME` is told nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mdibench.data.dataset import Dataset, Split
+from mdibench.data.registry import load_dataset
+from mdibench.models.training import ItemsOfEpoch, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A data set and a recipe."""
+
+    dataset: str
+    recipe: Recipe
+
+
+_CIFAR = Recipe(
+    epochs=10,
+    learning_rate=0.1,
+    optimizer="sgd",
+    weight_decay=5e-4,
+    exit_weights=(),
+    label_smoothing=0.05,
+    augmentation="crop-flip",
+    bfloat16=True,
+    channels_last=True,
+)
+
+PLANS: Mapping[str, Plan] = {
+    "digits-cnn": Plan(
+        "digits",
+        Recipe(
+            epochs=14,
+            learning_rate=2e-3,
+            exit_weights=(0.7, 0.7, 0.8, 1.0, 1.2),
+            bfloat16=True,
+        ),
+    ),
+    "mobilenetv2": Plan("cifar10", _CIFAR),
+    "resnet20": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet32": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet56": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet50": Plan("cifar10", replace(_CIFAR, epochs=30)),
+}
+
+
+def plan_for(name: str, dataset: str) -> Plan:
+    """The plan of network ``name``; a user's own network is trained like MobileNetV2."""
+    plan = PLANS.get(name, PLANS["mobilenetv2"])
+    return replace(plan, dataset=dataset or plan.dataset)
+
+
+def items_of_epoch(dataset: Dataset, seed: int) -> ItemsOfEpoch:
+    """Digits get new corruption in every epoch; other data sets stay as they are."""
+    if dataset.name != "digits":
+        return lambda epoch: dataset.train
+
+    def newly_corrupted(epoch: int) -> Split:
+        # The evaluation split of these seeds shares no original with what is taken here.
+        return load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
+
+    return newly_corrupted

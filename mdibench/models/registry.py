@@ -1,0 +1,121 @@
+"""Networks by name: ours, and users' own as ``package.module:function``.
+
+``load_network`` gives a rank the blocks it hosts, ``model_info`` what a plan must know without
+reading any weights. Names that begin with ``null`` (the harness without a network) are not ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+from mdibench.config import ModelSection
+from mdibench.data.registry import check_name, item_format
+from mdibench.errors import Problem, UserError
+from mdibench.models import digits_cnn, mobilenetv2, resnet
+from mdibench.models.network import MultiExitNetwork
+from mdibench.models.weights import load_weights, packaged
+from mdibench.network.plan import ModelInfo
+
+BUILDERS: Mapping[str, Callable[[int], MultiExitNetwork]] = {
+    "digits-cnn": digits_cnn.build,
+    "mobilenetv2": mobilenetv2.build,
+    **{f"resnet{depth}": partial(resnet.build, depth) for depth in resnet.DESIGNS},
+}
+"""Name -> builder of the network with random weights, given the number of classes."""
+
+
+def load_network(
+    name: str,
+    weights: str | None = None,
+    blocks: Collection[int] | None = None,
+    dataset: str = "digits",
+) -> MultiExitNetwork:
+    """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
+
+    Other blocks stay without storage (meta device). ``dataset`` gives the shape of an item and the
+    number of classes. ``weights`` is a safetensors file; by default the package's own, or, for a
+    user's network, what the user's function put into it.
+    Raises UserError for unknown names, for files that do not fit and for a user's mistakes.
+    """
+    if ":" in name:
+        network = _users_network(name, dataset)
+    else:
+        with torch.device("meta"):
+            network = build_network(name, dataset)
+    if ":" not in name or weights is not None:
+        load_weights(_weights_file(name, weights), network, blocks)
+    return _only(network, blocks)
+
+
+def load_model(model: ModelSection, blocks: Collection[int] | None = None) -> MultiExitNetwork:
+    """``load_network`` for the ``[model]`` table of a config."""
+    return load_network(model.name, model.weights, blocks, model.dataset)
+
+
+def build_network(name: str, dataset: str) -> MultiExitNetwork:
+    """The network with random weights, made for the data set's items and classes."""
+    check_name(dataset)
+    if ":" in name:
+        return _users_network(name, dataset)
+    if name not in BUILDERS:
+        raise UserError(_unknown(name))
+    expected, classes = item_format(dataset)
+    network = BUILDERS[name](classes)
+    if network.input_shape != expected:
+        what = f"network '{name}' takes items {network.input_shape}, '{dataset}' has {expected}"
+        raise UserError(Problem(what, "model.dataset", "choose a network and data that fit"))
+    return network
+
+
+def model_info(model: ModelSection) -> ModelInfo:
+    """Sizes and costs of the config's network: no weights are read, nothing is computed."""
+    return _model_info(model.name, model.dataset)
+
+
+@cache
+def _model_info(name: str, dataset: str) -> ModelInfo:
+    from mdibench.models.cost import describe
+
+    with torch.device("cpu" if ":" in name else "meta"):
+        network = build_network(name, dataset)
+    return describe(network)
+
+
+def _users_network(name: str, dataset: str) -> MultiExitNetwork:
+    from mdibench.models.users import load_users_network
+
+    return load_users_network(name, *item_format(dataset))
+
+
+def _weights_file(name: str, weights: str | None) -> Path:
+    if weights is not None:
+        return Path(weights).expanduser()
+    path = packaged(name)
+    if not path.exists():
+        remedy = f"run `mdibench train {name}` and set model.weights"
+        raise UserError(Problem(f"no trained weights for '{name}' in the package", "model", remedy))
+    return path
+
+
+def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExitNetwork:
+    """Drop the storage of everything but ``blocks``; the rest is ready to infer."""
+    for parts in (network.blocks, network.heads):
+        for number, part in enumerate(parts, start=1):
+            part.eval().requires_grad_(False)
+            if blocks is not None and number not in blocks:
+                part.to("meta")
+    return network
+
+
+def _unknown(name: str) -> Problem:
+    near = get_close_matches(name, BUILDERS, n=1)
+    known = f"known: {', '.join(BUILDERS)}, or your own as 'package.module:function'"
+    hint = f"did you mean '{near[0]}'?" if near else known
+    return Problem(f"unknown network '{name}'", "model.name", hint)
+
+

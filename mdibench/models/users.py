@@ -1,0 +1,133 @@
+"""Users' own networks: ``package.module:function`` from the config to a checked network.
+
+The function takes nothing and returns either a ``MultiExitNetwork`` or a pair (blocks, heads) of
+equally long lists of torch modules. Whatever is wrong with that becomes one clear line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mdibench.errors import Problem, UserError
+from mdibench.models.network import MultiExitNetwork
+
+WHERE = "model.name"
+
+
+def load_users_network(name: str, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
+    """The network that ``name``'s function returns, checked against items of ``shape``.
+
+    Modules beside the config are found as well as installed ones: the working directory is added
+    to the search path. Raises UserError for everything that does not fit.
+    """
+    returned = _call(_find(name), name)
+    network = _as_network(returned, name, shape, classes)
+    _check_modules(network)
+    if tuple(network.input_shape) != tuple(shape):
+        what = f"{name} takes items {tuple(network.input_shape)}, the data set has {tuple(shape)}"
+        raise _problem(what, "choose a data set that fits")
+    _check_shapes(network, classes)
+    return network
+
+
+def _find(name: str) -> Callable[[], Any]:
+    module_name, _, attribute = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as failure:
+        raise _problem(f"cannot import '{module_name}': {failure}", "check the name") from failure
+    except Exception as failure:  # noqa: BLE001 -- the user's module may raise anything
+        raise _problem(f"'{module_name}' failed at import: {_brief(failure)}") from failure
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise _problem(f"'{module_name}' has no function '{attribute}'", "check the name")
+    return function  # type: ignore[no-any-return]
+
+
+def _call(function: Callable[[], Any], name: str) -> Any:
+    try:
+        return function()
+    except UserError:
+        raise
+    except Exception as failure:  # noqa: BLE001 -- the user's function may raise anything
+        raise _problem(f"{name}() failed: {_brief(failure)}") from failure
+
+
+def _as_network(
+    returned: Any, name: str, shape: tuple[int, ...], classes: int
+) -> MultiExitNetwork:
+    if isinstance(returned, MultiExitNetwork):
+        return returned
+    if not (isinstance(returned, tuple) and len(returned) == 2):
+        found = type(returned).__name__
+        remedy = "return (blocks, heads) or a MultiExitNetwork"
+        raise _problem(f"{name}() returned {found}", remedy)
+    blocks, heads = (_as_list(part, what, name) for part, what in zip(returned, ("blocks", "heads"), strict=True))
+    return MultiExitNetwork(name, blocks, heads, shape, classes)
+
+
+def _as_list(parts: Any, what: str, name: str) -> Sequence[nn.Module]:
+    if isinstance(parts, nn.Module) and not isinstance(parts, (nn.ModuleList, nn.Sequential)):
+        raise _problem(f"{name}() returned one module as {what}", "return a list of modules")
+    try:
+        return list(parts)
+    except TypeError:
+        found = type(parts).__name__
+        raise _problem(f"{name}() returned {found} as {what}", "return a list") from None
+
+
+def _check_modules(network: MultiExitNetwork) -> None:
+    counts = len(network.blocks), len(network.heads)
+    if counts[0] != counts[1] or counts[0] == 0:
+        what = f"{network.name} has {counts[0]} blocks and {counts[1]} heads"
+        raise _problem(what, "every block needs one head, and one block is the least")
+    for kind, parts in (("block", network.blocks), ("head", network.heads)):
+        for number, part in enumerate(parts, start=1):
+            if not isinstance(part, nn.Module):
+                found = type(part).__name__
+                raise _problem(f"{kind} {number} of {network.name} is {found}", "use torch modules")
+
+
+def _check_shapes(network: MultiExitNetwork, classes: int) -> None:
+    """Run one black item through the network: every part must take what the one before gives."""
+    features: Tensor = torch.zeros((1, *network.input_shape), dtype=torch.uint8)
+    if any(p.is_meta for part in network.blocks for p in part.parameters()):
+        features = features.to("meta")
+    with torch.no_grad():
+        for number in range(1, network.exits + 1):
+            features = _run(network, "block", number, features)
+            logits = _run(network, "head", number, features)
+            if tuple(logits.shape) != (1, classes):
+                what = f"head {number} of {network.name} gives {tuple(logits.shape)} for one item"
+                raise _problem(what, f"give logits (1, {classes}): the data has {classes} classes")
+
+
+def _run(network: MultiExitNetwork, kind: str, number: int, given: Tensor) -> Tensor:
+    part = (network.blocks if kind == "block" else network.heads)[number - 1].eval()
+    where = f"{kind} {number} of {network.name}"
+    try:
+        result = part(given)
+    except Exception as failure:  # noqa: BLE001 -- the user's module may raise anything
+        what = f"{where} failed on {given.dtype} {tuple(given.shape)}: {_brief(failure)}"
+        raise _problem(what, "each part takes what the one before gives; the first, uint8") from failure
+    if not isinstance(result, Tensor):
+        raise _problem(f"{where} returned {type(result).__name__}", "return one tensor")
+    return result
+
+
+def _brief(failure: BaseException) -> str:
+    first = (str(failure).strip().splitlines() or [""])[0]
+    return f"{type(failure).__name__}: {first}"[:300]
+
+
+def _problem(what: str, remedy: str = "") -> UserError:
+    return UserError(Problem(what, WHERE, remedy))

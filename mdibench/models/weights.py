@@ -1,0 +1,135 @@
+"""Weights files: safetensors with a few words of metadata. Reading one never runs code.
+
+Tensors are named ``blocks.<index>.<name>`` and ``heads.<index>.<name>``, index from 0; matrices and
+kernels are stored in half precision, everything else in float32. The metadata name the network, its
+number of classes, the data set, the seed and the accuracy of each exit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mdibench.errors import Problem, UserError
+from mdibench.models.network import MultiExitNetwork
+
+FOLDER = Path(__file__).parent / "weights"
+REMEDY = "fetch or train the file again"
+
+_PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
+
+
+def packaged(name: str) -> Path:
+    """Where the package keeps the weights of network ``name``, whether there are any or not."""
+    return FOLDER / f"{name}.safetensors"
+
+
+def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
+    """Write the network's weights with ``facts`` in the metadata, atomically."""
+    tensors = {}
+    for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
+        for index, part in enumerate(parts):
+            for name, value in part.state_dict().items():
+                tensors[f"{kind}.{index}.{name}"] = _stored(value)
+    metadata = {"network": network.name, "classes": str(network.classes), **facts}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def _stored(value: Tensor) -> Tensor:
+    plain = value.detach().cpu()
+    if plain.is_floating_point():
+        plain = plain.to(torch.float16 if plain.ndim > 1 and plain.numel() > 16 else torch.float32)
+    return plain.contiguous()
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The file's metadata; UserError where it is missing or no safetensors file."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+def load_weights(
+    path: Path, network: MultiExitNetwork, blocks: Collection[int] | None = None
+) -> None:
+    """Fill blocks and heads of ``network`` (numbered from 1; all of them by default) from ``path``.
+
+    Only their tensors are read. The network may live on the meta device.
+    Raises UserError for a missing or damaged file, or weights of another network.
+    """
+    wanted = range(1, network.exits + 1) if blocks is None else blocks
+    with _opened(path) as file:
+        _check_metadata(path, file.metadata() or {}, network)
+        names = _names_by_part(file.keys())
+        for block in sorted(wanted):
+            for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
+                mine = names.get((kind, block - 1), {})
+                tensors = {name: _read(path, file, full) for name, full in mine.items()}
+                _fill(path, parts[block - 1], tensors, f"{kind}.{block - 1}")
+
+
+def _opened(path: Path) -> safe_open:
+    if not path.is_file():
+        raise UserError(Problem("no such weights file", str(path), "check model.weights"))
+    try:
+        return safe_open(path, "pt")
+    except (SafetensorError, OSError) as failure:
+        what = f"damaged, or no safetensors file ({failure})"
+        raise UserError(Problem(what, str(path), REMEDY)) from failure
+
+
+def _check_metadata(path: Path, metadata: Mapping[str, str], network: MultiExitNetwork) -> None:
+    """Files of other programs carry no metadata: then names and shapes alone must fit."""
+    found = metadata.get("network", network.name)
+    if found != network.name:
+        what = f"weights of network '{found}', not of '{network.name}'"
+        raise UserError(Problem(what, str(path), "set model.name or model.weights"))
+    classes = metadata.get("classes", str(network.classes))
+    if classes != str(network.classes):
+        what = f"weights for {classes} classes, but the network has {network.classes}"
+        raise UserError(Problem(what, str(path), "set model.dataset or model.weights"))
+
+
+def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, str]]:
+    """(kind, index) -> {name within the part: name in the file}."""
+    parts: dict[tuple[str, int], dict[str, str]] = {}
+    for full in names:
+        match = _PART.fullmatch(full)
+        if match:
+            key = (match[1], int(match[2]))
+            parts.setdefault(key, {})[match[3]] = full
+    return parts
+
+
+def _read(path: Path, file: safe_open, name: str) -> Tensor:
+    try:
+        value: Tensor = file.get_tensor(name)
+    except (SafetensorError, OSError) as failure:
+        raise UserError(Problem(f"damaged tensor {name}", str(path), REMEDY)) from failure
+    return value.float() if value.is_floating_point() else value
+
+
+def _fill(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    expected = part.state_dict()
+    missing = sorted(expected.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - expected.keys())
+    if missing or extra:
+        what = f"{where} lacks {missing[0]}" if missing else f"{where} has no {extra[0]}"
+        raise UserError(Problem(f"weights of another network: {what}", str(path), REMEDY))
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape:
+            shapes = f"{tuple(value.shape)} instead of {tuple(expected[name].shape)}"
+            what = f"weights of another network: {where}.{name} is {shapes}"
+            raise UserError(Problem(what, str(path), REMEDY))
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise UserError(Problem(f"{where}.{name} is not finite", str(path), REMEDY))
+    part.load_state_dict(tensors, assign=True)
+    part.eval().requires_grad_(False)

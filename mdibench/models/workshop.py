@@ -1,0 +1,85 @@
+"""A training job from its options to its weights file and model card: what ``train`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mdibench.data.registry import load_dataset
+from mdibench.models.card import write_card
+from mdibench.models.evaluation import score
+from mdibench.models.progress import TrainingProgress
+from mdibench.models.recipes import items_of_epoch, plan_for
+from mdibench.models.registry import build_network
+from mdibench.models.training import Recipe, train
+from mdibench.models.weights import load_weights, save_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The options of ``mdibench train``; ``None`` leaves the choice to the recipe or machine."""
+
+    name: str
+    dataset: str
+    data_dir: str | None
+    seed: int
+    epochs: int | None
+    threads: int | None
+    precision: str
+    distillation: float | None
+    checkpoint: Path | None
+    out: Path
+
+
+def run_job(job: Job) -> None:
+    """Train, write ``job.out`` and its card, and print the accuracy of each exit."""
+    torch.set_num_threads(job.threads or len(os.sched_getaffinity(0)))
+    torch.manual_seed(job.seed)
+    plan = plan_for(job.name, job.dataset)
+    recipe = chosen_recipe(plan.recipe, job)
+    network = build_network(job.name, plan.dataset)
+    dataset = load_dataset(plan.dataset, job.data_dir)
+    with TrainingProgress(job.name, recipe.epochs) as progress:
+        train(
+            network,
+            items_of_epoch(dataset, job.seed),
+            recipe,
+            job.seed,
+            checkpoint=job.checkpoint,
+            on_step=progress.step,
+            on_epoch=progress.epoch,
+        )
+    facts = {"dataset": plan.dataset, "seed": str(job.seed)}
+    save_weights(job.out, network, facts)
+    load_weights(job.out, network)  # judge what was written: half precision included
+    scores = score(network, dataset.evaluation)
+    accuracy = [round(float(value), 4) for value in scores.accuracy]
+    save_weights(job.out, network, facts | {"accuracy": json.dumps(accuracy)})
+    card = write_card(job.out.with_suffix(".md"), network, recipe, plan.dataset, job.seed, scores)
+    sys.stdout.write(card)
+
+
+def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
+    """``recipe`` with what the options change."""
+    wants_bfloat16 = recipe.bfloat16 and computes_bfloat16()
+    return replace(
+        recipe,
+        epochs=job.epochs or recipe.epochs,
+        distillation=recipe.distillation if job.distillation is None else job.distillation,
+        bfloat16=wants_bfloat16 if job.precision == "auto" else job.precision == "bfloat16",
+    )
+
+
+def computes_bfloat16() -> bool:
+    """Whether this machine's accelerator or processor has bfloat16 arithmetic of its own."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(
+        word in flags.read_text(errors="replace") for word in ("avx512_bf16", "amx_bf16", " bf16")
+    )
