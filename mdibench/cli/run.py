@@ -1,0 +1,39 @@
+"""``mdibench run``: one benchmark, as a rank under mpirun or by starting mpirun itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--ranks", type=click.IntRange(1), help="Start mpirun with this many ranks.")
+@click.option("--hostfile", type=click.Path(path_type=Path), help="Hosts for --ranks.")
+@click.option("--tui", is_flag=True, help="Show the live monitor.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only the summary.")
+def run(
+    config: Path,
+    overrides: tuple[str, ...],
+    ranks: int | None,
+    hostfile: Path | None,
+    tui: bool,
+    quiet: bool,
+) -> int:
+    """Run the benchmark that CONFIG describes.
+
+    Under mpirun every rank runs this command. With --ranks N it starts mpirun itself.
+    """
+    if ranks is None:
+        from mdibench.runtime.rank import Order, run_rank
+
+        return run_rank(Order(config, overrides, tui, quiet))
+    from mdibench.config_file import load_config
+    from mdibench.runtime.launch import run_ranks
+
+    load_config(config, overrides)
+    program = ["run", str(config), *(f"--set={override}" for override in overrides)]
+    program += ["--tui"] * tui + ["--quiet"] * quiet
+    return run_ranks(ranks, hostfile, program)

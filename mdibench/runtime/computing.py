@@ -1,0 +1,77 @@
+"""The compute thread of a rank: it runs batches while the rank's loop tends to messages."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from mdibench.compute.engine import Engine
+from mdibench.core.events import Computed
+from mdibench.core.records import Task
+from mdibench.network.plan import Device
+
+
+class ComputeThread:
+    """Runs one batch after the other; ``wait`` doubles as the loop's sleep.
+
+    With an emulated ``device`` a batch takes as long as it would take there: the thread computes
+    for real, then sleeps until the deadline. A batch whose real computation is slower than that
+    is an overrun. Durations are those of this thread's own clock.
+    """
+
+    def __init__(self, engine: Engine, device: Device | None = None) -> None:
+        self.overruns = 0
+        self.flops = 0
+        self._engine = engine
+        self._device = device
+        self._batches: SimpleQueue[tuple[Task, ...] | None] = SimpleQueue()
+        self._done: SimpleQueue[Computed | BaseException] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
+        self._thread.start()
+
+    def submit(self, tasks: tuple[Task, ...]) -> None:
+        """Compute these next."""
+        self._batches.put(tasks)
+
+    def wait(self, seconds: float) -> Computed | None:
+        """The next finished batch, or ``None`` when there is none within ``seconds``.
+
+        An exception of the engine is raised here.
+        """
+        try:
+            done = self._done.get(timeout=seconds) if seconds > 0 else self._done.get_nowait()
+        except Empty:
+            return None
+        if isinstance(done, BaseException):
+            raise done
+        return done
+
+    def stop(self) -> None:
+        """Let the thread end after what it has."""
+        self._batches.put(None)
+        self._thread.join(timeout=5.0)
+
+    def _work(self) -> None:
+        while (tasks := self._batches.get()) is not None:
+            try:
+                self._done.put(self._run(tasks))
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the loop's thread
+                self._done.put(error)
+                return
+
+    def _run(self, tasks: Sequence[Task]) -> Computed:
+        begun_s = time.perf_counter()
+        outcomes = tuple(self._engine.compute(tasks))
+        self.flops += len(tasks) * self._engine.flops(tasks[0].block)
+        if self._device is not None:
+            self._pace(begun_s, len(tasks) * self._device.block_s[tasks[0].block - 1])
+        return Computed(outcomes, time.perf_counter() - begun_s)
+
+    def _pace(self, begun_s: float, device_s: float) -> None:
+        rest_s = begun_s + device_s - time.perf_counter()
+        if rest_s > 0:
+            time.sleep(rest_s)
+        else:
+            self.overruns += 1

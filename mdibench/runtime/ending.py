@@ -1,0 +1,130 @@
+"""How a job ends: in order, or with every rank stopped, the files closed and the reason told.
+
+An uncaught error on one rank must end all of them, for MPI would wait for ever otherwise. A failed
+worker tells rank 0, which closes the run's files, shows the error and ends the job; a worker that
+is not ended within ``PATIENCE_S`` ends the job itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from mdibench.core.records import SOURCE
+from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, OK, MdibenchError, UserError
+from mdibench.record.run_folder import RunWriter
+from mdibench.wire import Kind
+
+if TYPE_CHECKING:
+    from mdibench.runtime.hooks import SourceHooks
+    from mdibench.transport.mpi import Group
+    from mdibench.transport.post import PostOffice
+
+PATIENCE_S = 3.0
+_LONGEST_TEXT = 2000
+
+
+class Ending:
+    """A context around a rank's life. ``status`` is the exit status after an orderly end."""
+
+    def __init__(self, group: Group) -> None:
+        self.status = OK
+        self._group = group
+        self._writer: RunWriter | None = None
+        self._outcome: Callable[[], dict[str, Any]] = dict
+        self._hooks: SourceHooks | None = None
+        self._post: PostOffice | None = None
+
+    def keep(
+        self, writer: RunWriter, outcome: Callable[[], dict[str, Any]], hooks: SourceHooks
+    ) -> None:
+        """Rank 0: from now on the run's files must be closed, whatever happens."""
+        self._writer, self._outcome, self._hooks = writer, outcome, hooks
+
+    def report_through(self, post: PostOffice) -> None:
+        """Other ranks: from now on rank 0 can be told of a failure."""
+        self._post = post
+
+    def __enter__(self) -> Ending:
+        signal.signal(signal.SIGTERM, _terminated)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, UserError) and self._writer is None:
+            return
+        if error is not None:
+            self._fail(error)
+        self._finish("complete", "")
+
+    def _finish(self, status: str, reason: str) -> None:
+        if self._hooks is not None:
+            self._hooks.close()
+        if self._writer is not None:
+            self._writer.finish(status, reason, **self._outcome())
+
+    def _fail(self, error: BaseException) -> None:
+        """End all ranks because of ``error``. Does not return."""
+        status, text = _verdict(error)
+        try:
+            if self._group.rank == SOURCE:
+                self._close_failed(error, text)
+            elif isinstance(error, KeyboardInterrupt):
+                time.sleep(PATIENCE_S)
+            else:
+                self._tell_source(status, text)
+        finally:
+            sys.stdout.flush()
+            self._group.abort(status)
+
+    def _close_failed(self, error: BaseException, text: str) -> None:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _say(text)
+        if self._writer is None:
+            return
+        with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write("".join(traceback.format_exception(error)))
+        self._finish("aborted" if interrupted else "failed", text)
+        _say(f"what was recorded is in {self._writer.folder}")
+
+    def _tell_source(self, status: int, text: str) -> None:
+        if self._post is None:
+            _say(f"rank {self._group.rank}: {text}")
+            return
+        self._post.control(SOURCE, Kind.FAILURE, text.encode()[:_LONGEST_TEXT], status)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline_s:
+            self._post.endpoint.delivered()
+            time.sleep(0.01)
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The job's exit status and one line that says why."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else INTERNAL_ERROR
+        return status, f"SystemExit({error.code})"
+    if isinstance(error, MdibenchError):
+        return error.status, str(error)
+    place = traceback.extract_tb(error.__traceback__)
+    where = f" ({place[-1].filename}:{place[-1].lineno})" if place else ""
+    return INTERNAL_ERROR, f"{type(error).__name__}: {error}{where}"
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"mdibench: {line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,113 @@
+"""What a rank can know before MPI and torch are imported: its launcher, its host, its threads.
+
+Thread counts must be set before numpy and torch start their pools: ranks that share cores and run
+as many threads each as there are cores starve one another by two orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_LAUNCHERS = {
+    "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
+    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    "Slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What the launcher told this process; ``name`` is empty when there was none."""
+
+    name: str = ""
+    rank: int = 0
+    size: int = 1
+    local_size: int = 1
+
+
+def launch_facts(environment: Mapping[str, str] = os.environ) -> Launch:
+    """The launcher of this process and the place it gave it, from the environment alone."""
+    for name, (rank, size, local_size) in _LAUNCHERS.items():
+        if rank in environment and size in environment:
+            return Launch(
+                name,
+                int(environment[rank]),
+                int(environment[size]),
+                int(environment.get(local_size) or environment[size]),
+            )
+    return Launch()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def threads_per_rank(wanted: int, local_size: int, available: int) -> int:
+    """Torch threads of a rank: as wanted, else an equal share of the cores, at least one."""
+    return wanted or max(1, available // local_size)
+
+
+def limit_threads(local_size: int) -> None:
+    """Set the thread variables that the user did not set."""
+    for variable in _THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(threads_per_rank(0, local_size, cores())))
+
+
+def host_facts() -> dict[str, object]:
+    """Host, processor, memory and versions of this rank, for the run's record."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "cpu": _processor_model(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_1min": os.getloadavg()[0],
+        "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "numpy": _version("numpy"),
+        "mpi4py": _version("mpi4py"),
+        "mdibench": _version("mdibench"),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor_model() -> str:
+    """The processor's name; boards tell it in the device tree, others in /proc/cpuinfo."""
+    board = _first_line("/proc/device-tree/model")
+    if board:
+        return board
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _first_line(path: str) -> str | None:
+    lines = _lines(path)
+    return lines[0].strip("\0 ") if lines else None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return []

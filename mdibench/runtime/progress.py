@@ -1,0 +1,50 @@
+"""The line that tells a person how the run goes: rewritten in place on a terminal, else plain."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mdibench.core.source import Source
+
+TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
+"""Set by ``run --ranks`` when it has a terminal, which ranks below a launcher cannot see."""
+_TERMINAL_PERIOD_S = 0.5
+_PLAIN_PERIOD_S = 5.0
+_WIDTH = 79
+
+
+class Progress:
+    """Shows the source's progress on stderr; ``total_s`` is warm-up plus duration."""
+
+    def __init__(self, total_s: float, quiet: bool = False) -> None:
+        self._total_s = total_s
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty() or TERMINAL_VARIABLE in os.environ
+        self._next_s = 0.0
+
+    def show(self, source: Source, now: float) -> None:
+        """A line, unless one was shown just now."""
+        if self._quiet or now < self._next_s:
+            return
+        self._next_s = now + (_TERMINAL_PERIOD_S if self._terminal else _PLAIN_PERIOD_S)
+        line = self._line(source, now)
+        self._write(f"\r{line:<{_WIDTH}}" if self._terminal else line + "\n")
+
+    def clear(self) -> None:
+        """Remove the line from the terminal."""
+        if self._terminal and not self._quiet:
+            self._write("\r" + " " * _WIDTH + "\r")
+
+    def _line(self, source: Source, now: float) -> str:
+        totals = source.totals
+        accuracy = f"{totals.correct / totals.ok:.3f}" if totals.ok else "-"
+        return (
+            f"{now:6.1f} of {self._total_s:.1f} s  {source.phase}  offered {totals.offered}  "
+            f"ok {totals.ok}  in flight {source.in_flight}  dropped {totals.dropped}  "
+            f"accuracy {accuracy}"
+        )[:_WIDTH]
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()

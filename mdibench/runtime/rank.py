@@ -1,0 +1,234 @@
+"""The life of one MPI rank: agree, set up, run, hand in, leave.
+
+Every step that may fail for a reason that the user can mend ends in an agreement of all ranks, so
+that there is one message and nobody waits for a rank that has left. Whatever else goes wrong on
+any rank ends the whole job; see ``ending``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+from mdibench.config import RunConfig
+from mdibench.config_file import load_config, parse_config, read_text
+from mdibench.core.records import SOURCE
+from mdibench.errors import USAGE_ERROR, Problem, UserError
+from mdibench.network.plan import ModelInfo, Plan
+from mdibench.network.planning import make_plan
+from mdibench.runtime import environment
+from mdibench.runtime.assemble import generator, make_node, thresholds_of
+from mdibench.runtime.computing import ComputeThread
+from mdibench.runtime.ending import Ending
+from mdibench.runtime.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
+from mdibench.runtime.loop import Loop, LoopSetup
+from mdibench.runtime.manifest import Facts, open_run, outcome, run_kind
+from mdibench.runtime.progress import Progress
+from mdibench.runtime.sampling import ProcessFacts
+from mdibench.runtime.workload import load_items, make_engine, measured, model_info, with_seconds
+from mdibench.transport.links import LinkClock
+from mdibench.wire import HEADER_BYTES
+
+if TYPE_CHECKING:
+    from mdibench.transport.mpi import Group
+    from mdibench.transport.post import PostOffice
+
+T = TypeVar("T")
+CONTROL_BYTES = 64 * 1024
+"""Room that every message buffer has, however small the feature maps are."""
+SLOTS_PER_NEIGHBOUR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for."""
+
+    config: Path
+    overrides: tuple[str, ...] = ()
+    monitor: bool = False
+    quiet: bool = False
+
+
+def run_rank(order: Order) -> int:
+    """Run this process as one rank of the job; its exit status. MPI starts here."""
+    launch = environment.launch_facts()
+    environment.limit_threads(launch.local_size)
+    from mdibench.transport.mpi import Group
+
+    group = Group()
+    _check_world(launch, group.size)
+    with Ending(group) as ending:
+        try:
+            _run(order, group, launch, ending)
+        except UserError:
+            if group.rank == SOURCE:
+                raise
+            return USAGE_ERROR
+    return ending.status
+
+
+def _check_world(launch: environment.Launch, size: int) -> None:
+    """A launcher of one MPI and a library of another: every rank believes that it is alone."""
+    if launch.size == 1 or size > 1:
+        return
+    if launch.rank != SOURCE:
+        os._exit(USAGE_ERROR)
+    from mdibench.transport.mpi import library
+
+    raise UserError(
+        Problem(
+            f"the launcher ({launch.name}) started {launch.size} ranks, but each is alone in its "
+            f"MPI library ({library()})",
+            remedy="use that library's own mpirun, or choose the library with MPI4PY_LIBMPI or "
+            "MPI4PY_MPIABI; `mdibench doctor` shows both",
+        )
+    )
+
+
+# --- setup ---------------------------------------------------------------------------------------
+
+
+def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
+    text = _agree(group, lambda: _config_text(order, group))
+    config = parse_config(text, str(order.config), order.overrides)
+    info, plan = _agree(group, lambda: _plan(config, group))
+    _set_threads(config, launch)
+    engine = _agree(group, lambda: make_engine(config.model, plan.blocks[group.rank]))
+    items = _agree(group, lambda: load_items(config.model) if group.rank == SOURCE else None)
+    facts = _facts(config, text, info, plan, group)
+    writer = _agree(group, lambda: open_run(facts) if group.rank == SOURCE else None)
+
+    clock = _run_clock(group, facts)
+    strays = StrayErrors(group.rank, clock)
+    logging.getLogger("mdibench").addHandler(strays)
+    post = _post_office(config, plan, info, group.rank)
+    node = make_node(config, plan, group.rank, facts.thresholds, items)
+    compute = ComputeThread(engine, plan.devices[group.rank])
+    hooks: Hooks
+    if writer is not None:
+        progress = Progress(config.run.warmup_s + config.run.duration_s, order.quiet)
+        hooks = SourceHooks(post, node, writer, strays, progress)
+        ending.keep(writer, lambda: outcome(node), hooks)
+    else:
+        hooks = WorkerHooks(post, strays)
+        ending.report_through(post)
+    Loop(LoopSetup(clock, config.run.sample_s, _process_facts), node, post, compute, hooks).run()
+    post.close()
+    group.barrier()
+    compute.stop()
+
+
+def _agree(group: Group, step: Callable[[], T]) -> T:
+    """Do ``step`` on every rank; if any rank's user has something to mend, all ranks stop."""
+    problems: list[Problem] = []
+    result: list[T] = []
+    try:
+        result.append(step())
+    except UserError as error:
+        problems = list(error.problems)
+    shared = group.share([[p.what, p.where, p.remedy] for p in problems])
+    if any(shared):
+        distinct = dict.fromkeys(tuple(p) for of_rank in shared for p in of_rank)
+        raise UserError(*(Problem(*parts) for parts in distinct))
+    return result[0]
+
+
+def _config_text(order: Order, group: Group) -> str:
+    """The config's text, read on rank 0 alone; checked there before anybody uses it."""
+    text: list[str] = []
+    problems: list[Problem] = []
+    if group.rank == SOURCE:
+        try:
+            load_config(order.config, order.overrides)
+            text.append(read_text(order.config))
+        except UserError as error:
+            problems = list(error.problems)
+    message = json.dumps([text, [[p.what, p.where, p.remedy] for p in problems]])
+    text, failures = json.loads(group.broadcast(message.encode() if group.rank == SOURCE else None))
+    if failures:
+        raise UserError(*(Problem(*parts) for parts in failures))
+    return text[0]
+
+
+def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
+    """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
+    info = model_info(config.model)
+    if group.size > 1 and config.emulation is None:
+        seconds = measured(config.model) if group.rank == SOURCE else None
+        message = json.dumps(seconds).encode() if group.rank == SOURCE else None
+        info = with_seconds(info, json.loads(group.broadcast(message)))
+    return info, make_plan(config, group.size, info)
+
+
+def _set_threads(config: RunConfig, launch: environment.Launch) -> None:
+    import torch
+
+    wanted = config.run.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    torch.set_num_threads(
+        environment.threads_per_rank(wanted, launch.local_size, environment.cores())
+    )
+
+
+def _facts(
+    config: RunConfig, text: str, info: ModelInfo, plan: Plan, group: Group
+) -> Facts:
+    """What all ranks know of each other before the run."""
+    import torch
+
+    from mdibench.transport.mpi import library, processor_name, thread_level
+
+    own = environment.host_facts() | {
+        "rank": group.rank,
+        "torch_threads": torch.get_num_threads(),
+        "mpi": library(),
+        "mpi_processor": processor_name(),
+        "mpi_thread_level": thread_level(),
+    }
+    offset_s, error_s = group.clock_offset(time.perf_counter)
+    shared = group.share([own, offset_s, error_s])
+    return Facts(
+        config=config,
+        text=text,
+        kind=run_kind(config, plan),
+        plan=plan,
+        model=info,
+        thresholds=thresholds_of(config, plan.exits),
+        ranks=[facts for facts, _, _ in shared],
+        clock_offsets_s=[offset for _, offset, _ in shared],
+        clock_error_s=max(error for _, _, error in shared),
+    )
+
+
+def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
+    """Seconds since the run's start, on this rank's clock moved to rank 0's."""
+    group.barrier()
+    own = json.dumps(time.perf_counter()).encode() if group.rank == SOURCE else None
+    start_s = float(json.loads(group.broadcast(own))) + facts.clock_offsets_s[group.rank]
+    return lambda: time.perf_counter() - start_s
+
+
+def _post_office(config: RunConfig, plan: Plan, info: ModelInfo, rank: int) -> PostOffice:
+    from mdibench.transport.mpi import Endpoint
+    from mdibench.transport.post import PostOffice
+
+    largest = max([info.input_bytes, *(block.output_bytes for block in info.blocks)])
+    slots = max(8, SLOTS_PER_NEIGHBOUR * len(plan.neighbours[rank]))
+    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), slots)
+    links = {
+        target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
+    }
+    return PostOffice(endpoint, links, generator(config, f"links {rank}").random)
+
+
+def _process_facts() -> ProcessFacts:
+    process = psutil.Process()
+    times = process.cpu_times()
+    return ProcessFacts(process.memory_info().rss, times.user + times.system)

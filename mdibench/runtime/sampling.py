@@ -1,0 +1,51 @@
+"""Telemetry rows of a node, the same in every world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdibench.core.node import Node
+from mdibench.transport.traffic import Traffic
+from mdibench.wire import Row
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """What only a real process can tell; zero in a simulation."""
+
+    rss_bytes: int = 0
+    cpu_s: float = 0.0
+
+
+NO_PROCESS = ProcessFacts()
+
+
+def telemetry_row(
+    node: Node, traffic: Traffic, t_s: float, process: ProcessFacts = NO_PROCESS
+) -> Row:
+    """One row of the table ``telemetry`` about ``node`` at ``t_s``."""
+    worker, source, counters = node.worker, node.source, node.worker.counters
+    row = (
+        t_s, worker.setup.rank, len(worker.input_queue), len(worker.output_queue),
+        counters.tasks, counters.busy_s, traffic.encode_s, counters.send_s, counters.wait_s,
+        worker.gamma_s, traffic.sent_bytes, traffic.received_bytes, traffic.gossip_bytes,
+        list(counters.exits), worker.thresholds[0],
+        source.interarrival_s if source else None,
+        source.totals.offered if source else None,
+        source.in_flight if source else None,
+        traffic.overruns, traffic.flops, traffic.refused, process.rss_bytes, process.cpu_s,
+    )  # fmt: skip
+    return "telemetry", row
+
+
+def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[Row]:
+    """One row of the table ``links`` for each neighbour of ``node``."""
+    rows: list[Row] = []
+    for rank, neighbour in node.worker.neighbours.items():
+        link = traffic.links[rank]
+        row = (
+            t_s, node.worker.setup.rank, rank, link.messages, link.tasks, link.bytes,
+            neighbour.hop_delay_s or None, neighbour.ping_pongs,
+        )  # fmt: skip
+        rows.append(("links", row))
+    return rows

@@ -1,0 +1,87 @@
+"""What a run works on: a network's costs, engines for its blocks, and the items to classify.
+
+The name ``null`` stands for the null block: five blocks that take no time, to show what the
+harness itself costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mdibench.compute.engine import Engine
+from mdibench.config import ModelSection
+from mdibench.network.plan import BlockInfo, ModelInfo
+
+NULL = "null"
+_NULL_EXITS = 5
+_NULL_SIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The evaluation items: ``fetch(sample)`` gives the raw tensor ``[C, H, W]`` and its bytes."""
+
+    labels: Sequence[int]
+    fetch: Callable[[int], tuple[Any, int]]
+
+
+def model_info(model: ModelSection) -> ModelInfo:
+    """Sizes and costs of the configured network, without its weights."""
+    if model.name == NULL:
+        block = BlockInfo(0, 0, (1, _NULL_SIDE, _NULL_SIDE), _NULL_SIDE**2)
+        shape = (1, _NULL_SIDE, _NULL_SIDE)
+        return ModelInfo(NULL, 1, shape, _NULL_SIDE**2, (block,) * _NULL_EXITS)
+    from mdibench.models.registry import model_info as real_model_info
+
+    return real_model_info(model)
+
+
+def make_engine(model: ModelSection, blocks: Collection[int]) -> Engine:
+    """An engine that holds ``blocks`` of the configured network, warmed up."""
+    if model.name == NULL:
+        from mdibench.compute.recorded import NullEngine
+
+        return NullEngine(_NULL_EXITS)
+    from mdibench.compute.torch_engine import TorchEngine
+    from mdibench.models.registry import load_network
+
+    return TorchEngine(load_network(model.name, model.weights, blocks), model.confidence)
+
+
+def load_items(model: ModelSection) -> Items:
+    """The evaluation split of the configured data set."""
+    import torch
+
+    if model.name == NULL:
+        tensor = torch.zeros((1, _NULL_SIDE, _NULL_SIDE), dtype=torch.uint8)
+        return Items([0] * 1000, lambda sample: (tensor, tensor.numel()))
+    from mdibench.data.registry import load_dataset
+
+    split = load_dataset(model.dataset, model.data_dir).evaluation
+    inputs = torch.from_numpy(split.inputs)
+    item_bytes = inputs[0].numel()
+    return Items(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
+
+
+def measured(model: ModelSection) -> list[float]:
+    """Seconds of each block with its head for one item, on this machine; 0 for the null block."""
+    if model.name == NULL:
+        return [0.0] * _NULL_EXITS
+    import torch
+
+    from mdibench.compute.torch_engine import TorchEngine, measure_block_seconds
+    from mdibench.models.registry import load_network
+
+    network = load_network(model.name, model.weights)
+    item = torch.zeros(network.input_shape, dtype=torch.uint8)
+    return measure_block_seconds(TorchEngine(network), item)
+
+
+def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:
+    """``info`` with the measured time of each block."""
+    blocks = tuple(
+        replace(block, seconds=time_s) for block, time_s in zip(info.blocks, seconds, strict=True)
+    )
+    return replace(info, blocks=blocks)

@@ -1,0 +1,229 @@
+"""Bytes over MPI: the only module that imports mpi4py.
+
+Receives are posted before messages come, sends never block, and nothing here waits: the rank's
+loop polls. All calls come from one thread. Buffers are numpy arrays, never pickles.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+Buffer: TypeAlias = NDArray[np.uint8]
+_TAG = 7
+_QUIET_POLL_S = 0.001
+
+
+class BufferPool:
+    """Byte buffers of one size, used again and again: fresh memory costs a page fault per 4 KiB."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free: list[Buffer] = []
+
+    def take(self) -> Buffer:
+        """A buffer with anything in it."""
+        return self._free.pop() if self._free else np.empty(self.size, np.uint8)
+
+    def give(self, buffer: Buffer) -> None:
+        """Hand a buffer back."""
+        self._free.append(buffer)
+
+
+class Endpoint:
+    """This rank's end of the point-to-point traffic.
+
+    ``slots`` receives of ``buffer_bytes`` are always posted.
+    """
+
+    def __init__(self, buffer_bytes: int, slots: int = 8, comm: MPI.Comm | None = None) -> None:
+        self._comm = (comm or MPI.COMM_WORLD).Dup()
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+        self.pool = BufferPool(buffer_bytes)
+        self._slots = [self.pool.take() for _ in range(slots)] if self.size > 1 else []
+        self._receives = [self._post(buffer) for buffer in self._slots]
+        self._statuses = [MPI.Status() for _ in self._slots]
+        self._sends: list[MPI.Request] = []
+        self._sent: list[tuple[Buffer, object]] = []
+
+    def _post(self, buffer: Buffer) -> MPI.Request:
+        return self._comm.Irecv([buffer, MPI.BYTE], MPI.ANY_SOURCE, _TAG)
+
+    def send(self, target: int, buffer: Buffer, size: int, token: object = None) -> None:
+        """Send ``size`` bytes of ``buffer``, which belongs to the endpoint from now on.
+
+        With a ``token``, ``delivered`` gives it back once ``target`` has taken the message.
+        """
+        start = self._comm.Isend if token is None else self._comm.Issend
+        self._sends.append(start([buffer, size, MPI.BYTE], target, _TAG))
+        self._sent.append((buffer, token))
+
+    def delivered(self) -> list[object]:
+        """Tokens of the messages that have been taken since the last call."""
+        if not self._sends:
+            return []
+        done = MPI.Request.Testsome(self._sends)
+        if not done:
+            return []
+        tokens = []
+        for index in sorted(done, reverse=True):
+            del self._sends[index]
+            buffer, token = self._sent.pop(index)
+            self.pool.give(buffer)
+            if token is not None:
+                tokens.append(token)
+        return tokens[::-1]
+
+    def receive(self) -> list[tuple[int, Buffer, int]]:
+        """Sender, buffer and size of each message that has come; buffers are the caller's now."""
+        if not self._receives:
+            return []
+        done = MPI.Request.Testsome(self._receives, self._statuses)
+        if not done:
+            return []
+        messages = []
+        for position, index in enumerate(done):
+            status = self._statuses[position]
+            messages.append((status.source, self._slots[index], status.Get_count(MPI.BYTE)))
+            self._slots[index] = self.pool.take()
+            self._receives[index] = self._post(self._slots[index])
+        return messages
+
+    @property
+    def sending(self) -> int:
+        """Messages that nobody has taken yet."""
+        return len(self._sends)
+
+    def close(self) -> None:
+        """Cancel the posted receives."""
+        for request in self._receives:
+            request.Cancel()
+            request.Wait()
+        self._receives = []
+
+
+# --- collectives for setup and the end -----------------------------------------------------------
+
+
+class Group:
+    """All ranks together, at setup and at the end. Every wait sleeps between polls."""
+
+    def __init__(self, comm: MPI.Comm | None = None) -> None:
+        self._comm = comm or MPI.COMM_WORLD
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+
+    def barrier(self) -> None:
+        """Wait until all ranks are here."""
+        _quietly(self._comm.Ibarrier())
+
+    def broadcast(self, payload: bytes | None) -> bytes:
+        """Rank 0's bytes, on every rank."""
+        size = np.array([len(payload) if payload is not None else 0], np.int64)
+        _quietly(self._comm.Ibcast([size, MPI.INT64_T], 0))
+        buffer = np.empty(int(size[0]), np.uint8)
+        if payload is not None:
+            buffer[:] = np.frombuffer(payload, np.uint8)
+        _quietly(self._comm.Ibcast([buffer, MPI.BYTE], 0))
+        return buffer.tobytes()
+
+    def gather(self, payload: bytes) -> list[bytes]:
+        """Every rank's bytes, on every rank, by rank."""
+        sizes = np.empty(self.size, np.int64)
+        own = np.array([len(payload)], np.int64)
+        _quietly(self._comm.Iallgather([own, MPI.INT64_T], [sizes, MPI.INT64_T]))
+        everything = np.empty(int(sizes.sum()), np.uint8)
+        starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+        _quietly(
+            self._comm.Iallgatherv(
+                [np.frombuffer(payload, np.uint8), MPI.BYTE],
+                [everything, (sizes, starts), MPI.BYTE],
+            )
+        )
+        return [
+            everything[start : start + size].tobytes()
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+
+    def share(self, value: Any) -> list[Any]:
+        """Every rank's JSON-able value, on every rank."""
+        return [json.loads(text) for text in self.gather(json.dumps(value).encode())]
+
+    def clock_offset(self, clock: Callable[[], float], rounds: int = 30) -> tuple[float, float]:
+        """This rank's clock minus rank 0's, and the bound of its error, both in seconds.
+
+        Cristian's method: the exchange with the shortest round trip bounds the offset by half of
+        it. Ranks take turns.
+        """
+        best = (0.0, 0.0 if self.rank == 0 else float("inf"))
+        for rank in range(1, self.size):
+            if rank == self.rank:
+                best = self._ask_time(clock, rounds)
+            elif self.rank == 0:
+                self._tell_time(clock, rank, rounds)
+        return best
+
+    def _ask_time(self, clock: Callable[[], float], rounds: int) -> tuple[float, float]:
+        theirs = np.empty(1)
+        offset_s, error_s = 0.0, float("inf")
+        for _ in range(rounds):
+            asked_s = clock()
+            self._comm.Send([theirs, MPI.DOUBLE], 0, _TAG)
+            _quietly(self._comm.Irecv([theirs, MPI.DOUBLE], 0, _TAG), patience=200)
+            answered_s = clock()
+            if (answered_s - asked_s) / 2 < error_s:
+                error_s = (answered_s - asked_s) / 2
+                offset_s = (asked_s + answered_s) / 2 - float(theirs[0])
+        return offset_s, error_s
+
+    def _tell_time(self, clock: Callable[[], float], rank: int, rounds: int) -> None:
+        ours = np.empty(1)
+        for _ in range(rounds):
+            _quietly(self._comm.Irecv([ours, MPI.DOUBLE], rank, _TAG), patience=200)
+            ours[0] = clock()
+            self._comm.Send([ours, MPI.DOUBLE], rank, _TAG)
+
+    def abort(self, status: int) -> None:
+        """End all ranks, now."""
+        self._comm.Abort(status)
+
+
+def _quietly(request: MPI.Request, patience: int = 8) -> None:
+    """Wait for ``request``: ``patience`` tests in a row, then sleep, and so on."""
+    while not any(request.Test() for _ in range(patience)):
+        time.sleep(_QUIET_POLL_S)
+
+
+def library() -> str:
+    """The MPI library's own name and version, in one line."""
+    return MPI.Get_library_version().split("\n")[0].strip("\0 ")
+
+
+def thread_level() -> int:
+    """The level of thread support that the library granted."""
+    return int(MPI.Query_thread())
+
+
+def processor_name() -> str:
+    """The host's name as MPI sees it."""
+    return MPI.Get_processor_name()
+
+
+def request_abort_at_exit(status: int) -> None:
+    """Let an exception that leaves the interpreter end all ranks with ``status``."""
+    import mpi4py.run
+
+    mpi4py.run.set_abort_status(status)
+
+
+__all__: Sequence[str] = (
+    "Buffer", "BufferPool", "Endpoint", "Group",
+    "library", "processor_name", "request_abort_at_exit", "thread_level",
+)  # fmt: skip

@@ -1,0 +1,250 @@
+"""The post office of a rank: tasks, results and states become messages, and messages events.
+
+Outgoing tasks are encoded by their link's codec, held back as long as an emulated link would take,
+and sent; their delivery is timed on this rank's clock. Incoming messages are checked and decoded;
+whatever does not follow the wire format is counted, logged with its sender and refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from typing import Protocol, TypeAlias
+
+from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
+from mdibench.core.records import SOURCE, Result, State, Task
+from mdibench.errors import WireError
+from mdibench.transport.codecs import CODECS, decode, encode
+from mdibench.transport.links import LinkClock
+from mdibench.transport.mpi import Buffer, BufferPool
+from mdibench.transport.traffic import Traffic
+from mdibench.wire import (
+    HEADER_BYTES,
+    NO_LAYOUT,
+    Body,
+    Kind,
+    Layout,
+    Message,
+    pack,
+    pack_numbers,
+    unpack,
+    unpack_numbers,
+)
+
+log = logging.getLogger(__name__)
+NO_STATE = State(0, 0.0)
+
+
+class BytesEndpoint(Protocol):
+    """What the post office needs of a transport (``mpi.Endpoint``, or a fake in tests)."""
+
+    rank: int
+    size: int
+    pool: BufferPool
+
+    @property
+    def sending(self) -> int:
+        """See ``mpi.Endpoint.sending``."""
+
+    def send(self, target: int, buffer: Buffer, size: int, token: object = None) -> None:
+        """See ``mpi.Endpoint.send``."""
+
+    def delivered(self) -> list[object]:
+        """See ``mpi.Endpoint.delivered``."""
+
+    def receive(self) -> list[tuple[int, Buffer, int]]:
+        """See ``mpi.Endpoint.receive``."""
+
+    def close(self) -> None:
+        """See ``mpi.Endpoint.close``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message that is not for the state machines: stop, telemetry, a rank's failure."""
+
+    sender: int
+    kind: Kind
+    payload: bytes
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A task on its way to ``target`` since ``handed_s``; ``emulated`` links free themselves."""
+
+    target: int
+    handed_s: float
+    emulated: bool
+
+
+Incoming: TypeAlias = Event | Mail
+
+
+class PostOffice:
+    """Sends and receives for one rank; ``poll`` must be called often."""
+
+    def __init__(
+        self,
+        endpoint: BytesEndpoint,
+        links: Mapping[int, LinkClock],
+        uniform: Callable[[], float],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.endpoint = endpoint
+        self.traffic = Traffic()
+        self._links = links
+        self._uniform = uniform
+        self._clock = clock
+        self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
+        self._sequence = 0
+
+    # --- outgoing ---------------------------------------------------------------------------
+
+    def send(self, target: int, state: State, body: Body) -> None:
+        """Send a task, a result or pure state to a neighbour."""
+        if isinstance(body, Task):
+            self._send_task(target, state, body)
+        elif isinstance(body, Result):
+            self._send_plain(target, Kind.RESULT, state, body)
+        else:
+            self._send_plain(target, Kind.STATE, state, None)
+
+    def control(self, target: int, kind: Kind, payload: bytes = b"", rank: int = 0) -> None:
+        """Send what does not belong to the data path: it crosses no emulated link."""
+        if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
+            raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
+        buffer, size = self._message(kind, NO_STATE, None, payload, NO_LAYOUT, rank)
+        self.endpoint.send(target, buffer, size)
+
+    def announce(self, thresholds: tuple[float, ...]) -> None:
+        """Tell all other ranks the new thresholds."""
+        payload = pack_numbers(thresholds, "d")
+        for rank in range(self.endpoint.size):
+            if rank != self.endpoint.rank:
+                self.control(rank, Kind.THRESHOLDS, payload)
+
+    def report_suspect(self, rank: int, items: tuple[int, ...]) -> None:
+        """Tell the source that ``rank`` is silent."""
+        self.control(SOURCE, Kind.SUSPECT, pack_numbers(items, "q"), rank)
+
+    def _send_task(self, target: int, state: State, task: Task) -> None:
+        link = self._links[target]
+        begun_s = self._clock()
+        payload, layout = encode(task.payload, CODECS[link.link.codec])
+        buffer, size = self._message(Kind.TASK, state, task, payload, layout)
+        handed_s = self._clock()
+        self.traffic.encode_s += handed_s - begun_s
+        self.traffic.count_sent(target, size, task)
+        token = _Handed(target, handed_s, link.link.emulated)
+        if not token.emulated:
+            self.endpoint.send(target, buffer, size, token)
+            return
+        free_s, arrival_s = link.send(size, handed_s, self._uniform)
+        self._hold(free_s, lambda: LinkFree(target))
+        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size, token))
+
+    def _send_plain(self, target: int, kind: Kind, state: State, body: Result | None) -> None:
+        link = self._links[target]
+        buffer, size = self._message(kind, state, body)
+        self.traffic.count_sent(target, size, body)
+        if not link.link.emulated:
+            self.endpoint.send(target, buffer, size)
+            return
+        _, arrival_s = link.send(size, self._clock(), self._uniform)
+        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size))
+
+    def _message(
+        self,
+        kind: Kind,
+        state: State,
+        body: Body,
+        payload: Buffer | bytes = b"",
+        layout: Layout = NO_LAYOUT,
+        rank: int = 0,
+    ) -> tuple[Buffer, int]:
+        """A pooled buffer with header and payload, and the message's size."""
+        buffer = self.endpoint.pool.take()
+        size = HEADER_BYTES + len(payload)
+        view = buffer.data
+        pack(view, kind, state, body, len(payload), layout, rank)
+        view[HEADER_BYTES:size] = payload  # type: ignore[assignment]
+        return buffer, size
+
+    def _hold(self, until_s: float, action: Callable[[], Event | None]) -> None:
+        self._sequence += 1
+        heappush(self._held, (until_s, self._sequence, action))
+
+    def close(self, patience_s: float = 1.0) -> None:
+        """Let what was sent arrive, as far as anybody still takes it, and stop receiving."""
+        deadline_s = self._clock() + patience_s
+        while self.endpoint.sending and self._clock() < deadline_s:
+            self.endpoint.delivered()
+            time.sleep(0.001)
+        self.endpoint.close()
+
+    # --- incoming ---------------------------------------------------------------------------
+
+    def poll(self) -> list[Incoming]:
+        """Everything that has happened on the links since the last call."""
+        events: list[Incoming] = []
+        while self._held and self._held[0][0] <= self._clock():
+            event = heappop(self._held)[2]()
+            if event is not None:
+                events.append(event)
+        for token in self.endpoint.delivered():
+            assert isinstance(token, _Handed)
+            if not token.emulated:
+                events.append(LinkFree(token.target))
+            events.append(Delivered(token.target, self._clock() - token.handed_s))
+        for sender, buffer, size in self.endpoint.receive():
+            opened = self._open(sender, buffer, size)
+            if opened is not None:
+                events.append(opened)
+        return events
+
+    def next_due(self) -> float:
+        """When an emulated link wants attention next."""
+        return self._held[0][0] if self._held else float("inf")
+
+    def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
+        try:
+            message = unpack(buffer.data, size)
+            if message.kind is Kind.TASK:
+                return self._open_task(sender, buffer, message)
+            payload = buffer.data[HEADER_BYTES:size]
+            opened: Incoming | None = self._open_other(sender, payload, message)
+        except WireError as error:
+            self.traffic.refused += 1
+            log.warning("message from rank %d refused: %s", sender, error)
+            opened = None
+        self.endpoint.pool.give(buffer)
+        return opened
+
+    def _open_task(self, sender: int, buffer: Buffer, message: Message) -> Arrived:
+        """The task's tensor lives in ``buffer``, which returns to the pool when the tensor dies."""
+        begun_s = self._clock()
+        self.traffic.received_bytes += HEADER_BYTES + message.payload_bytes
+        array = buffer[HEADER_BYTES : HEADER_BYTES + message.payload_bytes]
+        tensor = decode(array, message.layout)
+        weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
+        self.traffic.encode_s += self._clock() - begun_s
+        task = message.body
+        assert isinstance(task, Task)
+        size = tensor.numel() * tensor.element_size()
+        return Arrived(sender, message.state, replace(task, payload=tensor, payload_bytes=size))
+
+    def _open_other(self, sender: int, payload: memoryview, message: Message) -> Incoming:
+        if message.kind in (Kind.RESULT, Kind.STATE):
+            self.traffic.received_bytes += HEADER_BYTES + message.payload_bytes
+            return Arrived(sender, message.state, message.body)
+        if message.kind is Kind.THRESHOLDS:
+            return ThresholdsSet(unpack_numbers(payload, "d"))
+        if message.kind is Kind.SUSPECT:
+            items = tuple(int(item) for item in unpack_numbers(payload, "q"))
+            return Suspected(message.rank, items)
+        return Mail(sender, message.kind, bytes(payload), message.rank)

@@ -1,0 +1,209 @@
+"""Messages as bytes: one fixed little-endian header, and the payload right behind it.
+
+The payload of a task is a raw (or codec-encoded) tensor, that of every other kind is empty, an
+array of numbers, or JSON rows; never a pickle. ``unpack`` trusts nothing: whatever does not follow
+the format raises ``WireError``, and the receiver counts it and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from typing import TypeAlias
+
+from mdibench.core.records import Result, State, Task
+from mdibench.errors import WireError
+
+MAGIC = b"MDIX"
+VERSION = 1
+MAX_PATH = 32
+"""Blocks that one item can pass: the header holds that many ranks."""
+MAX_DIMENSIONS = 4
+
+_HEADER = Struct(
+    "<4sBBBBBBH"  # magic, version, kind, codec, dtype, dimensions, path length, hops
+    "4I"  # shape
+    "qiiHHHH"  # item, sample, prediction, block or exit, attempt, streak, unused
+    "ddQQ"  # confidence, threshold, bytes on the wire so far, payload bytes of this message
+    "dIIQ"  # sender's gamma_s, sender's input queue, unused, tasks received from the receiver
+    f"{MAX_PATH}H"  # ranks that computed a block
+    "20x"  # to a multiple of 64 bytes, so that tensors behind it are aligned
+)
+HEADER_BYTES = _HEADER.size
+
+
+class Kind(IntEnum):
+    """What a message is. The first three go between neighbours, the rest to or from rank 0."""
+
+    TASK = 1
+    RESULT = 2
+    STATE = 3
+    THRESHOLDS = 4
+    SUSPECT = 5
+    STOP = 6
+    TELEMETRY = 7
+    FAILURE = 8
+    FINAL = 9
+    """A rank's last telemetry: it sends nothing after it."""
+
+
+class Dtype(IntEnum):
+    """Element type of a payload tensor before its codec."""
+
+    NONE = 0
+    UINT8 = 1
+    FLOAT32 = 2
+    FLOAT16 = 3
+    BFLOAT16 = 4
+    INT8 = 5
+    INT64 = 6
+    FLOAT64 = 7
+
+
+class CodecId(IntEnum):
+    """How a payload tensor was encoded."""
+
+    NONE = 0
+    FP16 = 1
+    INT8 = 2
+    BOTTLENECK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the payload is: element type and shape before the codec, and the codec."""
+
+    dtype: Dtype = Dtype.NONE
+    shape: tuple[int, ...] = ()
+    codec: CodecId = CodecId.NONE
+
+
+Body: TypeAlias = Task | Result | None
+NO_LAYOUT = Layout()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A header in readable form. ``payload_bytes`` follow it in the same buffer."""
+
+    kind: Kind
+    state: State
+    body: Body
+    layout: Layout
+    payload_bytes: int
+    rank: int = 0
+    """SUSPECT: the silent rank."""
+
+
+def pack(
+    buffer: bytearray | memoryview,
+    kind: Kind,
+    state: State,
+    body: Body = None,
+    payload_bytes: int = 0,
+    layout: Layout = NO_LAYOUT,
+    rank: int = 0,
+) -> None:
+    """Write a header to the start of ``buffer``. A task's payload itself is not touched.
+
+    ``wire_bytes`` of a task or result grows by this message.
+    """
+    item, sample, prediction, block, attempt, streak = -1, 0, -1, rank, 0, 0
+    confidence = threshold = 0.0
+    hops, wire_bytes = 0, 0
+    path: tuple[int, ...] = ()
+    if body is not None:
+        item, prediction, attempt, path = body.item, body.prediction, body.attempt, body.path
+        hops, wire_bytes = body.hops, body.wire_bytes + HEADER_BYTES + payload_bytes
+    if isinstance(body, Task):
+        sample, block, streak = body.sample, body.block, body.streak
+    elif body is not None:
+        block, confidence, threshold = body.exit, body.confidence, body.threshold
+    if len(path) > MAX_PATH or len(layout.shape) > MAX_DIMENSIONS:
+        raise WireError(f"path {path} or shape {layout.shape} does not fit the header")
+    shape = layout.shape + (0,) * (MAX_DIMENSIONS - len(layout.shape))
+    _HEADER.pack_into(
+        buffer, 0,
+        MAGIC, VERSION, kind, layout.codec, layout.dtype, len(layout.shape), len(path), hops,
+        *shape,
+        item, sample, prediction, block, attempt, streak, 0,
+        confidence, threshold, wire_bytes, payload_bytes,
+        state.gamma_s, state.input_queue, 0, state.received,
+        *path, *_ZEROS[len(path):],
+    )  # fmt: skip
+
+
+_ZEROS = (0,) * MAX_PATH
+
+
+def unpack(buffer: bytes | bytearray | memoryview, size: int) -> Message:
+    """Read the header of a message of ``size`` bytes; raises ``WireError`` for anything else.
+
+    A task comes without its payload: the receiver decodes it from the bytes behind the header.
+    """
+    if size < HEADER_BYTES:
+        raise WireError(f"{size} bytes are no message")
+    (
+        magic, version, kind, codec, dtype, dimensions, path_length, hops,
+        s0, s1, s2, s3,
+        item, sample, prediction, block, attempt, streak, _,
+        confidence, threshold, wire_bytes, payload_bytes,
+        gamma_s, input_queue, _, received,
+        *path,
+    ) = _HEADER.unpack_from(buffer)  # fmt: skip
+    if magic != MAGIC or version != VERSION:
+        raise WireError(f"magic {magic!r} version {version}, expected {MAGIC!r} {VERSION}")
+    if dimensions > MAX_DIMENSIONS or path_length > MAX_PATH:
+        raise WireError(f"{dimensions} dimensions, path of {path_length}")
+    if payload_bytes != size - HEADER_BYTES:
+        raise WireError(f"payload of {payload_bytes} bytes in a message of {size}")
+    try:
+        layout = Layout(Dtype(dtype), (s0, s1, s2, s3)[:dimensions], CodecId(codec))
+        message_kind = Kind(kind)
+    except ValueError as error:
+        raise WireError(str(error)) from None
+    state = State(input_queue, gamma_s, received)
+    ranks = tuple(path[:path_length])
+    body: Body = None
+    if message_kind is Kind.TASK:
+        body = Task(
+            item, block, None, 0, prediction, streak, ranks, hops, wire_bytes, attempt, sample
+        )
+    elif message_kind is Kind.RESULT:
+        body = Result(
+            item, block, prediction, confidence, threshold, ranks, hops, wire_bytes, attempt
+        )
+    return Message(message_kind, state, body, layout, payload_bytes, block)
+
+
+# --- payloads that are not tensors ---------------------------------------------------------------
+
+Row: TypeAlias = tuple[str, tuple[object, ...]]
+
+
+def pack_numbers(numbers: Sequence[float] | Sequence[int], code: str) -> bytes:
+    """``numbers`` as little-endian ``d`` (thresholds) or ``q`` (items)."""
+    return Struct(f"<{len(numbers)}{code}").pack(*numbers)
+
+
+def unpack_numbers(payload: bytes | memoryview, code: str) -> tuple[float, ...]:
+    """The reverse of ``pack_numbers``."""
+    if len(payload) % 8:
+        raise WireError(f"{len(payload)} bytes are no array of {code}")
+    return Struct(f"<{len(payload) // 8}{code}").unpack(payload)
+
+
+def pack_rows(rows: Sequence[Row]) -> bytes:
+    """Rows of the run's tables as JSON."""
+    return json.dumps([[table, *row] for table, row in rows], separators=(",", ":")).encode()
+
+
+def unpack_rows(payload: bytes | memoryview) -> list[Row]:
+    """The reverse of ``pack_rows``."""
+    try:
+        return [(table, tuple(row)) for table, *row in json.loads(bytes(payload))]
+    except (ValueError, TypeError) as error:
+        raise WireError(f"telemetry that is no JSON rows: {error}") from None

@@ -1,0 +1,147 @@
+"""Small worlds for tests: a plan from hosts and edges, recorded outcomes, one virtual clock."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mdibench.compute.recorded import RecordedEngine
+from mdibench.core.arrivals import constant
+from mdibench.core.node import Node
+from mdibench.core.records import Task
+from mdibench.core.source import Source, SourceSetup
+from mdibench.core.worker import Worker, WorkerSetup
+from mdibench.network.plan import Link
+from mdibench.policy.schemes import SCHEMES
+from mdibench.record.schema import names
+from mdibench.runtime.world import Parts, World
+from mdibench.transport.links import LinkClock
+
+
+@dataclass
+class Spec:
+    """What a test may vary. ``hosts[n]`` are the blocks of worker n; edges are directed."""
+
+    hosts: Sequence[frozenset[int]]
+    edges: Iterable[tuple[int, int]]
+    exits: int = 3
+    scheme: str = "mdi-exit"
+    samples: int = 50
+    seed: int = 0
+    block_s: float = 0.01
+    link: Link = field(default_factory=lambda: Link(1e8, 0.001))
+    source: Mapping[str, Any] = field(default_factory=dict)
+    worker: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Ran:
+    """A world after its run, with the rows that it recorded."""
+
+    world: World
+    rows: list[tuple[str, tuple[object, ...]]]
+
+    def table(self, name: str) -> list[dict[str, object]]:
+        """The rows of one table, as dicts."""
+        return [dict(zip(names(name), row, strict=True)) for t, row in self.rows if t == name]
+
+    @property
+    def source(self) -> Source:
+        source = self.world.parts.nodes[0].source
+        assert source is not None
+        return source
+
+
+def full(ranks: int) -> list[tuple[int, int]]:
+    """Everybody is everybody's neighbour."""
+    return [(n, m) for n in range(ranks) for m in range(ranks) if n != m]
+
+
+def distances(edges: Iterable[tuple[int, int]], goals: Iterable[int]) -> dict[int, int]:
+    """Hops from each rank to the nearest goal."""
+    found = dict.fromkeys(goals, 0)
+    todo = deque(found)
+    while todo:
+        node = todo.popleft()
+        for n, m in edges:
+            if m == node and n not in found:
+                found[n] = found[node] + 1
+                todo.append(n)
+    return found
+
+
+def build(spec: Spec) -> tuple[World, list[tuple[str, tuple[object, ...]]]]:
+    """A world that has not run yet, and the list its rows will go to."""
+    edges = list(spec.edges)
+    rows: list[tuple[str, tuple[object, ...]]] = []
+    outcomes = random.Random(spec.seed)
+    predictions = [[outcomes.randrange(4) for _ in range(spec.samples)] for _ in range(spec.exits)]
+    confidences = [[outcomes.random() for _ in range(spec.samples)] for _ in range(spec.exits)]
+    engine = RecordedEngine(predictions, confidences, [4000] * spec.exits, [1] * spec.exits)
+    parts = Parts(
+        nodes=[_node(spec, edges, rank) for rank in range(len(spec.hosts))],
+        engines=[engine] * len(spec.hosts),
+        links={edge: LinkClock(spec.link) for edge in edges},
+        service_time=lambda rank, tasks: spec.block_s * len(tasks),
+        message_bytes=lambda n, m, body: 192 + (body.payload_bytes if isinstance(body, Task) else 0),
+        record=lambda table, row: rows.append((table, row)),
+    )
+    return World(parts, random.Random(spec.seed)), rows
+
+
+def run(spec: Spec) -> Ran:
+    """Run a world to its end."""
+    world, rows = build(spec)
+    assert world.run(until_s=1000.0)
+    return Ran(world, rows)
+
+
+def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:
+    neighbours = tuple(m for n, m in edges if n == rank)
+    home = distances(edges, [0])
+    setup = WorkerSetup(
+        rank=rank,
+        blocks=spec.hosts[rank],
+        neighbours=neighbours,
+        next_hops={k: _next_hops(spec, edges, rank, k) for k in range(1, spec.exits + 1)},
+        toward_source=min(neighbours, key=lambda m: home.get(m, 99), default=0),
+        scheme=SCHEMES[spec.scheme],
+        **{
+            "early_exit": SCHEMES[spec.scheme].early_exit,
+            "thresholds": (0.6,) * spec.exits,
+            "trace": 1.0,
+            **spec.worker,
+        },
+    )
+    worker = Worker(setup, random.Random(f"{spec.seed}/{rank}"))
+    if rank:
+        return Node(worker)
+    options: dict[str, Any] = {
+        "mode": "fixed-rate",
+        "interarrival_s": 0.02,
+        "gaps": constant(),
+        "order": range(spec.samples),
+        "labels": [0] * spec.samples,
+        "fetch": lambda sample: (None, 1000),
+        "thresholds": setup.thresholds,
+        "warmup_s": 0.0,
+        "duration_s": 2.0,
+        "drain_s": 100.0,
+        **spec.source,
+    }
+    return Node(worker, Source(SourceSetup(**options)))
+
+
+def _next_hops(
+    spec: Spec, edges: list[tuple[int, int]], rank: int, block: int
+) -> tuple[int, ...]:
+    neighbours = [m for n, m in edges if n == rank]
+    hosting = tuple(m for m in neighbours if block in spec.hosts[m])
+    if hosting:
+        return hosting
+    far = distances(edges, [m for m, blocks in enumerate(spec.hosts) if block in blocks and m != rank])
+    nearest = min((far[m] for m in neighbours if m in far), default=None)
+    return tuple(m for m in neighbours if far.get(m) == nearest) if nearest is not None else ()
