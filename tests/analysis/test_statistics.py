@@ -1,0 +1,220 @@
+"""The statistics: against scipy where scipy has them, and by coverage where truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import signal, stats
+
+from mdibench.analysis import statistics as s
+
+Numbers = NDArray[np.float64]
+RUNS = 2000
+
+
+def autoregressive(generator: np.random.Generator, n: int, phi: float, mean: float) -> Numbers:
+    noise = generator.normal(size=n + 200)
+    series = signal.lfilter([1], [1, -phi], noise)
+    return np.asarray(series[200:] + mean)
+
+
+def covers(estimates: list[s.Estimate], truth: float) -> float:
+    return sum(e.low <= truth <= e.high for e in estimates) / len(estimates)
+
+
+# --- coverage ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_batch_means_cover_95_percent(phi: float) -> None:
+    generator = np.random.default_rng(7)
+    found = [s.batch_means(autoregressive(generator, 2000, phi, 5.0)) for _ in range(RUNS)]
+    assert 0.93 <= covers(found, 5.0) <= 0.97
+
+
+def test_the_interval_for_independent_data_would_fail_on_a_dependent_series() -> None:
+    generator = np.random.default_rng(7)
+    found = [s.mean_of_independent(autoregressive(generator, 2000, 0.9, 5.0)) for _ in range(300)]
+    assert covers(found, 5.0) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runs", [3, 5])
+def test_repeats_cover_95_percent(runs: int) -> None:
+    generator = np.random.default_rng(8)
+    found = [s.mean_of_independent(generator.normal(3, 1, runs)) for _ in range(RUNS)]
+    assert 0.93 <= covers(found, 3.0) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "n"), [(0.5, 200), (0.93, 1000), (0.97, 3000)])
+def test_wilson_covers_95_percent(share: float, n: int) -> None:
+    generator = np.random.default_rng(9)
+    found = [s.wilson(int(generator.binomial(n, share)), n) for _ in range(RUNS)]
+    assert 0.93 <= covers(found, share) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [0.5, 0.95])
+@pytest.mark.parametrize("phi", [0.3, 0.8])
+def test_quantiles_cover_95_percent(p: float, phi: float) -> None:
+    generator = np.random.default_rng(10)
+    truth = stats.norm.ppf(p) / math.sqrt(1 - phi**2)
+    found = [s.quantile(autoregressive(generator, 4000, phi, 0.0), p) for _ in range(RUNS)]
+    assert 0.93 <= covers(found, truth) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [0.5, 0.95])
+def test_quantiles_of_independent_values_cover_95_percent(p: float) -> None:
+    generator = np.random.default_rng(10)
+    series = [generator.normal(0, 1, 2000) for _ in range(RUNS)]
+    truth = float(stats.norm.ppf(p))
+    assert 0.93 <= covers([s.quantile(x, p, dependent=False) for x in series], truth) <= 0.97
+    # Not told that they are independent, the interval is a little wider than it need be.
+    assert 0.95 <= covers([s.quantile(x, p) for x in series], truth) <= 0.98
+
+
+@pytest.mark.slow
+def test_rates_cover_95_percent() -> None:
+    generator = np.random.default_rng(11)
+    found = []
+    for _ in range(RUNS):
+        times = np.cumsum(generator.exponential(1 / 50, 800))
+        found.append(s.event_rate(times, 1.0, 11.0))
+    assert 0.93 <= covers(found, 50.0) <= 0.97
+
+
+@pytest.mark.slow
+def test_effects_cover_95_percent() -> None:
+    generator = np.random.default_rng(12)
+    paired, unpaired, combined = [], [], []
+    for _ in range(RUNS):
+        shared = generator.normal(10, 3, 6)
+        a, b = shared + generator.normal(0, 1, 6), shared + generator.normal(0.5, 1, 6)
+        paired.append(s.paired_effect(a, b).estimate)
+        x, y = generator.normal(10, 1, 5), generator.normal(10.5, 2, 8)
+        unpaired.append(s.unpaired_effect(x, y).estimate)
+        u, v = (
+            s.wilson(generator.binomial(900, 0.9), 900),
+            s.wilson(generator.binomial(700, 0.95), 700),
+        )
+        combined.append(s.combined_effect(u, v).estimate)
+    assert 0.93 <= covers(paired, 0.5) <= 0.97
+    assert 0.93 <= covers(unpaired, 0.5) <= 0.97
+    assert 0.93 <= covers(combined, 0.05) <= 0.97
+
+
+@pytest.mark.slow
+def test_the_trend_test_seldom_sees_growth_where_there_is_none() -> None:
+    generator = np.random.default_rng(13)
+    times = np.arange(500) / 10
+    found = [s.trend(times, autoregressive(generator, 500, 0.6, 20)) for _ in range(RUNS)]
+    assert sum(t.p_value < 0.05 for t in found) / RUNS < 0.075
+    growing = [s.trend(times, autoregressive(generator, 500, 0.6, 20) + times) for _ in range(100)]
+    assert all(t.p_value < 0.001 for t in growing)
+    assert np.mean([t.growth for t in growing]) == pytest.approx(50, rel=0.05)
+
+
+# --- against scipy and hand-computed values ------------------------------------------------------
+
+
+@given(n=st.integers(1, 3000), share=st.floats(0, 1))
+def test_wilson_is_scipys(n: int, share: float) -> None:
+    successes = round(n * share)
+    ours = s.wilson(successes, n)
+    theirs = stats.binomtest(successes, n).proportion_ci(0.95, "wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@given(share=st.sampled_from([0.025, 0.975]), n=st.integers(1, 500), p=st.floats(0.01, 0.99))
+def test_the_binomial_quantile_is_scipys(share: float, n: int, p: float) -> None:
+    assert s._binomial_quantile(share, n, p) == stats.binom.ppf(share, n, p)
+
+
+def test_tests_agree_with_scipys() -> None:
+    generator = np.random.default_rng(3)
+    a, b = generator.normal(0, 1, 9), generator.normal(1, 2, 9)
+    assert s.paired_effect(a, b).p_value == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    welch = stats.ttest_ind(b, a, equal_var=False)
+    ours = s.unpaired_effect(a, b)
+    assert ours.p_value == pytest.approx(welch.pvalue)
+    interval = welch.confidence_interval(0.95)
+    assert (ours.estimate.low, ours.estimate.high) == pytest.approx((interval.low, interval.high))
+    line = stats.linregress(np.arange(9.0), b, alternative="greater")
+    slope, p_value = s._regress(np.arange(9.0), b)
+    assert (slope.value, p_value) == pytest.approx((line.slope, line.pvalue))
+
+
+def test_holm_by_hand() -> None:
+    assert s.holm([0.01, 0.04, 0.03, math.nan]) == pytest.approx(
+        [0.03, 0.06, 0.06, math.nan], nan_ok=True
+    )
+    assert s.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert s.holm([]) == []
+
+
+def test_order_statistics_by_hand() -> None:
+    values = np.arange(1, 101, dtype=float)
+    median = s.quantile(values, 0.5, dependent=False)
+    assert (median.value, median.low, median.high) == (50, 40, 61)
+    p99 = s.quantile(values, 0.99, dependent=False)
+    assert (p99.value, p99.low, p99.high) == (99, 97, math.inf)
+    assert not s.quantile([], 0.5).known
+
+
+def test_too_little_data_has_a_value_and_no_interval() -> None:
+    few = s.batch_means([1.0, 2.0])
+    assert (few.value, few.n) == (1.5, 2) and math.isnan(few.low)
+    one = s.mean_of_independent([4.0])
+    assert one.value == 4 and math.isnan(one.high)
+    for nothing in (
+        s.batch_means([]),
+        s.wilson(0, 0),
+        s.event_rate([1.0], 2, 2),
+        s.quantile([], 0.9),
+    ):
+        assert not nothing.known
+
+
+def test_a_constant_series_has_a_zero_width_interval() -> None:
+    flat = s.batch_means(np.ones(100))
+    assert (flat.low, flat.value, flat.high) == (1, 1, 1)
+    assert s.quantile(np.ones(100), 0.95).low == 1
+    assert s.trend(np.arange(100), np.ones(100)).growth == 0
+
+
+def test_warm_up_is_found_where_it_is() -> None:
+    generator = np.random.default_rng(5)
+    steady = generator.normal(10, 1, 2000)
+    warming = np.concatenate([steady[:200] + np.linspace(20, 0, 200), steady[200:]])
+    cut = s.warm_up_length(warming)
+    assert cut is not None and 120 <= cut <= 260
+    cut = s.warm_up_length(steady)
+    assert cut is not None and cut < 400
+    assert s.warm_up_length(np.linspace(0, 10, 500) ** 2) is None
+    assert s.warm_up_length([1.0] * 20) is None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 50)), max_size=30),
+    st.floats(0, 50), st.floats(1, 50),
+)  # fmt: skip
+def test_time_average_is_the_mean_number_of_open_stays(
+    stays: list[tuple[float, float]], start: float, length: float
+) -> None:
+    starts = np.array([a for a, _ in stays])
+    ends = starts + np.array([d for _, d in stays])
+    window = (start, start + length)
+    grid = np.linspace(*window, 2001)
+    counted = [np.sum((starts <= t) & (t < ends)) for t in grid]
+    measured = s.time_average(starts, ends, window) if stays else 0.0
+    assert measured == pytest.approx(
+        np.trapezoid(counted, grid) / length, abs=0.03 * max(1, len(stays))
+    )
