@@ -1,0 +1,251 @@
+"""From the tables to the snapshot of one moment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mdibench.view.columns import Array
+from mdibench.view.facts import RunFacts
+from mdibench.view.history import SHARES, Memory, Span, edges_of, history_of
+from mdibench.view.items import OK
+from mdibench.view.ranks import rank_view
+from mdibench.view.snapshot import (
+    RECENT_S,
+    Control,
+    EventLine,
+    ExitView,
+    Flow,
+    Latency,
+    LinkView,
+    Mark,
+    Quality,
+    Snapshot,
+)
+from mdibench.view.state import Signs, phase_at, state_of
+from mdibench.view.statistics import Share, percentiles
+from mdibench.view.tables import EventRow, Tables
+
+EVENTS_SHOWN = 500
+SLOW_ITEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How to look: at which moment, at how much of the past, by which signs of life.
+
+    ``moment_s`` may be past the newest row (now, in a live run): ages count from it. ``span_s``
+    limits the charts to that much of the past. ``memory`` only saves work.
+    """
+
+    moment_s: float
+    end_s: float
+    signs: Signs = field(default_factory=Signs)
+    span_s: float | None = None
+    memory: Memory = field(default_factory=Memory)
+
+
+def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
+    """The snapshot of ``looking.moment_s``: the same for the same rows, however they came."""
+    moment_s = looking.moment_s
+    horizon_s = min(moment_s, tables.newest_s)
+    events = _events(tables, moment_s)
+    phase = phase_at(horizon_s, facts.warmup_s, [e for e in tables.events if e.t_s <= moment_s])
+    window = _Window.of(tables, facts, horizon_s)
+    span = Span(max(0.0, horizon_s - looking.span_s) if looking.span_s else 0.0, horizon_s)
+    edges = edges_of(span, facts.sample_s)
+    return Snapshot(
+        facts=facts,
+        state=state_of(looking.signs, phase, tables.newest_s),
+        phase=phase,
+        t_s=moment_s,
+        end_s=looking.end_s,
+        flow=_flow(tables, window, horizon_s),
+        quality=_quality(tables, window),
+        latency=_latency(tables, window.measured, window.now),
+        recent_latency=_latency(tables, window.recent, window.now),
+        control=_control(tables, facts, horizon_s),
+        ranks=tuple(
+            rank_view(tables.ranks[rank], rank, facts, moment_s) for rank in sorted(tables.ranks)
+        ),
+        exits=_exits(tables, window),
+        links=_links(tables, horizon_s),
+        history=history_of(tables, edges, horizon_s, looking.memory),
+        events=events,
+        marks=_marks(tables),
+        slowest=_slowest(tables, window),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Row numbers of ``items``: what is measured begins, what is recent begins, now."""
+
+    measured: int
+    recent: int
+    now: int
+    recent_s: float
+
+    @staticmethod
+    def of(tables: Tables, facts: RunFacts, horizon_s: float) -> _Window:
+        start_s = facts.window[0] if facts.window else facts.warmup_s
+        warm = tables.items.known(start_s) if horizon_s > start_s else 0
+        recent_s = min(RECENT_S, horizon_s)
+        recent = tables.items.known(horizon_s - recent_s) if recent_s < horizon_s else 0
+        return _Window(warm, recent, tables.items.known(horizon_s), recent_s)
+
+
+def _total(tables: Tables, name: str, count: int) -> int:
+    return int(tables.items.columns[name][count - 1]) if count else 0
+
+
+def _between(tables: Tables, name: str, start: int, stop: int) -> int:
+    return _total(tables, name, stop) - _total(tables, name, start)
+
+
+def _flow(tables: Tables, window: _Window, horizon_s: float) -> Flow:
+    now, recent, seconds = window.now, window.recent, window.recent_s
+    completed, dropped = _total(tables, "ok", now), _total(tables, "dropped", now)
+    offered, offered_per_s = _offered(tables, now, horizon_s)
+    recently_dropped = _between(tables, "dropped", recent, now)
+    return Flow(
+        offered=offered,
+        admitted=offered - dropped,
+        completed=completed,
+        dropped=dropped,
+        lost=_total(tables, "lost", now),
+        in_flight=_in_flight(tables, horizon_s),
+        offered_per_s=offered_per_s,
+        admitted_per_s=offered_per_s - recently_dropped / seconds if seconds else math.nan,
+        completed_per_s=_between(tables, "ok", recent, now) / seconds if seconds else math.nan,
+    )
+
+
+def _offered(tables: Tables, ended: int, horizon_s: float) -> tuple[int, float]:
+    """Offered so far and per second: told by rank 0, never less than what has already ended."""
+    source = tables.ranks[0]
+    count = source.known(horizon_s)
+    said = source.value("offered", count)
+    offered = ended if math.isnan(said) else max(ended, int(said))
+    return offered, source.slope("offered", count, RECENT_S)
+
+
+def _in_flight(tables: Tables, horizon_s: float) -> int | None:
+    source = tables.ranks[0]
+    value = source.value("in_flight", source.known(horizon_s))
+    return None if math.isnan(value) else int(value)
+
+
+def _quality(tables: Tables, window: _Window) -> Quality:
+    def share(start: int, whole: tuple[str, ...]) -> Share:
+        hits = _between(tables, "correct", start, window.now)
+        return Share(hits, sum(_between(tables, name, start, window.now) for name in whole))
+
+    return Quality(
+        run=share(window.measured, ("ok",)),
+        recent=share(window.recent, ("ok",)),
+        of_offered=share(window.measured, ("ok", "dropped", "lost")),
+    )
+
+
+def _latency(tables: Tables, start: int, stop: int) -> Latency:
+    columns = tables.items.columns
+    latency_s, buckets = columns["latency_s"][start:stop], columns["bucket"][start:stop]
+    done = ~np.isnan(latency_s)
+    if not done.all():
+        latency_s, buckets = latency_s[done], buckets[done]
+    largest = float(latency_s.max()) if len(latency_s) else math.nan
+    p50, p95, p99 = percentiles(latency_s, buckets, SHARES)
+    return Latency(p50, p95, p99, largest, len(latency_s))
+
+
+def _control(tables: Tables, facts: RunFacts, horizon_s: float) -> Control:
+    source = tables.ranks[0]
+    count = source.known(horizon_s)
+    queue = source.value("input_queue", count) + source.value("output_queue", count)
+    return Control(
+        mode=facts.mode,
+        threshold=source.value("threshold", count),
+        interarrival_s=source.value("interarrival_s", count),
+        queue=None if math.isnan(queue) else int(queue),
+        queue_low=facts.queue_low,
+        queue_high=facts.queue_high,
+    )
+
+
+# --- exits, links, events -------------------------------------------------------------------------
+
+
+def _exits(tables: Tables, window: _Window) -> tuple[ExitView, ...]:
+    columns = tables.items.columns
+    part = slice(window.measured, window.now)
+    exit_of, right = columns["exit"][part], columns["right"][part]
+    confidence = np.nan_to_num(columns["confidence"][part])
+    length = tables.exits + 1
+    left = np.bincount(exit_of, minlength=length)
+    correct = np.bincount(exit_of, weights=right, minlength=length)
+    sure = np.bincount(exit_of, weights=confidence, minlength=length)
+    total = int(left[1:].sum())
+    return tuple(
+        ExitView(
+            exit=k,
+            left=int(left[k]),
+            share=int(left[k]) / total if total else 0.0,
+            accuracy=Share(int(correct[k]), int(left[k])),
+            confidence=float(sure[k] / left[k]) if left[k] else math.nan,
+        )
+        for k in range(1, length)
+    )
+
+
+def _links(tables: Tables, horizon_s: float) -> LinkView:
+    recent_s = min(RECENT_S, horizon_s) or math.nan
+    now, before = tables.links.until(horizon_s), tables.links.until(horizon_s - RECENT_S)
+    return LinkView(
+        tasks=_matrix(now["tasks"]),
+        tasks_per_s=_matrix((now["tasks"] - before["tasks"]) / recent_s),
+        bytes_per_s=_matrix((now["bytes"] - before["bytes"]) / recent_s),
+        hop_delay_s=_matrix(now["hop_delay_s"]),
+        ping_pongs=int(now["ping_pongs"].sum()),
+    )
+
+
+def _matrix(values: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, values.tolist()))
+
+
+def _events(tables: Tables, moment_s: float) -> tuple[EventLine, ...]:
+    """The newest events up to the moment, newest last, after the warnings of the plan."""
+    known = [event for event in tables.events if event.t_s <= moment_s][-EVENTS_SHOWN:]
+    return tuple(EventLine(e.t_s, e.rank, e.level, e.kind, e.text) for e in known)
+
+
+def _marks(tables: Tables) -> tuple[Mark, ...]:
+    """What a time line points at, whatever moment is shown."""
+    told = [Mark(event.t_s, _mark_kind(event)) for event in tables.events]
+    columns = tables.items.columns
+    failed_s = columns["known_s"][columns["status"] != OK]
+    losses = [Mark(t, "loss") for t in np.unique(np.floor(failed_s)).tolist()]
+    threshold, times = tables.ranks[0].columns["threshold"], tables.ranks[0].columns["t_s"]
+    changed_s = times[1:][np.abs(np.diff(threshold)) > 0]
+    changes = [Mark(t, "change") for t in changed_s.tolist()]
+    return tuple(sorted((*told, *losses, *changes), key=lambda mark: mark.t_s))
+
+
+def _mark_kind(event: EventRow) -> str:
+    if event.kind == "phase":
+        return "phase"
+    return "change" if event.level == "info" else "trouble"
+
+
+def _slowest(tables: Tables, window: _Window) -> tuple[int, ...]:
+    columns = tables.items.columns
+    latency_s = columns["latency_s"][window.recent : window.now]
+    latency_s = np.where(np.isnan(latency_s), -1.0, latency_s)
+    count = min(SLOW_ITEMS, len(latency_s))
+    slow = np.argpartition(-latency_s, count - 1)[:count] if count else np.array([], int)
+    ordered = slow[np.argsort(-latency_s[slow], kind="stable")]
+    items = columns["item"][window.recent : window.now][ordered]
+    return tuple(items[latency_s[ordered] >= 0].tolist())
