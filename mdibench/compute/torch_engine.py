@@ -9,16 +9,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mdibench.compute.confidence import MEASURES, Measure
 from mdibench.core.records import Outcome, Task
-from mdibench.models.cost import describe
+from mdibench.models.cost import count_flops
 from mdibench.models.network import MultiExitNetwork
-from mdibench.network.plan import ModelInfo
 
 WARMUP_CALLS = 5
 
@@ -43,8 +41,8 @@ class TorchEngine:
             for block, head in zip(network.blocks, network.heads, strict=True)
         ]
         for part in (part for pair in self._parts for part in pair):
-            if not any(p.is_meta for p in part.parameters()):
-                part.to(self._device)
+            part.to(self._device)
+        self._flops: dict[int, int] = {}
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes of ``tasks``, in order; all of them are of the same block.
@@ -53,6 +51,8 @@ class TorchEngine:
         block.
         """
         block = tasks[0].block
+        if block not in self._flops:
+            self._flops[block] = self._count_flops(tasks[0])
         with torch.inference_mode():
             features, logits = self._forward(block, _batch(tasks))
             temperature = self._temperatures[block - 1]
@@ -77,12 +77,11 @@ class TorchEngine:
         return features, head(features)
 
     def flops(self, block: int) -> int:
-        """FLOPs of one task of ``block``, its head included."""
-        return self._info.blocks[block - 1].flops
+        """FLOPs of one task of ``block``, its head included; 0 until its first task."""
+        return self._flops.get(block, 0)
 
-    @cached_property
-    def _info(self) -> ModelInfo:
-        return describe(self._network)
+    def _count_flops(self, task: Task) -> int:
+        return count_flops(lambda: self._forward(task.block, _batch([task])))
 
 
 def _batch(tasks: Sequence[Task]) -> Tensor:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdibench.data.dataset import Dataset, Split
 from mdibench.errors import Problem, UserError
@@ -109,8 +110,8 @@ def _size_problem(path: Path) -> Problem | None:
     )
 
 
-def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs uint8 ``[N, 3, 32, 32]`` and labels int64 ``[N]``; UserError on an impossible label."""
+def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Inputs uint8 ``[N, 3, 32, 32]`` and labels int64 ``[N]``; UserError on impossible ones."""
     try:
         raw = np.fromfile(path, np.uint8)
     except OSError as failure:
@@ -121,7 +122,7 @@ def read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return records[:, 1:].reshape(-1, *SHAPE), labels
 
 
-def _check_labels(labels: np.ndarray, path: Path) -> None:
+def _check_labels(labels: NDArray[np.int64], path: Path) -> None:
     """Labels must be 0..9, and every class about a tenth of the batch.
 
     The release's batches hold 937 to 1,032 records of each class; a batch far from that was

@@ -43,7 +43,7 @@ def blur(images: Images, strength: Strength, rng: Generator) -> Images:
     down, right = (_smoothing(size) for size in images.shape[1:])
     smooth = down @ images @ right.T
     share = strength[:, None, None]
-    return (1 - share) * images + share * smooth
+    return images + share * (smooth - images)
 
 
 def _smoothing(size: int) -> NDArray[np.float32]:
@@ -51,7 +51,8 @@ def _smoothing(size: int) -> NDArray[np.float32]:
     reach = len(BLUR_TAPS) // 2
     once = sum(tap * np.eye(size, k=i - reach) for i, tap in enumerate(BLUR_TAPS))
     passes = np.linalg.matrix_power(np.asarray(once), BLUR_PASSES)
-    return (passes / passes.sum(axis=1, keepdims=True)).astype(np.float32)
+    rows: NDArray[np.float32] = (passes / passes.sum(axis=1, keepdims=True)).astype(np.float32)
+    return rows
 
 
 def noise(images: Images, strength: Strength, rng: Generator) -> Images:

@@ -70,4 +70,5 @@ def _interpolation(source: int, target: int) -> NDArray[np.float32]:
     """Matrix ``[target, source]`` of linear interpolation between pixel centres."""
     position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     distance = np.abs(position[:, None] - np.arange(source)[None, :])
-    return np.clip(1 - distance, 0, 1).astype(np.float32)
+    weights: NDArray[np.float32] = np.clip(1 - distance, 0, 1).astype(np.float32)
+    return weights

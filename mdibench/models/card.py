@@ -26,7 +26,12 @@ DATA_NOTES = {
 
 
 def write_card(
-    path: Path, network: MultiExitNetwork, recipe: Recipe, dataset: str, seed: int, scores: ExitScores
+    path: Path,
+    network: MultiExitNetwork,
+    recipe: Recipe,
+    dataset: str,
+    seed: int,
+    scores: ExitScores,
 ) -> str:
     """Write the card as Markdown, and return its text."""
     text = "\n".join(
@@ -34,7 +39,7 @@ def write_card(
             f"# {network.name} on {dataset}",
             "",
             f"* Data: {DATA_NOTES.get(dataset, dataset)}.",
-            f"* Evaluation: {len(scores.labels):,} items that share nothing with the training items.",
+            f"* Evaluation: {len(scores.labels):,} items that share nothing with training.",
             f"* Recipe: {_recipe(recipe)}; seed {seed}.",
             f"* Weights: {path.with_suffix('.safetensors').stat().st_size / 1e6:.2f} MB, "
             "kernels in half precision.",

@@ -1,40 +1,81 @@
-"""What a network's blocks cost, found on the meta device: shapes and counts, no arithmetic."""
+"""What a network's blocks cost: FLOPs, parameters and feature sizes, found with one black item.
+
+The item really runs, once: torch's meta device would save those milliseconds, but its first use
+imports for more than a second.
+"""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from mdibench.models.network import MultiExitNetwork
 from mdibench.network.plan import BlockInfo, ModelInfo
 
 
-def describe(network: MultiExitNetwork) -> ModelInfo:
-    """FLOPs (a multiply-add counts two; convolutions and matrix products), parameters, shapes.
+class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the FLOPs of convolutions and matrix products within a ``with`` block.
 
-    Counts hold for one item; a block's include its exit head.
+    A multiply-add counts two. Torch's own counter gives the same, but decomposes every other
+    operation too, and importing what that needs takes longer than a short run.
     """
-    features = torch.empty((1, *network.input_shape), dtype=torch.uint8, device="meta")
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is ever compiled: torch need not import its compiler (one second)."""
+        return False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run the operation, and count it where torch's table has a formula."""
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def count_flops(function: Callable[[], object]) -> int:
+    """FLOPs of ``function()``, which must not run in inference mode by itself."""
+    # In inference mode, composite operations would reach the counter unopened.
+    with torch.inference_mode(False), torch.no_grad(), FlopCounter() as counter:
+        function()
+        total: int = counter.total
+    return total
+
+
+def describe(network: MultiExitNetwork) -> ModelInfo:
+    """Costs of one item, and shapes; a block's include its exit head. All blocks must be loaded."""
+    features = torch.zeros((1, *network.input_shape), dtype=torch.uint8)
+    size = features.nbytes
     blocks = []
     for block, head in zip(network.blocks, network.heads, strict=True):
-        info, features = _describe_block(_on_meta(block), _on_meta(head), features)
+        info, features = _describe_block(block.eval(), head.eval(), features)
         blocks.append(info)
-    size = features.new_empty(network.input_shape, dtype=torch.uint8).nbytes
     return ModelInfo(network.name, network.classes, network.input_shape, size, tuple(blocks))
 
 
-def _describe_block(block: nn.Module, head: nn.Module, features: Tensor) -> tuple[BlockInfo, Tensor]:
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        output = block(features)
-        head(output)
+def _describe_block(
+    block: nn.Module, head: nn.Module, features: Tensor
+) -> tuple[BlockInfo, Tensor]:
+    device = next(head.parameters(), features).device
+    given = features.to(device)
+    with torch.no_grad():
+        output = block(given)
+    flops = count_flops(lambda: head(block(given)))
     parameters = sum(p.numel() for part in (block, head) for p in part.parameters())
-    shape = tuple(output.shape[1:])
-    return BlockInfo(counter.get_total_flops(), parameters, shape, output[0].nbytes), output
-
-
-def _on_meta(part: nn.Module) -> nn.Module:
-    return copy.deepcopy(part).to("meta").eval()
+    return BlockInfo(flops, parameters, tuple(output.shape[1:]), output.nbytes), output

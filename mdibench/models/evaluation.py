@@ -1,4 +1,4 @@
-"""What every exit says about every item of a split, in batches: for training, cards and profiles."""
+"""What every exit says about every item of a split: for training, cards and profiles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class ExitScores:
     @property
     def accuracy(self) -> NDArray[np.float64]:
         """``[K]``: accuracy of each exit if every item left there."""
-        return self.correct.mean(axis=1)
+        share: NDArray[np.float64] = self.correct.mean(axis=1)
+        return share
 
 
 def score(network: MultiExitNetwork, split: Split) -> ExitScores:
@@ -51,4 +52,5 @@ def first_exits(confidence: NDArray[np.floating], threshold: float) -> NDArray[n
     """Index (from 0) of the exit that each item takes; ``confidence`` ``[K, N]``, T_e for all."""
     leaves = confidence >= threshold
     leaves[-1] = True
-    return leaves.argmax(axis=0)
+    exits: NDArray[np.int64] = leaves.argmax(axis=0)
+    return exits

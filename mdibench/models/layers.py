@@ -12,6 +12,9 @@ from torch.nn import functional
 class Normalise(nn.Module):
     """Raw pixels 0..255, uint8 or float, ``[N, C, H, W]`` to zero mean and unit variance."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """``mean`` and ``std`` per channel, for pixels scaled to [0, 1]."""
         super().__init__()

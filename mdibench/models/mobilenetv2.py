@@ -28,6 +28,9 @@ STAGES: tuple[tuple[tuple[int, int, int, int], ...], ...] = (
 )
 """Per block, its stages as (expansion, channels, units, stride of the first unit)."""
 
+EARLY_HEADS = ((24, 8), (32, 8), (64, 4), (96, 4))
+"""Channels at each cut, and the grid that the head pools them to."""
+
 
 def unit(source: int, target: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     """Convolution without bias (same padding), batch normalisation, ReLU6."""
@@ -74,5 +77,5 @@ def build(classes: int = 10) -> MultiExitNetwork:
 
 
 def _heads(classes: int) -> list[nn.Module]:
-    early = [ConvHead(stages[-1][1], classes, grid) for stages, grid in zip(STAGES, (8, 8, 4, 4))]
+    early = [ConvHead(channels, classes, grid) for channels, grid in EARLY_HEADS]
     return [*early, PooledHead(LAST_CHANNELS, classes)]

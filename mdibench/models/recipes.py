@@ -20,7 +20,7 @@ class Plan:
 
 _CIFAR = Recipe(
     epochs=10,
-    learning_rate=0.1,
+    learning_rate=0.08,
     optimizer="sgd",
     weight_decay=5e-4,
     exit_weights=(),
@@ -40,8 +40,10 @@ PLANS: Mapping[str, Plan] = {
             bfloat16=True,
         ),
     ),
-    "mobilenetv2": Plan("cifar10", _CIFAR),
-    "resnet20": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "mobilenetv2": Plan(
+        "cifar10", replace(_CIFAR, exit_weights=(0.3, 0.3, 0.5, 0.7, 1.0), small=(4, 24))
+    ),
+    "resnet20": Plan("cifar10", replace(_CIFAR, epochs=24, exit_weights=(0.4, 0.5, 0.7, 1.0))),
     "resnet32": Plan("cifar10", replace(_CIFAR, epochs=12)),
     "resnet56": Plan("cifar10", replace(_CIFAR, epochs=12)),
     "resnet50": Plan("cifar10", replace(_CIFAR, epochs=30)),

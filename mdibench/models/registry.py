@@ -7,16 +7,17 @@ reading any weights. Names that begin with ``null`` (the harness without a netwo
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
-
-import torch
 
 from mdibench.config import ModelSection
 from mdibench.data.registry import check_name, item_format
 from mdibench.errors import Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
+from mdibench.models.loading import Absent, Uninitialised
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.weights import load_weights, packaged
 from mdibench.network.plan import ModelInfo
@@ -37,16 +38,13 @@ def load_network(
 ) -> MultiExitNetwork:
     """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
 
-    Other blocks stay without storage (meta device). ``dataset`` gives the shape of an item and the
+    The other blocks and heads become ``Absent``. ``dataset`` gives the shape of an item and the
     number of classes. ``weights`` is a safetensors file; by default the package's own, or, for a
     user's network, what the user's function put into it.
     Raises UserError for unknown names, for files that do not fit and for a user's mistakes.
     """
-    if ":" in name:
-        network = _users_network(name, dataset)
-    else:
-        with torch.device("meta"):
-            network = build_network(name, dataset)
+    with Uninitialised() if ":" not in name else nullcontext():
+        network = build_network(name, dataset)
     if ":" not in name or weights is not None:
         load_weights(_weights_file(name, weights), network, blocks)
     return _only(network, blocks)
@@ -81,9 +79,7 @@ def model_info(model: ModelSection) -> ModelInfo:
 def _model_info(name: str, dataset: str) -> ModelInfo:
     from mdibench.models.cost import describe
 
-    with torch.device("cpu" if ":" in name else "meta"):
-        network = build_network(name, dataset)
-    return describe(network)
+    return describe(build_network(name, dataset))
 
 
 def _users_network(name: str, dataset: str) -> MultiExitNetwork:
@@ -103,13 +99,15 @@ def _weights_file(name: str, weights: str | None) -> Path:
 
 
 def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExitNetwork:
-    """Drop the storage of everything but ``blocks``; the rest is ready to infer."""
-    for parts in (network.blocks, network.heads):
-        for number, part in enumerate(parts, start=1):
-            part.eval().requires_grad_(False)
-            if blocks is not None and number not in blocks:
-                part.to("meta")
-    return network
+    """The network with ``Absent`` in place of everything but ``blocks``, ready to infer."""
+    loaded = range(1, network.exits + 1) if blocks is None else blocks
+    kept = [
+        [part if number in loaded else Absent(number) for number, part in enumerate(parts, 1)]
+        for parts in (network.blocks, network.heads)
+    ]
+    for part in (*kept[0], *kept[1]):
+        part.eval().requires_grad_(False)
+    return replace(network, blocks=kept[0], heads=kept[1])
 
 
 def _unknown(name: str) -> Problem:
@@ -117,5 +115,3 @@ def _unknown(name: str) -> Problem:
     known = f"known: {', '.join(BUILDERS)}, or your own as 'package.module:function'"
     hint = f"did you mean '{near[0]}'?" if near else known
     return Problem(f"unknown network '{name}'", "model.name", hint)
-
-

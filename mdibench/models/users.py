@@ -7,9 +7,9 @@ equally long lists of torch modules. Whatever is wrong with that becomes one cle
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,13 +39,13 @@ def load_users_network(name: str, shape: tuple[int, ...], classes: int) -> Multi
 
 def _find(name: str) -> Callable[[], Any]:
     module_name, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except ImportError as failure:
         raise _problem(f"cannot import '{module_name}': {failure}", "check the name") from failure
-    except Exception as failure:  # noqa: BLE001 -- the user's module may raise anything
+    except Exception as failure:  # the user's code may raise anything
         raise _problem(f"'{module_name}' failed at import: {_brief(failure)}") from failure
     function = getattr(module, attribute, None)
     if not callable(function):
@@ -58,20 +58,20 @@ def _call(function: Callable[[], Any], name: str) -> Any:
         return function()
     except UserError:
         raise
-    except Exception as failure:  # noqa: BLE001 -- the user's function may raise anything
+    except Exception as failure:  # the user's code may raise anything
         raise _problem(f"{name}() failed: {_brief(failure)}") from failure
 
 
-def _as_network(
-    returned: Any, name: str, shape: tuple[int, ...], classes: int
-) -> MultiExitNetwork:
+def _as_network(returned: Any, name: str, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
     if isinstance(returned, MultiExitNetwork):
         return returned
     if not (isinstance(returned, tuple) and len(returned) == 2):
         found = type(returned).__name__
         remedy = "return (blocks, heads) or a MultiExitNetwork"
         raise _problem(f"{name}() returned {found}", remedy)
-    blocks, heads = (_as_list(part, what, name) for part, what in zip(returned, ("blocks", "heads"), strict=True))
+    blocks, heads = (
+        _as_list(part, what, name) for part, what in zip(returned, ("blocks", "heads"), strict=True)
+    )
     return MultiExitNetwork(name, blocks, heads, shape, classes)
 
 
@@ -100,8 +100,6 @@ def _check_modules(network: MultiExitNetwork) -> None:
 def _check_shapes(network: MultiExitNetwork, classes: int) -> None:
     """Run one black item through the network: every part must take what the one before gives."""
     features: Tensor = torch.zeros((1, *network.input_shape), dtype=torch.uint8)
-    if any(p.is_meta for part in network.blocks for p in part.parameters()):
-        features = features.to("meta")
     with torch.no_grad():
         for number in range(1, network.exits + 1):
             features = _run(network, "block", number, features)
@@ -116,9 +114,11 @@ def _run(network: MultiExitNetwork, kind: str, number: int, given: Tensor) -> Te
     where = f"{kind} {number} of {network.name}"
     try:
         result = part(given)
-    except Exception as failure:  # noqa: BLE001 -- the user's module may raise anything
+    except Exception as failure:  # the user's code may raise anything
         what = f"{where} failed on {given.dtype} {tuple(given.shape)}: {_brief(failure)}"
-        raise _problem(what, "each part takes what the one before gives; the first, uint8") from failure
+        raise _problem(
+            what, "each part takes what the one before gives; the first, uint8"
+        ) from failure
     if not isinstance(result, Tensor):
         raise _problem(f"{where} returned {type(result).__name__}", "return one tensor")
     return result

@@ -62,7 +62,7 @@ def load_weights(
 ) -> None:
     """Fill blocks and heads of ``network`` (numbered from 1; all of them by default) from ``path``.
 
-    Only their tensors are read. The network may live on the meta device.
+    Only their tensors are read.
     Raises UserError for a missing or damaged file, or weights of another network.
     """
     wanted = range(1, network.exits + 1) if blocks is None else blocks
@@ -111,7 +111,7 @@ def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, st
 
 def _read(path: Path, file: safe_open, name: str) -> Tensor:
     try:
-        value: Tensor = file.get_tensor(name)
+        value: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
     except (SafetensorError, OSError) as failure:
         raise UserError(Problem(f"damaged tensor {name}", str(path), REMEDY)) from failure
     return value.float() if value.is_floating_point() else value

@@ -78,7 +78,7 @@ def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
 def computes_bfloat16() -> bool:
     """Whether this machine's accelerator or processor has bfloat16 arithmetic of its own."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     flags = Path("/proc/cpuinfo")
     return flags.exists() and any(
         word in flags.read_text(errors="replace") for word in ("avx512_bf16", "amx_bf16", " bf16")
