@@ -67,6 +67,9 @@ class Device:
 class Plan:
     """Everything that ranks must agree on before a run. Indexed by rank where not said otherwise.
 
+    ``neighbours[n]`` share an edge with n, whichever way it leads: they tell each other their
+    state. ``links`` has both directions of every edge, one-way ones too; which way tasks may go,
+    ``next_hops`` alone says, and results follow ``toward_source``.
     ``next_hops[n][k]`` are the neighbours of n that host block k or, where none does, those on a
     shortest way to a host; it is empty only where n alone hosts k. ``toward_source[n]`` is the
     neighbour that results leave by (0 at the source itself).
