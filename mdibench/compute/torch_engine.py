@@ -61,7 +61,7 @@ class TorchEngine:
             predictions = logits.argmax(1).tolist()
             if block == self._network.exits:
                 return list(map(Outcome, predictions, confidences))
-            payloads = features.cpu().contiguous().unbind(0)
+            payloads = _items(features)
         return [
             Outcome(prediction, confidence, payload, payload.nbytes)
             for prediction, confidence, payload in zip(
@@ -89,6 +89,13 @@ def _batch(tasks: Sequence[Task]) -> Tensor:
         single: Tensor = tasks[0].payload.unsqueeze(0)
         return single
     return torch.stack([task.payload for task in tasks])
+
+
+def _items(features: Tensor) -> Sequence[Tensor]:
+    """Each item's feature map, contiguous, on the CPU; none keeps the whole batch alive."""
+    if len(features) == 1:
+        return (features[0].cpu().contiguous(),)
+    return [item.clone(memory_format=torch.contiguous_format) for item in features.cpu()]
 
 
 def measure_block_seconds(engine: TorchEngine, item: Tensor, repeats: int = 30) -> list[float]:
