@@ -8,11 +8,11 @@ the format raises ``WireError``, and the receiver counts it and goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from mdibench.core.records import Result, State, Task
 from mdibench.errors import WireError
@@ -139,10 +139,16 @@ def pack(
 _ZEROS = (0,) * MAX_PATH
 
 
-def unpack(buffer: bytes | bytearray | memoryview, size: int) -> Message:
-    """Read the header of a message of ``size`` bytes; raises ``WireError`` for anything else.
+Decode: TypeAlias = Callable[[Layout, int], tuple[Any, int]]
+"""From a task's layout and payload bytes to its payload and that payload's decoded bytes."""
 
-    A task comes without its payload: the receiver decodes it from the bytes behind the header.
+
+def unpack(
+    buffer: bytes | bytearray | memoryview, size: int, decode: Decode = lambda _, __: (None, 0)
+) -> Message:
+    """Read a message of ``size`` bytes; raises ``WireError`` for anything that is none.
+
+    ``decode`` makes a task's payload from the bytes behind the header.
     """
     if size < HEADER_BYTES:
         raise WireError(f"{size} bytes are no message")
@@ -169,9 +175,11 @@ def unpack(buffer: bytes | bytearray | memoryview, size: int) -> Message:
     ranks = tuple(path[:path_length])
     body: Body = None
     if message_kind is Kind.TASK:
+        payload, decoded_bytes = decode(layout, payload_bytes)
         body = Task(
-            item, block, None, 0, prediction, streak, ranks, hops, wire_bytes, attempt, sample
-        )
+            item, block, payload, decoded_bytes,
+            prediction, streak, ranks, hops, wire_bytes, attempt, sample,
+        )  # fmt: skip
     elif message_kind is Kind.RESULT:
         body = Result(
             item, block, prediction, confidence, threshold, ranks, hops, wire_bytes, attempt

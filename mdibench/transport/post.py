@@ -11,9 +11,12 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from typing import Protocol, TypeAlias
+
+import torch
 
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import SOURCE, Result, State, Task
@@ -213,11 +216,14 @@ class PostOffice:
 
     def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
         try:
-            message = unpack(buffer.data, size)
+            message = unpack(buffer.data, size, partial(self._open_tensor, buffer))
+            if message.kind in (Kind.TASK, Kind.RESULT, Kind.STATE):
+                self.traffic.received_bytes += size
+                opened: Incoming | None = Arrived(sender, message.state, message.body)
+            else:
+                opened = self._open_control(sender, buffer.data[HEADER_BYTES:size], message)
             if message.kind is Kind.TASK:
-                return self._open_task(sender, buffer, message)
-            payload = buffer.data[HEADER_BYTES:size]
-            opened: Incoming | None = self._open_other(sender, payload, message)
+                return opened
         except WireError as error:
             self.traffic.refused += 1
             log.warning("message from rank %d refused: %s", sender, error)
@@ -225,23 +231,16 @@ class PostOffice:
         self.endpoint.pool.give(buffer)
         return opened
 
-    def _open_task(self, sender: int, buffer: Buffer, message: Message) -> Arrived:
-        """The task's tensor lives in ``buffer``, which returns to the pool when the tensor dies."""
+    def _open_tensor(self, buffer: Buffer, layout: Layout, size: int) -> tuple[torch.Tensor, int]:
+        """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
         begun_s = self._clock()
-        self.traffic.received_bytes += HEADER_BYTES + message.payload_bytes
-        array = buffer[HEADER_BYTES : HEADER_BYTES + message.payload_bytes]
-        tensor = decode(array, message.layout)
+        array = buffer[HEADER_BYTES : HEADER_BYTES + size]
+        tensor = decode(array, layout)
         weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
         self.traffic.encode_s += self._clock() - begun_s
-        task = message.body
-        assert isinstance(task, Task)
-        size = tensor.numel() * tensor.element_size()
-        return Arrived(sender, message.state, replace(task, payload=tensor, payload_bytes=size))
+        return tensor, tensor.nbytes
 
-    def _open_other(self, sender: int, payload: memoryview, message: Message) -> Incoming:
-        if message.kind in (Kind.RESULT, Kind.STATE):
-            self.traffic.received_bytes += HEADER_BYTES + message.payload_bytes
-            return Arrived(sender, message.state, message.body)
+    def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
         if message.kind is Kind.THRESHOLDS:
             return ThresholdsSet(unpack_numbers(payload, "d"))
         if message.kind is Kind.SUSPECT:
