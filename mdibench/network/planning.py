@@ -18,6 +18,7 @@ from mdibench.network.plan import Device, Link, ModelInfo, Plan
 from mdibench.network.topology import Graph
 from mdibench.network.wiring import (
     beyond_the_world,
+    count,
     devices_of,
     graph_of,
     links_of,
@@ -130,7 +131,8 @@ def _check_thresholds(config: RunConfig, model: ModelInfo, problems: list[Proble
     if isinstance(given, list) and len(given) != model.exits:
         problems.append(
             Problem(
-                f'{len(given)} thresholds for the {model.exits} exits of "{model.name}"',
+                f"{count(len(given), 'threshold')} for the {count(model.exits, 'exit')}"
+                f' of "{model.name}"',
                 config.where("scheme", "threshold"),
                 "give one number for all, or one for each exit (the last is never used)",
             )
@@ -167,8 +169,7 @@ def _check_copies(
     if given.copies is not None and given.copies > ranks:
         problems.append(
             Problem(
-                f"{given.copies} copies of each block do not fit on {ranks} rank"
-                + ("s" if ranks > 1 else ""),
+                f"{given.copies} copies of each block do not fit on {count(ranks, 'rank')}",
                 config.where("placement", "copies"),
                 f"use mpirun -n {given.copies} or more, or copies = {ranks}",
             )

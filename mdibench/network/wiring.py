@@ -62,7 +62,7 @@ def devices_of(
         remedy = f"give one for each rank, one name for all, or use mpirun -n {len(given)}"
         problems.append(
             Problem(
-                f"{_count(len(given), 'device')} for {_count(ranks, 'rank')}",
+                f"{count(len(given), 'device')} for {count(ranks, 'rank')}",
                 config.where("emulation", "device"),
                 remedy,
             )
@@ -81,7 +81,7 @@ def _from_name(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
         problems.append(Problem(f'unknown topology "{name}"', where, remedy))
     elif not named.fits(ranks):
         needed = named.exact or named.least
-        what = f'"{name}" is a topology of {_count(needed, "rank")}'
+        what = f'"{name}" is a topology of {count(needed, "rank")}'
         what += f"{'' if named.exact else ' or more'}, and this run has {ranks}"
         remedy = f'use mpirun -n {needed}, or topology "full"'
         problems.append(Problem(what, where, remedy))
@@ -121,7 +121,7 @@ def _check_ranks(pair: tuple[int, int], ranks: int, where: str, problems: list[P
 
 def beyond_the_world(rank: int, ranks: int, where: str) -> Problem:
     """The problem of a rank that this run does not have."""
-    what = f"there is no rank {rank} among the {_count(ranks, 'rank')} of this run"
+    what = f"there is no rank {rank} among the {count(ranks, 'rank')} of this run"
     return Problem(what, where, f"use mpirun -n {rank + 1}, or ranks from 0 to {ranks - 1}")
 
 
@@ -229,7 +229,7 @@ def _own_device(
         times = _times(model, (table.gflops or 1.0) * 1e9, table.overhead_ms * MS)
         return Device(name, times, memory, basis)
     if len(table.block_ms) != model.exits:
-        what = f"{_count(len(table.block_ms), 'time')} for the {_count(model.exits, 'block')}"
+        what = f"{count(len(table.block_ms), 'time')} for the {count(model.exits, 'block')}"
         problems.append(
             Problem(
                 f'{what} of "{model.name}"',
@@ -249,5 +249,6 @@ def _ranks(ranks: Sequence[int]) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """``1 rank``, ``2 ranks``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
