@@ -76,8 +76,6 @@ def _as_network(returned: Any, name: str, shape: tuple[int, ...], classes: int) 
 
 
 def _as_list(parts: Any, what: str, name: str) -> Sequence[nn.Module]:
-    if isinstance(parts, nn.Module) and not isinstance(parts, (nn.ModuleList, nn.Sequential)):
-        raise _problem(f"{name}() returned one module as {what}", "return a list of modules")
     try:
         return list(parts)
     except TypeError:

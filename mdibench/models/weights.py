@@ -2,12 +2,14 @@
 
 Tensors are named ``blocks.<index>.<name>`` and ``heads.<index>.<name>``, index from 0; matrices and
 kernels are stored in half precision, everything else in float32. The metadata name the network, its
-number of classes, the data set, the seed and the accuracy of each exit.
+number of classes, the data set, the seed, the accuracy of each exit, and a checksum (CRC-32) of
+each block and head, which is verified when that part is read.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -32,12 +34,13 @@ def packaged(name: str) -> Path:
 
 def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
     """Write the network's weights with ``facts`` in the metadata, atomically."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
+    metadata = {"network": network.name, "classes": str(network.classes), **facts}
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
         for index, part in enumerate(parts):
-            for name, value in part.state_dict().items():
-                tensors[f"{kind}.{index}.{name}"] = _stored(value)
-    metadata = {"network": network.name, "classes": str(network.classes), **facts}
+            stored = {name: _stored(value) for name, value in part.state_dict().items()}
+            metadata[f"crc32 {kind}.{index}"] = checksum(stored)
+            tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)
@@ -49,6 +52,15 @@ def _stored(value: Tensor) -> Tensor:
     if plain.is_floating_point():
         plain = plain.to(torch.float16 if plain.ndim > 1 and plain.numel() > 16 else torch.float32)
     return plain.contiguous()
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 over the bytes of ``tensors`` in the order of their names, as hexadecimal text."""
+    value = 0
+    for name in sorted(tensors):
+        content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy()
+        value = zlib.crc32(content.data, value)
+    return f"{value:08x}"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -67,13 +79,17 @@ def load_weights(
     """
     wanted = range(1, network.exits + 1) if blocks is None else blocks
     with _opened(path) as file:
-        _check_metadata(path, file.metadata() or {}, network)
+        metadata = file.metadata() or {}
+        _check_metadata(path, metadata, network)
         names = _names_by_part(file.keys())
         for block in sorted(wanted):
             for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
+                where = f"{kind}.{block - 1}"
                 mine = names.get((kind, block - 1), {})
                 tensors = {name: _read(path, file, full) for name, full in mine.items()}
-                _fill(path, parts[block - 1], tensors, f"{kind}.{block - 1}")
+                if metadata.get(f"crc32 {where}", "") not in ("", checksum(tensors)):
+                    raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
+                _fill(path, parts[block - 1], tensors, where)
 
 
 def _opened(path: Path) -> safe_open:
@@ -114,7 +130,7 @@ def _read(path: Path, file: safe_open, name: str) -> Tensor:
         value: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
     except (SafetensorError, OSError) as failure:
         raise UserError(Problem(f"damaged tensor {name}", str(path), REMEDY)) from failure
-    return value.float() if value.is_floating_point() else value
+    return value
 
 
 def _fill(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
@@ -131,5 +147,6 @@ def _fill(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -
             raise UserError(Problem(what, str(path), REMEDY))
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise UserError(Problem(f"{where}.{name} is not finite", str(path), REMEDY))
-    part.load_state_dict(tensors, assign=True)
+    full = {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}
+    part.load_state_dict(full, assign=True)
     part.eval().requires_grad_(False)

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from mdibench.cli.train import train
+from mdibench.data.dataset import Dataset, Split
+from mdibench.data.registry import load_dataset
+from mdibench.models import recipes, workshop
+from mdibench.models.weights import read_metadata
+
+BUDGET = 256
+"""Items of each split in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def small_digits(monkeypatch: pytest.MonkeyPatch):
+    def shortened(name: str, data_dir: str | None = None, seed: int = 0) -> Dataset:
+        full = load_dataset(name, data_dir, seed)
+        parts = (full.train, full.calibration, full.evaluation)
+        return Dataset(
+            name, full.classes, *(Split(p.inputs[:BUDGET], p.labels[:BUDGET]) for p in parts)
+        )
+
+    monkeypatch.setattr(recipes, "load_dataset", shortened)
+    monkeypatch.setattr(workshop, "load_dataset", shortened)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(folder: Path, *options: str) -> tuple[Path, str]:
+    out = folder / "w.safetensors"
+    arguments = ["digits-cnn", "--epochs", "1", "--threads", "1", "--out", str(out), *options]
+    result = CliRunner().invoke(train, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return out, result.output
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    first, again = run(tmp_path / "a")[0], run(tmp_path / "b")[0]
+    other = run(tmp_path / "c", "--seed", "2")[0]
+    tensors = [load_file(path) for path in (first, again, other)]
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    assert not torch.equal(*(part["blocks.0.1.0.weight"] for part in tensors[::2]))
+
+
+@pytest.mark.slow
+def test_the_file_and_the_card_say_what_was_measured(tmp_path: Path) -> None:
+    out, output = run(tmp_path)
+    facts = read_metadata(out)
+    assert (facts["network"], facts["dataset"], facts["seed"]) == ("digits-cnn", "digits", "1")
+    accuracy = json.loads(facts["accuracy"])
+    card = out.with_suffix(".md").read_text()
+    assert card in output
+    for number, value in enumerate(accuracy, start=1):
+        assert f"| {number} | {value:.4f} |" in card
+    assert "epoch 1/1: loss" in output
+
+
+@pytest.mark.slow
+def test_a_checkpoint_continues(tmp_path: Path) -> None:
+    checkpoint = ["--checkpoint", str(tmp_path / "state.ckpt")]
+    run(tmp_path, *checkpoint)
+    assert "epoch 1/1" not in run(tmp_path, *checkpoint)[1]
+    assert "epoch 2/2" in run(tmp_path, *checkpoint, "--epochs", "2")[1]
+
+
+def test_precision_follows_the_option_before_the_machine() -> None:
+    recipe = recipes.PLANS["digits-cnn"].recipe
+    job = workshop.Job("digits-cnn", "", None, 1, 3, 1, "float32", 0.5, None, Path("x"))
+    chosen = workshop.chosen_recipe(recipe, job)
+    assert (chosen.bfloat16, chosen.epochs, chosen.distillation) == (False, 3, 0.5)
