@@ -62,9 +62,10 @@ class Ending:
     ) -> None:
         if isinstance(error, UserError) and self._writer is None:
             return
-        if error is not None:
+        if error is None:
+            self._finish("complete", "")
+        else:
             self._fail(error)
-        self._finish("complete", "")
 
     def _finish(self, status: str, reason: str) -> None:
         if self._hooks is not None:
