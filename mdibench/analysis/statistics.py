@@ -19,6 +19,8 @@ from scipy.special import bdtr, bdtrik, ndtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 BATCHES = 20
+NEAR_LEAST = 1.3
+"""MSER-5's minimum is flat and noisy: the first cut within this factor of it is taken."""
 
 Numbers = NDArray[np.float64]
 
@@ -282,8 +284,9 @@ def _regress(t: Numbers, x: Numbers) -> tuple[Estimate, float]:
 def warm_up_length(series: ArrayLike) -> int | None:
     """How many leading values of a series MSER-5 cuts off; ``None`` where it never settles.
 
-    The cut minimises the squared standard error of the mean of what is left, over batches of five;
-    a minimum in the second half means that the series is too short or not stationary.
+    The cut is the first that (nearly) minimises the squared standard error of the mean of what is
+    left, over batches of five; one in the second half means that the series is too short or not
+    stationary.
     """
     x = _finite(series)
     batches = x[: x.size // 5 * 5].reshape(-1, 5).mean(axis=1)
@@ -293,8 +296,8 @@ def warm_up_length(series: ArrayLike) -> int | None:
     left = np.arange(1, batches.size + 1)
     mean = np.cumsum(backwards) / left
     variance = np.maximum(np.cumsum(backwards**2) / left - mean**2, 0)
-    score = (variance / left)[::-1]
-    cut = int(np.argmin(score[: batches.size - 5]))
+    score = (variance / left)[::-1][: batches.size - 5]
+    cut = int(np.argmax(score <= NEAR_LEAST * score.min()))
     return None if cut > batches.size // 2 else cut * 5
 
 

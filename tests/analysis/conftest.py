@@ -6,10 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic import Model, write_run
-
-LOCAL = Model(ranks=1, scheme="local", topology="local", items=1500, rate_per_s=60)
-PAIR = Model(items=1500)
+from synthetic import LOCAL, PAIR, write_run
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,10 @@ class Model:
         return [[b] for b in blocks[:cut]] + [blocks[cut:]] + [[]] * (self.ranks - cut - 1)
 
 
+LOCAL = Model(ranks=1, scheme="local", topology="local", items=1500, rate_per_s=60)
+PAIR = Model(items=1500)
+
+
 @dataclass(frozen=True)
 class Story:
     """What happened to every item: times ``[items]`` and, by rank, arrival, start and end."""

@@ -1,0 +1,309 @@
+"""The largest rate that any policy could sustain: a linear program over rates and flows.
+
+Variables: the admission rate, x[n, k], the rate of task k computed at worker n, and f[n, m, k], the
+flow of task k over the link from n to m, all per second. Results flow home as if they were the
+tasks of one more block that only the source hosts and that takes no time.
+
+* At every worker, what comes in and what is created is computed there or goes out.
+* A worker computes for at most one second in each second: sum over k of x[n, k] s[n, k] <= 1.
+* A link carries at most its bandwidth.
+* x[n, k] q_k tasks k+1 are created at n, where q_k is the share of items that go on after exit k.
+
+No queue, delay or lack of knowledge is in it: policies can come near the bound, not above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
+
+from mdibench.core.records import SOURCE
+from mdibench.errors import InvariantError, Problem, UserError
+from mdibench.network.plan import Link, Plan
+
+Pair: TypeAlias = tuple[int, int]
+Variable: TypeAlias = tuple[int, ...]
+"""``()`` the rate, ``(n, k)`` a task computed, ``(n, m, k)`` a flow; exits among the x are extra."""
+
+RATE: Variable = ()
+NOTABLE_SHARE = 1e-6
+"""A resource whose share in the bound is smaller than this does not bind."""
+_UNBOUNDED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Who hosts which blocks, and the links that may carry tasks, by (sender, receiver)."""
+
+    blocks: Sequence[frozenset[int]]
+    links: Mapping[Pair, Link]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the items ask of the fleet. Blocks count from 1, so that task k is at index k - 1.
+
+    ``block_s[n][k-1]`` are the seconds of task k at worker n, ``go_on[k-1]`` is q_k (the last is
+    0), ``task_bytes[codec][k-1]`` the size of a message with task k, ``result_bytes`` that of one
+    with a result. ``raw_stays``: the source computes every first block itself, if it hosts it.
+    ``tasks_stay``: a host never hands on a task that it can compute (all schemes without a choice).
+    """
+
+    block_s: Sequence[Sequence[float]]
+    go_on: Sequence[float]
+    task_bytes: Mapping[str, Sequence[float]]
+    result_bytes: float = 0.0
+    raw_stays: bool = True
+    tasks_stay: bool = False
+
+    @property
+    def exits(self) -> int:
+        """K."""
+        return len(self.go_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A worker's time (``ranks`` has one) or a link (sender, receiver) at the optimum.
+
+    ``used`` is its utilisation. ``share`` is its part in the bound: one per cent more of it raises
+    the bound by that many per cent (to first order), and all shares sum to 1.
+    """
+
+    ranks: tuple[int, ...]
+    used: float
+    share: float
+
+    @property
+    def name(self) -> str:
+        """``worker 2`` or ``link 0 -> 1``."""
+        if len(self.ranks) == 1:
+            return f"worker {self.ranks[0]}"
+        return f"link {self.ranks[0]} -> {self.ranks[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The bound, what limits it (largest share first), and one way to reach it."""
+
+    rate_per_s: float
+    resources: tuple[Resource, ...]
+    tasks_per_s: Mapping[Pair, float]
+    """x[n, k] by (n, k)."""
+    flows_per_s: Mapping[tuple[int, int, int], float]
+    """f[n, m, k] by (n, m, k); k = K + 1 are results."""
+
+    @property
+    def limits(self) -> tuple[Resource, ...]:
+        """The resources worth upgrading."""
+        return tuple(r for r in self.resources if r.share > NOTABLE_SHARE)
+
+    @property
+    def binding(self) -> str:
+        """What limits the rate, in words."""
+        return ", ".join(f"{r.name} ({r.share:.0%})" for r in self.limits)
+
+
+def fleet_of(plan: Plan) -> Fleet:
+    """What the program must know of a plan."""
+    return Fleet(plan.blocks, {pair: plan.links[pair] for pair in sorted(plan.ways)})
+
+
+def capacity(fleet: Fleet, demand: Demand) -> Bound:
+    """The largest sustainable admission rate, by HiGHS.
+
+    Raises UserError where nothing limits the rate.
+    """
+    return Program(fleet, demand).solve()
+
+
+class Program:
+    """The linear program, row by row. Extensions add variables and rows before ``solve``."""
+
+    def __init__(self, fleet: Fleet, demand: Demand) -> None:
+        self.fleet = fleet
+        self.demand = demand
+        self.columns: dict[Variable, int] = {}
+        self.equalities = Rows()
+        self.limits = Rows()
+        self._resources: list[tuple[int, ...]] = []
+        self._add_variables()
+        self._add_conservation()
+        self._add_limits()
+
+    def solve(self) -> Bound:
+        """Maximise the rate."""
+        solution, marginals = self.maximise({RATE: 1.0})
+        return self._bound(solution, marginals)
+
+    def maximise(
+        self, objective: Mapping[Variable, float]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The variables at the optimum, and what one more unit of each limit would add."""
+        costs = np.zeros(len(self.columns))
+        for variable, gain in objective.items():
+            costs[self.columns[variable]] = -gain
+        width = len(self.columns)
+        answer = linprog(
+            costs,
+            self.limits.matrix(width) if self.limits.right else None,
+            self.limits.right or None,
+            self.equalities.matrix(width) if self.equalities.right else None,
+            self.equalities.right or None,
+            method="highs",
+        )
+        if answer.status == _UNBOUNDED:
+            raise UserError(_unbounded())
+        if answer.status != 0:
+            raise InvariantError(f"the bound's program did not end: {answer.message}")
+        marginals = answer.ineqlin.marginals if self.limits.right else np.zeros(0)
+        return np.asarray(answer.x), -np.asarray(marginals)
+
+    # --- variables ----------------------------------------------------------------------------
+
+    @property
+    def _kinds(self) -> range:
+        """Tasks of block 1 to K and, where results cost anything, K + 1 for these."""
+        return range(1, self.demand.exits + 1 + (self.demand.result_bytes > 0))
+
+    def column(self, variable: Variable) -> int:
+        """The variable's index, a new one where it is new."""
+        return self.columns.setdefault(variable, len(self.columns))
+
+    def _add_variables(self) -> None:
+        self.column(RATE)
+        for rank, held in enumerate(self.fleet.blocks):
+            for block in sorted(held):
+                self.column((rank, block))
+        for (source, target) in self.fleet.links:
+            for kind in self._kinds:
+                if self._may_leave(source, kind):
+                    self.column((source, target, kind))
+
+    def _may_leave(self, rank: int, kind: int) -> bool:
+        """Whether ``rank`` may send tasks of this kind to a neighbour."""
+        if kind > self.demand.exits:
+            return rank != SOURCE
+        hosts = kind in self.fleet.blocks[rank]
+        if kind == 1 and rank == SOURCE:
+            return not (hosts and self.demand.raw_stays)
+        return not (hosts and self.demand.tasks_stay)
+
+    # --- rows ---------------------------------------------------------------------------------
+
+    def _add_conservation(self) -> None:
+        balance: dict[Pair, dict[int, float]] = {
+            (rank, kind): {}
+            for rank in range(len(self.fleet.blocks))
+            for kind in self._kinds
+            if not (rank == SOURCE and kind > self.demand.exits)
+        }
+        self._credit(balance, (SOURCE, 1), RATE, 1.0)
+        for variable in list(self.columns):
+            if len(variable) == 2:
+                self._balance_computed(balance, *variable)
+            elif variable:
+                source, target, kind = variable
+                self._credit(balance, (source, kind), variable, -1.0)
+                self._credit(balance, (target, kind), variable, 1.0)
+        for entries in balance.values():
+            self.equalities.add(entries.items(), 0.0)
+
+    def _balance_computed(
+        self, balance: dict[Pair, dict[int, float]], rank: int, block: int
+    ) -> None:
+        """x[n, k] uses up a task k and creates q_k tasks k + 1 and 1 - q_k results."""
+        exits, goes_on = self.demand.exits, self.demand.go_on[block - 1]
+        self._credit(balance, (rank, block), (rank, block), -1.0)
+        if block < exits:
+            self._credit(balance, (rank, block + 1), (rank, block), goes_on)
+        self._credit(balance, (rank, exits + 1), (rank, block), 1.0 - goes_on)
+
+    def _credit(
+        self,
+        balance: dict[Pair, dict[int, float]],
+        place: Pair,
+        variable: Variable,
+        amount: float,
+    ) -> None:
+        row = balance.get(place)
+        if row is not None and amount:
+            column = self.columns[variable]
+            row[column] = row.get(column, 0.0) + amount
+
+    def _add_limits(self) -> None:
+        for rank, held in enumerate(self.fleet.blocks):
+            seconds = self.demand.block_s[rank]
+            entries = [(self.columns[rank, k], seconds[k - 1]) for k in sorted(held)]
+            self._limit((rank,), entries)
+        for (source, target), link in self.fleet.links.items():
+            if link.bandwidth_bps is None:
+                continue
+            entries = [
+                (self.columns[source, target, kind], 8 * size / link.bandwidth_bps)
+                for kind, size in zip(self._kinds, self._sizes(link), strict=False)
+                if (source, target, kind) in self.columns
+            ]
+            self._limit((source, target), entries)
+
+    def _sizes(self, link: Link) -> list[float]:
+        return [*self.demand.task_bytes[link.codec], self.demand.result_bytes]
+
+    def _limit(self, ranks: tuple[int, ...], entries: list[tuple[int, float]]) -> None:
+        """A resource may be used fully, not more."""
+        if any(amount > 0 for _, amount in entries):
+            self._resources.append(ranks)
+            self.limits.add(entries, 1.0)
+
+    # --- the answer -----------------------------------------------------------------------------
+
+    def _bound(self, solution: NDArray[np.float64], marginals: NDArray[np.float64]) -> Bound:
+        rate = float(solution[0])
+        used = self.limits.matrix(len(self.columns)) @ solution
+        resources = [
+            Resource(ranks, float(u), float(marginal) / rate)
+            for ranks, u, marginal in zip(self._resources, used, marginals, strict=True)
+        ]
+        values = {v: float(solution[i]) for v, i in self.columns.items() if solution[i] > 0}
+        return Bound(
+            rate,
+            tuple(sorted(resources, key=lambda r: -r.share)),
+            {(v[0], v[1]): value for v, value in values.items() if len(v) == 2},
+            {(v[0], v[1], v[2]): value for v, value in values.items() if len(v) == 3},
+        )
+
+
+class Rows:
+    """Sparse rows with their right-hand sides."""
+
+    def __init__(self) -> None:
+        self.right: list[float] = []
+        self._places: list[Pair] = []
+        self._values: list[float] = []
+
+    def add(self, entries: Iterable[tuple[int, float]], right: float) -> None:
+        """One row from (column, value)."""
+        for column, value in entries:
+            self._places.append((len(self.right), column))
+            self._values.append(value)
+        self.right.append(right)
+
+    def matrix(self, columns: int) -> coo_array:
+        """All rows."""
+        places = np.array(self._places, np.int64).reshape(-1, 2)
+        shape = (len(self.right), columns)
+        return coo_array((np.array(self._values), (places[:, 0], places[:, 1])), shape).tocsr()
+
+
+def _unbounded() -> Problem:
+    return Problem(
+        "the rate has no bound: neither the workers' time nor a link limits it",
+        "block times and bandwidths",
+        "give block times (emulation.device, or a profile of the network) or link bandwidths",
+    )

@@ -1,0 +1,259 @@
+"""Is a run's result valid? Self-checks of the harness, steadiness, and whether the data suffice.
+
+Every finding says what was seen and what to change. One ``invalid`` finding makes the run INVALID:
+its figures are still shown, yet they do not measure what they claim to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mdibench.analysis.metrics import Items, RunSummary, due_in
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.statistics import batch_means, time_average, trend, warm_up_length
+from mdibench.analysis.workers import Series, telemetry
+
+Level = Literal["ok", "warning", "invalid"]
+
+GROWTH_P = 0.01
+GROWTH_SHARE = 0.2
+"""A backlog grows when the test says so and it gained this share of its mean, and 5 items."""
+GROWTH_ITEMS = 5.0
+WARM_UP_SHIFT = 0.05
+LITTLE_SHARE = 0.1
+LITTLE_ITEMS = 1.0
+OVERRUN_SHARE = 0.01
+P99_ITEMS = 1000
+FEW_ITEMS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What ``check`` found. ``remedy`` says what to change; empty where nothing is wrong."""
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the checks look at."""
+
+    summary: RunSummary
+    items: Items
+    manifest: dict[str, Any]
+    source: Series | None
+    """Telemetry of rank 0."""
+    problems: list[str]
+
+
+def check(reader: RunReader, summary: RunSummary, items: Items) -> tuple[Finding, ...]:
+    """Every finding about a run, the ones that passed included."""
+    columns = ("in_flight", "refused", "overruns", "tasks")
+    source = telemetry(reader, columns).get(0)
+    subject = Subject(summary, items, reader.manifest, source, reader.problems)
+    return tuple(finding for look in CHECKS for finding in look(subject))
+
+
+def verdict(findings: tuple[Finding, ...]) -> str:
+    """VALID or INVALID."""
+    return "INVALID" if any(f.level == "invalid" for f in findings) else "VALID"
+
+
+# --- is the record whole? ------------------------------------------------------------------------
+
+
+def _ended(subject: Subject) -> Iterator[Finding]:
+    identity = subject.summary.identity
+    if identity.status == "complete":
+        yield Finding("end", "ok", "the run reached its orderly end")
+        return
+    reason = f" ({identity.reason})" if identity.reason else ""
+    text = f"the run is {identity.status}{reason}: figures are of the part on record"
+    remedy = "wait for its end" if identity.status == "running" else "run it again to its end"
+    yield Finding("end", "invalid", text, remedy)
+
+
+def _files(subject: Subject) -> Iterator[Finding]:
+    for problem in subject.problems:
+        yield Finding("files", "invalid", problem, "run it again, or restore the file")
+    for text in subject.manifest.get("warnings") or ():
+        yield Finding("recorded", "warning", str(text), "see log.txt of the run")
+
+
+def _conservation(subject: Subject) -> Iterator[Finding]:
+    ledger, items = subject.summary.ledger, subject.items
+    repeated = [int(item) for item, n in Counter(items["item"].tolist()).items() if n > 1]
+    ended = ledger.ok + ledger.dropped + ledger.lost
+    sums = f"{ledger.ok} ok + {ledger.dropped} dropped + {ledger.lost} lost"
+    bug = "report this: the ledger of the run contradicts itself"
+    if repeated:
+        text = f"{len(repeated)} items ended more than once, first item {repeated[0]}"
+        yield Finding("conservation", "invalid", text, bug)
+    elif subject.summary.identity.partial:
+        text = f"{ledger.offered} offered = {sums} + {ledger.in_flight} not on record"
+        yield Finding("conservation", "ok", text)
+    elif ended != ledger.offered:
+        text = f"{ledger.offered} offered, but {sums} = {ended}"
+        yield Finding("conservation", "invalid", text, bug)
+    else:
+        yield Finding("conservation", "ok", f"{ledger.offered} offered = {sums}")
+
+
+def _littles_law(subject: Subject) -> Iterator[Finding]:
+    """Items in flight as sampled against λW from the ledger: two records of the same thing."""
+    start_s, end_s = subject.summary.window
+    if subject.source is None or subject.summary.identity.partial or end_s <= start_s:
+        return
+    sampled = subject.source.inside("in_flight", subject.summary.window)
+    if sampled.size < 20:
+        return
+    items, admitted = subject.items, ~subject.items.dropped
+    ended = items["completed_s"][admitted]
+    ledger = time_average(items["admitted_s"][admitted], ended, subject.summary.window)
+    seen = batch_means(sampled)
+    margin = max(LITTLE_SHARE * ledger, LITTLE_ITEMS, 2 * np.nan_to_num(seen.half_width))
+    text = f"L = {seen.value:.2f} items sampled, λW = {ledger:.2f} from the ledger"
+    if abs(seen.value - ledger) <= margin:
+        yield Finding("Little's law", "ok", text)
+    else:
+        remedy = "report this: the ledger and the telemetry of the source disagree"
+        yield Finding("Little's law", "invalid", text, remedy)
+
+
+# --- does it measure a steady system? ------------------------------------------------------------
+
+
+def _window(subject: Subject) -> Iterator[Finding]:
+    start_s, end_s = subject.summary.window
+    if subject.summary.measured.rate_per_s.n:
+        return
+    text = f"no item finished in the measured window of {max(0.0, end_s - start_s):.1f} s"
+    remedy = "raise run.duration_s, or lower run.warmup_s where the run is short"
+    yield Finding("window", "invalid", text, remedy)
+
+
+def _growth(subject: Subject) -> Iterator[Finding]:
+    if subject.source is None or not subject.summary.measured.rate_per_s.n:
+        return
+    t_s = subject.source.t_s
+    inside = (t_s >= subject.summary.window[0]) & (t_s <= subject.summary.window[1])
+    line = trend(t_s[inside], subject.source.columns["in_flight"][inside])
+    if math.isnan(line.p_value):
+        return
+    growth = f"{line.slope.value:+.2f} items/s over {line.span_s:.0f} s"
+    much = max(GROWTH_SHARE * line.mean, GROWTH_ITEMS)
+    if line.p_value < GROWTH_P and line.growth > much:
+        text = f"items in flight grew by {growth}: the offered rate is more than it sustains"
+        yield Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
+    else:
+        yield Finding("steady", "ok", f"items in flight did not grow ({growth})")
+
+
+def _warm_up(subject: Subject) -> Iterator[Finding]:
+    """MSER-5 over the latencies of the whole run, told only where it would change the mean."""
+    items, (start_s, end_s) = subject.items, subject.summary.window
+    early = items.ok & (items["scheduled_s"] < end_s)
+    latency_s, scheduled_s = items["latency_s"][early], items["scheduled_s"][early]
+    measured = latency_s[scheduled_s >= start_s]
+    cut = warm_up_length(latency_s)
+    if cut is None or measured.size < FEW_ITEMS:
+        return
+    settled_s = float(scheduled_s[cut])
+    settled = latency_s[max(cut, latency_s.size - measured.size) :]
+    shift = float(settled.mean() / measured.mean() - 1) if measured.mean() > 0 else 0.0
+    if settled_s > start_s and abs(shift) > WARM_UP_SHIFT:
+        text = f"latency settled after {settled_s:.1f} s, and warm-up ended after {start_s:.1f} s"
+        remedy = f"set run.warmup_s = {math.ceil(settled_s)} (the mean would change {shift:+.0%})"
+        yield Finding("warm-up", "warning", text, remedy)
+    else:
+        yield Finding("warm-up", "ok", f"{start_s:.1f} s of warm-up were enough")
+
+
+def _lost(subject: Subject) -> Iterator[Finding]:
+    ledger = subject.summary.ledger
+    if not ledger.lost:
+        return
+    text = f"{ledger.lost} items were lost; each counts as a wrong one"
+    remedy = "raise run.drain_s, lower the rate, or see the run's events for a silent worker"
+    yield Finding("lost", "warning", text, remedy)
+
+
+def _schedule(subject: Subject) -> Iterator[Finding]:
+    """Open-loop arrivals must keep their schedule; what is late counts in the latency anyway."""
+    items = subject.items
+    admitted = due_in(items, subject.summary.window) & ~items.dropped
+    late_s = (items["admitted_s"] - items["scheduled_s"])[admitted]
+    p50_s = subject.summary.measured.latency_p50_s.value
+    if not late_s.size or math.isnan(p50_s):
+        return
+    p99_s = float(np.nanquantile(late_s, 0.99))
+    if p99_s > max(0.1 * p50_s, 0.005):
+        text = f"the source admitted 1 % of the items {p99_s * 1e3:.1f} ms or more after schedule"
+        yield Finding("schedule", "warning", text, "give the source fewer blocks or a free core")
+
+
+# --- is it what it says it is? -------------------------------------------------------------------
+
+
+def _oversubscribed(subject: Subject) -> Iterator[Finding]:
+    kind, plan = subject.summary.identity.kind, subject.manifest.get("plan") or {}
+    if kind == "simulated" or any(plan.get("devices") or ()):
+        return
+    facts = [rank for rank in subject.manifest.get("ranks") or () if rank.get("cores")]
+    ranks_on = Counter(str(rank.get("host")) for rank in facts)
+    cores_of = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
+    for host, ranks in ranks_on.items():
+        if ranks > cores_of[host]:
+            text = f"{ranks} ranks shared {cores_of[host]} cores on {host}: they slowed each other"
+            remedy = "use fewer ranks or more hosts, or emulate devices in [emulation]"
+            yield Finding("cores", "warning", text, remedy)
+
+
+def _overruns(subject: Subject) -> Iterator[Finding]:
+    overruns = sum(np.nan_to_num(row.overruns) for row in subject.summary.ranks)
+    tasks = sum(row.tasks for row in subject.summary.ranks)
+    if not overruns:
+        return
+    level: Level = "invalid" if overruns > OVERRUN_SHARE * max(1, tasks) else "warning"
+    text = f"{overruns:.0f} of {tasks} tasks took longer than on the emulated device"
+    yield Finding("emulation", level, text, "emulate a slower device, or use fewer ranks per host")
+
+
+def _messages(subject: Subject) -> Iterator[Finding]:
+    refused = sum(np.nan_to_num(row.refused) for row in subject.summary.ranks)
+    if refused:
+        text = f"{refused:.0f} messages had a malformed header and were refused"
+        yield Finding("messages", "warning", text, "log.txt names their senders")
+    duplicates, reruns = subject.summary.ledger.duplicates, subject.summary.ledger.reruns
+    if duplicates > reruns:
+        text = f"{duplicates} results came twice, though only {reruns} items were run again"
+        yield Finding("messages", "warning", text, "report this with the run's files")
+
+
+# --- do the data suffice? ------------------------------------------------------------------------
+
+
+def _enough(subject: Subject) -> Iterator[Finding]:
+    n = subject.summary.measured.latency_p99_s.n
+    if 0 < n < FEW_ITEMS:
+        text = f"only {n} items were measured: every interval is wide"
+        yield Finding("data", "warning", text, "raise run.duration_s or the rate")
+    elif 0 < n < P99_ITEMS:
+        text = f"{n} items are few for a p99: its upper bound may be unknown"
+        yield Finding("data", "warning", text, f"measure at least {P99_ITEMS} items")
+
+
+CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+    _ended, _files, _conservation, _littles_law, _window, _growth, _warm_up, _lost, _schedule,
+    _oversubscribed, _overruns, _messages, _enough,
+)  # fmt: skip
+"""In the order of the report."""

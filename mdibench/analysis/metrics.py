@@ -1,0 +1,295 @@
+"""The figures of one run over its measured window, each with its interval.
+
+Items count by their *scheduled* arrival: an item belongs to the window when it was due in it,
+whether it finished there or in the drain. Completions per second count inside the window alone.
+A lost item is a wrong one, and over *offered* items a dropped one is, too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.analysis import workers
+from mdibench.analysis.exits import ExitRow, calibration_error, exit_rows
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.statistics import (
+    UNKNOWN,
+    Estimate,
+    batch_means,
+    event_rate,
+    quantile,
+    wilson,
+)
+from mdibench.analysis.workers import LinkRow, RankRow, Window, link_rows, rank_rows
+
+ITEM_NUMBERS = (
+    "item", "correct", "exit", "confidence", "scheduled_s", "admitted_s", "completed_s",
+    "latency_s", "hops", "wire_bytes",
+)  # fmt: skip
+
+CURVE: tuple[float, ...] = tuple(
+    np.round(np.append(np.arange(0, 0.99, 0.01), np.arange(0.99, 1, 0.0005)), 4).tolist()
+)
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of a run in order of scheduled arrival, float64 with NaN for null."""
+
+    columns: Mapping[str, Numbers]
+    ok: NDArray[np.bool_]
+    dropped: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ok)
+
+    def __getitem__(self, column: str) -> Numbers:
+        return self.columns[column]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of the items of the whole run. ``late`` finished after the window's end."""
+
+    offered: int
+    admitted: int
+    ok: int
+    dropped: int
+    lost: int
+    in_flight: int
+    late: int
+    duplicates: int
+    reruns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The headline figures, over the measured window."""
+
+    offered_per_s: Estimate
+    rate_per_s: Estimate
+    accuracy: Estimate
+    accuracy_offered: Estimate
+    latency_mean_s: Estimate
+    latency_p50_s: Estimate
+    latency_p95_s: Estimate
+    latency_p99_s: Estimate
+    latency_max_s: Estimate
+    mean_exit: Estimate
+    flops_per_item: Estimate
+    bytes_per_item: Estimate
+    hops_per_item: Estimate
+    energy_per_item_j: Estimate
+    calibration_error: Estimate
+    drop_share: Estimate
+    latency_curve_s: tuple[float, ...]
+    """Latency at the shares ``CURVE``, for its distribution function; empty without items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which run it is, as far as its manifest says."""
+
+    id: str
+    folder: str
+    name: str
+    label: str
+    status: str
+    partial: bool
+    reason: str
+    kind: str
+    scheme: str
+    model: str
+    dataset: str
+    topology: str
+    placement: str
+    mode: str
+    ranks: int
+    exits: int
+    seed: int
+    started_utc: str
+    group: str
+    """Equal for repeats: everything that the config fixes but the seed and the place of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run in figures. ``bound`` is the manifest's capacity bound, where it has one."""
+
+    identity: Identity
+    window: Window
+    ledger: Ledger
+    measured: Measured
+    exits: tuple[ExitRow, ...]
+    ranks: tuple[RankRow, ...]
+    links: tuple[LinkRow, ...]
+    bound_per_s: float
+    bound_binding: str
+
+
+def summarise(reader: RunReader, items: Items) -> RunSummary:
+    """The figures of the run that ``reader`` reads and ``items`` are of."""
+    window = measured_window(reader, items)
+    identity = _identity(reader)
+    ranks = rank_rows(reader, window)
+    bound = reader.manifest.get("bound") or {}
+    return RunSummary(
+        identity=identity,
+        window=window,
+        ledger=_ledger(reader, items, window),
+        measured=_measured(items, window, ranks),
+        exits=_exits(items, window, identity.exits),
+        ranks=ranks,
+        links=link_rows(reader, window),
+        bound_per_s=float(bound.get("rate_per_s") or math.nan),
+        bound_binding=str(bound.get("binding") or ""),
+    )
+
+
+def read_items(reader: RunReader) -> Items:
+    """The items table, ordered by scheduled arrival."""
+    columns = reader.numbers("items", ITEM_NUMBERS)
+    codes, statuses = reader.texts("items", "status")
+    order = np.lexsort((columns["item"], columns["scheduled_s"]))
+    codes = codes[order]
+
+    def having(status: str) -> NDArray[np.bool_]:
+        return np.equal(codes, statuses.index(status) if status in statuses else -2)
+
+    ordered = {name: values[order] for name, values in columns.items()}
+    return Items(ordered, having("ok"), having("dropped"), having("lost"))
+
+
+def measured_window(reader: RunReader, items: Items) -> Window:
+    """The manifest's window; of a partial run, from its warm-up's end to its last record."""
+    window = reader.manifest.get("window") or {}
+    start, end = window.get("start_s"), window.get("end_s")
+    if start is not None and end is not None:
+        return float(start), float(end)
+    section = (reader.manifest.get("config") or {}).get("run") or {}
+    times = np.concatenate([items["completed_s"], reader.numbers("telemetry", ["t_s"])["t_s"]])
+    last = float(np.nanmax(times)) if np.isfinite(times).any() else 0.0
+    return min(float(section.get("warmup_s") or 0.0), last), last
+
+
+def due_in(items: Items, window: Window) -> NDArray[np.bool_]:
+    """Which items were scheduled to arrive in ``window``."""
+    scheduled = items["scheduled_s"]
+    inside: NDArray[np.bool_] = (scheduled >= window[0]) & (scheduled < window[1])
+    return inside
+
+
+def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measured:
+    due = due_in(items, window)
+    ok = due & items.ok
+    latency_s = items["latency_s"][ok]
+    right = float(np.nansum(items["correct"][ok]))
+    rate = event_rate(items["completed_s"][items.ok], *window)
+    finished = rate.n
+    return Measured(
+        offered_per_s=event_rate(items["scheduled_s"], *window),
+        rate_per_s=rate,
+        accuracy=wilson(right, int((ok | (due & items.lost)).sum())),
+        accuracy_offered=wilson(right, int(due.sum())),
+        latency_mean_s=batch_means(latency_s),
+        latency_p50_s=quantile(latency_s, 0.50),
+        latency_p95_s=quantile(latency_s, 0.95),
+        latency_p99_s=quantile(latency_s, 0.99),
+        latency_max_s=_largest(latency_s),
+        mean_exit=batch_means(items["exit"][ok]),
+        flops_per_item=_per_item(sum(row.flops for row in ranks), finished),
+        bytes_per_item=batch_means(items["wire_bytes"][ok]),
+        hops_per_item=batch_means(items["hops"][ok]),
+        energy_per_item_j=_per_item(sum(row.energy_j for row in ranks), int(items.ok.sum())),
+        calibration_error=Estimate(
+            calibration_error(items["confidence"][ok], items["correct"][ok]), n=int(ok.sum())
+        ),
+        drop_share=wilson(int((due & items.dropped).sum()), int(due.sum())),
+        latency_curve_s=tuple(np.quantile(latency_s, CURVE).tolist()) if latency_s.size else (),
+    )
+
+
+def _largest(values: Numbers) -> Estimate:
+    return Estimate(float(values.max()), n=int(values.size)) if values.size else UNKNOWN
+
+
+def _per_item(total: float, items: int) -> Estimate:
+    return Estimate(total / items, n=items) if items and total else UNKNOWN
+
+
+def _exits(items: Items, window: Window, count: int) -> tuple[ExitRow, ...]:
+    ok = due_in(items, window) & items.ok
+    columns = [items[name][ok] for name in ("exit", "correct", "confidence", "latency_s")]
+    deepest = int(columns[0].max()) if ok.any() else 0
+    return exit_rows(columns[0], columns[1], columns[2], columns[3], max(count, deepest))
+
+
+def _ledger(reader: RunReader, items: Items, window: Window) -> Ledger:
+    totals: dict[str, Any] = reader.manifest.get("totals") or {}
+    ok, dropped, lost = (int(mask.sum()) for mask in (items.ok, items.dropped, items.lost))
+    offered = int(totals.get("offered") or max(len(items), _offered_so_far(reader)))
+    return Ledger(
+        offered=offered,
+        admitted=int(totals.get("admitted") or offered - dropped),
+        ok=ok,
+        dropped=dropped,
+        lost=lost,
+        in_flight=max(0, offered - ok - dropped - lost),
+        late=int((items["completed_s"] > window[1]).sum()),
+        duplicates=int(totals.get("duplicates") or 0),
+        reruns=int(totals.get("reruns") or 0),
+    )
+
+
+def _offered_so_far(reader: RunReader) -> int:
+    source = workers.telemetry(reader, ("offered",)).get(0)
+    known = source.columns["offered"] if source else np.empty(0)
+    known = known[np.isfinite(known)]
+    return int(known.max()) if known.size else 0
+
+
+def _identity(reader: RunReader) -> Identity:
+    manifest = reader.manifest
+    config, plan = manifest.get("config") or {}, manifest.get("plan") or {}
+    model, run = config.get("model") or {}, config.get("run") or {}
+    return Identity(
+        id=reader.id,
+        folder=str(reader.folder),
+        name=str(manifest.get("name") or run.get("name") or reader.id),
+        label=str(manifest.get("label") or run.get("label") or ""),
+        status=reader.status,
+        partial=reader.partial,
+        reason=str(manifest.get("reason") or ""),
+        kind=str(manifest.get("kind") or "unknown"),
+        scheme=str(manifest.get("scheme") or (config.get("scheme") or {}).get("name") or "unknown"),
+        model=str((manifest.get("model") or {}).get("name") or model.get("name") or "unknown"),
+        dataset=str(model.get("dataset") or ""),
+        topology=str(plan.get("topology") or ""),
+        placement=str(plan.get("placement") or ""),
+        mode=str((config.get("admission") or {}).get("mode") or ""),
+        ranks=int(plan.get("ranks") or 0),
+        exits=int(plan.get("exits") or 0),
+        seed=int(manifest.get("seed") or 0),
+        started_utc=str(manifest.get("started_utc") or ""),
+        group=_group(manifest),
+    )
+
+
+def _group(manifest: dict[str, Any]) -> str:
+    config = json.loads(json.dumps(manifest.get("config") or {}))
+    run = config.setdefault("run", {})
+    for key in ("seed", "results"):
+        run.pop(key, None)
+    plan = manifest.get("plan") or {}
+    facts = [config, manifest.get("kind"), manifest.get("scheme"), plan.get("ranks")]
+    return json.dumps([*facts, manifest.get("name"), manifest.get("label")], sort_keys=True)

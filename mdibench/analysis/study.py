@@ -1,0 +1,129 @@
+"""Runs and groups of repeats with their figures and findings: what every report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mdibench.analysis.checks import Finding, check, verdict
+from mdibench.analysis.document import Kind
+from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.statistics import Estimate, mean_of_independent
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, studied. Its reader reads more where a section wants it."""
+
+    reader: RunReader
+    summary: RunSummary
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """VALID or INVALID."""
+        return verdict(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A headline figure: its name on the command line, how it reads, and which way is better."""
+
+    key: str
+    title: str
+    kind: Kind
+    higher_is_better: bool
+    get: Callable[[Measured], Estimate]
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("throughput", "rate", "per_s", True, lambda m: m.rate_per_s),
+        Metric("accuracy", "accuracy", "share", True, lambda m: m.accuracy),
+        Metric("accuracy-offered", "accuracy of offered", "share", True,
+               lambda m: m.accuracy_offered),
+        Metric("latency-mean", "latency mean", "seconds", False, lambda m: m.latency_mean_s),
+        Metric("p50", "latency p50", "seconds", False, lambda m: m.latency_p50_s),
+        Metric("p95", "latency p95", "seconds", False, lambda m: m.latency_p95_s),
+        Metric("p99", "latency p99", "seconds", False, lambda m: m.latency_p99_s),
+        Metric("max", "latency max", "seconds", False, lambda m: m.latency_max_s),
+        Metric("mean-exit", "mean exit", "number", False, lambda m: m.mean_exit),
+        Metric("flops", "FLOPs per item", "number", False, lambda m: m.flops_per_item),
+        Metric("bytes", "bytes per item", "bytes", False, lambda m: m.bytes_per_item),
+        Metric("hops", "hops per item", "number", False, lambda m: m.hops_per_item),
+        Metric("energy", "energy per item", "joules", False, lambda m: m.energy_per_item_j),
+        Metric("calibration", "calibration error", "share", False, lambda m: m.calibration_error),
+        Metric("drops", "dropped share", "share", False, lambda m: m.drop_share),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Repeats: runs that differ in their seed at most. ``name`` is unique within a report."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def first(self) -> RunSummary:
+        """The summary of its first run, for what all of them share."""
+        return self.runs[0].summary
+
+    @property
+    def verdict(self) -> str:
+        """VALID when every run is."""
+        valid = sum(run.verdict == "VALID" for run in self.runs)
+        if valid == len(self.runs):
+            return "VALID"
+        return "INVALID" if len(self.runs) == 1 else f"{valid}/{len(self.runs)} VALID"
+
+    def estimate(self, metric: Metric) -> Estimate:
+        """Mean over repeats with the interval of their spread; a single run's own interval."""
+        each = [metric.get(run.summary.measured) for run in self.runs]
+        if len(each) == 1:
+            return each[0]
+        return mean_of_independent([estimate.value for estimate in each])
+
+
+def study(reader: RunReader) -> Run:
+    """Read the run, compute its figures and check them."""
+    items = read_items(reader)
+    summary = summarise(reader, items)
+    return Run(reader, summary, check(reader, summary, items))
+
+
+def group_repeats(runs: Iterable[Run]) -> list[Group]:
+    """Runs of equal config, whatever their seed, in the order of their first."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(run.summary.identity.group, []).append(run)
+    names = _names([runs[0].summary for runs in members.values()])
+    return [Group(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)]
+
+
+def _names(firsts: Sequence[RunSummary]) -> list[str]:
+    """The shortest of a few descriptions that tells all groups apart."""
+    for describe in DESCRIPTIONS:
+        names = [describe(summary.identity) for summary in firsts]
+        if len(set(names)) == len(names):
+            return names
+    return [summary.identity.folder for summary in firsts]
+
+
+def _label(identity: Identity) -> str:
+    return identity.label or identity.name
+
+
+DESCRIPTIONS: tuple[Callable[[Identity], str], ...] = (
+    _label,
+    lambda i: i.scheme,
+    lambda i: f"{i.scheme} x{i.ranks}",
+    lambda i: f"{_label(i)} {i.scheme}",
+    lambda i: f"{i.scheme} {i.topology} x{i.ranks}",
+    lambda i: f"{_label(i)} {i.scheme} {i.topology} x{i.ranks}",
+    lambda i: f"{_label(i)} {i.scheme} {i.topology} x{i.ranks} {i.kind}",
+    lambda i: i.id,
+)

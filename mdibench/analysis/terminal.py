@@ -1,0 +1,176 @@
+"""The report on a terminal: tables that fit 80 columns, small plots out of block characters."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mdibench.analysis import tabulate, workers
+from mdibench.analysis.document import Table, choose_scale, display, format_one
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.study import Group as RunGroup
+from mdibench.analysis.study import Run, study
+
+WIDTH = 80
+BARS = " ▁▂▃▄▅▆▇█"
+STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "invalid": "red"}
+
+
+def summary_lines(folder: str | Path) -> str:
+    """The summary of the run in ``folder``: 80 columns, plain where stdout is no terminal."""
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return to_text(one_run(study(RunReader(Path(folder)))), colour=colour)
+
+
+def to_text(content: RenderableType, width: int = WIDTH, colour: bool = False) -> str:
+    """``content`` as lines of at most ``width`` columns."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    console.print(content)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+
+
+def one_run(run: Run) -> RenderableType:
+    """Everything about one run."""
+    summary = run.summary
+    parts: list[RenderableType] = [_title(run), _figures(run), _plots(run)]
+    tables = [tabulate.ledger(summary), tabulate.exits(summary), tabulate.ranks(summary)]
+    tables.append(tabulate.links(summary))
+    parts += [_table(table) for table in tables if table.rows]
+    return Group(*parts, _findings([run]))
+
+
+def many_runs(groups: Sequence[RunGroup]) -> RenderableType:
+    """One line per group of repeats, then what is wrong with any run."""
+    runs = [run for group in groups for run in group.runs]
+    kinds = sorted({run.summary.identity.kind for run in runs})
+    title = Text(f"{len(runs)} runs in {len(groups)} groups · {', '.join(kinds)}", style="bold")
+    note = "Intervals of 95 %: over repeats where a group has several runs, else within the run."
+    return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings(runs))
+
+
+def _title(run: Run) -> RenderableType:
+    identity, (start_s, end_s) = run.summary.identity, run.summary.window
+    status = identity.status + (" (partial)" if identity.partial else "")
+    head = Text.assemble((identity.id, "bold"), f"  {status}  ", (run.verdict, STYLES[run.verdict]))
+    facts = [identity.kind, identity.scheme, f"{identity.ranks} ranks {identity.topology}".strip()]
+    facts += [f"{identity.model} with {identity.exits} exits", identity.mode]
+    line = " · ".join(fact for fact in [*facts, f"seed {identity.seed}"] if fact)
+    window = f"measured from {start_s:.1f} s to {end_s:.1f} s of the run"
+    return Group(head, Text(line), Text(window, style="dim"))
+
+
+def _figures(run: Run) -> RenderableType:
+    table = _rich(("", "value", "95 % interval", "n"), (False, True, True, True))
+    for title, kind, estimate in tabulate.figures(run):
+        value = format_one(kind, estimate, intervals="none")
+        whole = format_one(kind, estimate)
+        interval = whole[whole.find("[") : whole.find("]") + 1] if "[" in whole else ""
+        table.add_row(title, value, interval, f"{estimate.n:,}" if estimate.known else "")
+    bound = run.summary.bound_per_s
+    if not math.isnan(bound):
+        share = run.summary.measured.rate_per_s.value / bound
+        table.add_row("capacity bound", f"{bound:,.1f} /s", f"reached {share:.0%}", "")
+    return Padding(table, (1, 0, 0, 0))
+
+
+def _plots(run: Run) -> RenderableType:
+    lines = [line for line in (_flight_plot(run), _latency_plot(run)) if line]
+    return Padding(Group(*map(Text, lines)), (1, 0, 0, 0))
+
+
+def _flight_plot(run: Run) -> str:
+    source = workers.telemetry(run.reader, ("in_flight",)).get(0)
+    if source is None:
+        return ""
+    values = source.columns["in_flight"]
+    values = values[np.isfinite(values)]
+    if values.size < 2:
+        return ""
+    parts = np.array_split(values, min(values.size, 40))
+    peaks = np.array([part.max() for part in parts])
+    return f"in flight over time  {bars(peaks)}  max {peaks.max():,.0f}"
+
+
+def _latency_plot(run: Run) -> str:
+    curve = np.array(run.summary.measured.latency_curve_s[:100])
+    curve = curve[curve > 0]
+    if curve.size < 2 or curve[-1] == curve[0]:
+        return ""
+    counts, edges = np.histogram(np.log(curve), 40)
+    factor, unit = choose_scale("seconds", curve.tolist())
+    ends = [f"{math.exp(edge) / factor:.3g}" for edge in (edges[0], edges[-1])]
+    return f"latency, log scale   {bars(counts)}  {ends[0]} to {ends[1]} {unit}"
+
+
+def bars(values: NDArray[Any]) -> str:
+    """One block character per value, the largest a full block."""
+    top = float(max(values)) or 1.0
+    return "".join(BARS[math.ceil(max(0.0, float(v)) / top * (len(BARS) - 1))] for v in values)
+
+
+def _table(table: Table) -> RenderableType:
+    shown = display(table, intervals="none")
+    rich = _rich(shown.headings, shown.numeric, table.title)
+    for row in shown.rows:
+        rich.add_row(*row)
+    return Padding(rich, (1, 0, 0, 0))
+
+
+def _groups(groups: Sequence[RunGroup]) -> RenderableType:
+    shown = display(tabulate.groups(groups), intervals="half")
+    rich = _rich(shown.headings, shown.numeric)
+    for row in shown.rows:
+        rich.add_row(*(_stacked(cell) for cell in row))
+    return Padding(rich, (1, 0, 1, 0))
+
+
+def _stacked(cell: str) -> Text:
+    """A value with its interval below it, so that many columns fit."""
+    value, plus_minus, side = cell.partition(" ±")
+    text = Text(value, style=STYLES.get(value, ""))
+    return text.append(f"\n±{side}", style="dim") if plus_minus else text
+
+
+def _findings(runs: Sequence[Run]) -> RenderableType:
+    lines: list[Text] = []
+    for run in runs:
+        for finding in run.findings:
+            if finding.level == "ok":
+                continue
+            name = f"{run.summary.identity.id}: " if len(runs) > 1 else ""
+            line = Text.assemble((finding.level, STYLES[finding.level]), f" {name}{finding.text}")
+            lines.append(line.append(f"; {finding.remedy}" if finding.remedy else ""))
+    passed = sum(finding.level == "ok" for run in runs for finding in run.findings)
+    lines.append(Text(f"{passed} checks passed", style="dim"))
+    return Padding(Group(*lines), (1, 0, 0, 0))
+
+
+def _rich(headings: Sequence[str], numeric: Sequence[bool], title: str = "") -> RichTable:
+    table = RichTable(
+        box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold",
+        pad_edge=False, show_edge=False, collapse_padding=True,
+        padding=(0, 1 if len(headings) <= 10 else 0, 0, 0),
+    )  # fmt: skip
+    for heading, right in zip(headings, numeric, strict=True):
+        longest = max(map(len, heading.split() or [""]))
+        table.add_column(
+            heading, justify="right" if right else "left", overflow="fold", min_width=longest
+        )
+    return table

@@ -1,0 +1,192 @@
+"""The verdict on a run: each check fires on the run that deserves it and is quiet on a good one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from synthetic import PAIR, Model, write_big_run
+
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.study import Run, study
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def studied(folder: Path) -> Run:
+    return study(RunReader(folder))
+
+
+def found(run: Run, check: str) -> list[tuple[str, str]]:
+    return [(f.level, f.text) for f in run.findings if f.check == check]
+
+
+@pytest.fixture
+def rewrite(one_run: Path, tmp_path: Path) -> Callable[..., Run]:
+    """A copy of a good run, with its manifest and columns of its tables changed."""
+
+    def changed(manifest: dict[str, Any] | None = None, **tables: Change) -> Run:
+        folder = tmp_path / "changed"
+        shutil.copytree(one_run, folder)
+        path = folder / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | (manifest or {})))
+        for name, change in tables.items():
+            file = folder / f"{name}.parquet"
+            columns = change(pq.read_table(file).to_pydict())
+            pq.write_table(pa.table(columns), file)
+        return studied(folder)
+
+    return changed
+
+
+def test_a_good_run_is_valid_and_says_what_was_checked(one_run: Path) -> None:
+    run = studied(one_run)
+    assert run.verdict == "VALID"
+    assert {f.level for f in run.findings} == {"ok"}
+    assert [f.check for f in run.findings] == [
+        "end", "conservation", "Little's law", "steady", "warm-up",
+    ]  # fmt: skip
+
+
+def test_an_aborted_run_is_invalid(partial_run: Path) -> None:
+    run = studied(partial_run)
+    assert run.verdict == "INVALID"
+    assert found(run, "end")[0][0] == "invalid"
+    assert found(run, "conservation") == [
+        ("ok", "600 offered = 600 ok + 0 dropped + 0 lost + 0 not on record")
+    ]
+
+
+def test_a_saturated_run_is_invalid_with_what_to_change(tmp_path: Path) -> None:
+    run = studied(write_big_run(tmp_path / "run", replace(PAIR, rate_per_s=220)))
+    assert run.verdict == "INVALID"
+    (finding,) = [f for f in run.findings if f.check == "steady"]
+    assert "more than it sustains" in finding.text
+    assert "interarrival_s" in finding.remedy
+
+
+@pytest.mark.slow
+def test_no_false_alarm_on_steady_runs(tmp_path: Path) -> None:
+    models = [Model(seed=s, items=3000, rate_per_s=90) for s in range(1, 31)]
+    runs = [studied(write_big_run(tmp_path / str(m.seed), m)) for m in models]
+    assert sum(run.verdict == "INVALID" for run in runs) <= 1
+
+
+def test_an_item_that_ended_twice_is_named(rewrite: Callable[..., Run]) -> None:
+    def twice(columns: dict[str, Any]) -> dict[str, Any]:
+        columns["item"][7] = 8
+        return columns
+
+    run = rewrite(items=twice)
+    assert found(run, "conservation") == [("invalid", "1 items ended more than once, first item 8")]
+
+
+def test_an_item_that_never_ended_breaks_conservation(rewrite: Callable[..., Run]) -> None:
+    run = rewrite(items=lambda columns: {name: values[:-1] for name, values in columns.items()})
+    ((level, text),) = found(run, "conservation")
+    assert level == "invalid"
+    assert text == "1500 offered, but 1499 ok + 0 dropped + 0 lost = 1499"
+
+
+def test_littles_law_sees_a_ledger_that_disagrees_with_telemetry(
+    rewrite: Callable[..., Run],
+) -> None:
+    def doubled(columns: dict[str, Any]) -> dict[str, Any]:
+        columns["in_flight"] = [None if v is None else 2 * v + 3 for v in columns["in_flight"]]
+        return columns
+
+    ((level, text),) = found(rewrite(telemetry=doubled), "Little's law")
+    assert level == "invalid"
+    assert "from the ledger" in text
+
+
+def test_a_short_warm_up_is_told_with_the_right_one(rewrite: Callable[..., Run]) -> None:
+    def slow_start(columns: dict[str, Any]) -> dict[str, Any]:
+        scheduled = np.array(columns["scheduled_s"])
+        extra = np.where(scheduled < 3, 0.2, 0)
+        columns["latency_s"] = np.array(columns["latency_s"]) + extra
+        return columns
+
+    run = rewrite(items=slow_start)
+    (finding,) = [f for f in run.findings if f.check == "warm-up"]
+    assert finding.level == "warning"
+    assert finding.remedy.startswith(("set run.warmup_s = 3 ", "set run.warmup_s = 4 "))
+
+
+def test_lost_and_late_items(rewrite: Callable[..., Run]) -> None:
+    def lose(columns: dict[str, Any]) -> dict[str, Any]:
+        columns["status"][500] = "lost"
+        for name in ("correct", "exit", "completed_s", "latency_s", "prediction"):
+            columns[name][500] = None
+        return columns
+
+    run = rewrite(items=lose)
+    assert found(run, "lost") == [("warning", "1 items were lost; each counts as a wrong one")]
+    good = run.summary.measured
+    assert good.accuracy.n == good.latency_p50_s.n + 1
+
+
+def test_more_ranks_than_cores_is_said(rewrite: Callable[..., Run]) -> None:
+    ranks = [{"rank": n, "host": "pi", "cores": 1} for n in range(2)]
+    run = rewrite({"ranks": ranks, "kind": "hardware"})
+    assert found(run, "cores") == [
+        ("warning", "2 ranks shared 1 cores on pi: they slowed each other")
+    ]
+    assert not found(rewrite_again(run, {"kind": "simulated"}), "cores")
+
+
+def rewrite_again(run: Run, manifest: dict[str, Any]) -> Run:
+    path = run.reader.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | manifest))
+    return studied(run.reader.folder)
+
+
+@pytest.mark.parametrize(("overruns", "level"), [(1, "warning"), (900, "invalid")])
+def test_overruns_of_emulated_devices(
+    rewrite: Callable[..., Run], overruns: int, level: str
+) -> None:
+    def late(columns: dict[str, Any]) -> dict[str, Any]:
+        t_s, rank = np.array(columns["t_s"]), np.array(columns["rank"])
+        columns["overruns"] = np.where((t_s > 5) & (rank == 0), overruns, 0)
+        return columns
+
+    assert found(rewrite(telemetry=late), "emulation")[0][0] == level
+
+
+def test_refused_messages_and_unexplained_duplicates(rewrite: Callable[..., Run]) -> None:
+    def refused(columns: dict[str, Any]) -> dict[str, Any]:
+        columns["refused"] = np.where(np.array(columns["t_s"]) > 5, 3, 0)
+        return columns
+
+    totals = {"offered": 1500, "admitted": 1500, "duplicates": 4, "reruns": 1}
+    run = rewrite({"totals": totals}, telemetry=refused)
+    assert [level for level, _ in found(run, "messages")] == ["warning", "warning"]
+
+
+def test_a_run_shorter_than_its_warm_up_measures_nothing(rewrite: Callable[..., Run]) -> None:
+    run = rewrite({"window": {"start_s": 5.0, "end_s": 5.0}})
+    assert run.verdict == "INVALID"
+    assert "no item finished in the measured window" in found(run, "window")[0][1]
+    assert not run.summary.measured.rate_per_s.known
+
+
+def test_warnings_of_the_run_itself_are_passed_on(rewrite: Callable[..., Run]) -> None:
+    run = rewrite({"warnings": ["the clock of rank 1 drifted"]})
+    assert found(run, "recorded") == [("warning", "the clock of rank 1 drifted")]
+    assert run.verdict == "VALID"
+
+
+def test_a_damaged_table_makes_the_run_invalid(one_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(one_run, tmp_path / "run")
+    (tmp_path / "run" / "items.parquet").write_bytes(b"junk")
+    run = studied(tmp_path / "run")
+    assert run.verdict == "INVALID"
+    assert "damaged, skipped" in found(run, "files")[0][1]

@@ -1,0 +1,143 @@
+"""A run's figures, against hand-made items and against the model that made the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import PAIR, Model, manifest, simulate, write_big_run, write_run
+
+from mdibench.analysis import exits, workers
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.study import METRICS, group_repeats, study
+from mdibench.record import schema
+from mdibench.record.run_folder import RunWriter
+
+
+def handmade(folder: Path, items: list[dict[str, Any]], window: tuple[float, float]) -> Path:
+    folder.mkdir()
+    facts = manifest(PAIR, window={"start_s": window[0], "end_s": window[1]}, totals={})
+    writer = RunWriter(folder, facts)
+    for at, item in enumerate(items):
+        row = {"item": at, "admitted_s": item["scheduled_s"]} | item
+        writer.append("items", [row.get(name) for name in schema.names("items")])
+    writer.finish("complete", "")
+    return folder
+
+
+def ok(scheduled_s: float, latency_s: float, correct: bool = True, **more: Any) -> dict[str, Any]:
+    return {
+        "scheduled_s": scheduled_s, "completed_s": scheduled_s + latency_s, "hops": 1,
+        "latency_s": latency_s, "correct": correct, "status": "ok", "exit": 1, "confidence": 0.9,
+    } | more  # fmt: skip
+
+
+def test_items_count_by_schedule_and_completions_by_the_window(tmp_path: Path) -> None:
+    items = [
+        ok(0.5, 1.0),  # warm-up: only its completion falls into the window
+        ok(1.0, 0.5),
+        ok(2.0, 0.5, correct=False),
+        ok(8.0, 7.0),  # due in the window, completed in the drain: late
+        {"scheduled_s": 3.0, "status": "dropped", "admitted_s": None},
+        {"scheduled_s": 4.0, "status": "lost"},
+    ]
+    summary = study(RunReader(handmade(tmp_path / "run", items, (1.0, 11.0)))).summary
+    measured = summary.measured
+    assert measured.rate_per_s.value == pytest.approx(3 / 10)
+    assert measured.offered_per_s.value == pytest.approx(5 / 10)
+    assert (measured.accuracy.value, measured.accuracy.n) == (pytest.approx(2 / 4), 4)
+    assert (measured.accuracy_offered.value, measured.accuracy_offered.n) == (pytest.approx(0.4), 5)
+    assert measured.latency_max_s.value == 7.0
+    assert measured.latency_p50_s.value == 0.5
+    assert measured.drop_share.value == pytest.approx(1 / 5)
+    ledger = summary.ledger
+    assert (ledger.offered, ledger.ok, ledger.late, ledger.dropped, ledger.lost) == (6, 4, 1, 1, 1)
+
+
+def test_figures_match_the_model_that_made_the_run(tmp_path: Path) -> None:
+    model = Model(items=20_000, rate_per_s=80, drop=0.1)
+    summary = study(RunReader(write_big_run(tmp_path / "run", model))).summary
+    story = simulate(model)
+    measured = summary.measured
+    assert measured.rate_per_s.low <= 72 <= measured.rate_per_s.high
+    assert measured.accuracy.low <= 0.95 <= measured.accuracy.high
+    assert measured.accuracy_offered.value == pytest.approx(0.95 * 0.9, abs=0.01)
+    shares = np.bincount(story.exit[story.admitted], minlength=4)[1:] / story.admitted.sum()
+    assert [row.share.value for row in summary.exits] == pytest.approx(shares.tolist(), abs=0.01)
+    source = summary.ranks[0]
+    assert source.split["compute"] == pytest.approx(0.9 * 80 * 0.004, rel=0.05)
+    assert sum(source.split.values()) == pytest.approx(1)
+    assert summary.links[0].hop_delay_s == pytest.approx(model.hop_s)
+    tasks_per_s = summary.links[0].tasks / (summary.window[1] - summary.window[0])
+    assert tasks_per_s == pytest.approx(72 * (1 - shares[0]), rel=0.05)
+
+
+def test_what_nobody_measured_is_not_zero(one_run: Path) -> None:
+    summary = study(RunReader(one_run)).summary
+    assert not summary.measured.energy_per_item_j.known
+    assert np.isnan(summary.links[0].used)
+    assert np.isnan(summary.bound_per_s)
+
+
+def test_measured_energy_counts_per_item(tmp_path: Path) -> None:
+    ranks = [{"rank": n, "energy_j": 30.0, "energy_meter": "RAPL"} for n in range(2)]
+    run = study(RunReader(write_run(tmp_path / "run", Model(items=600), ranks=ranks)))
+    assert run.summary.measured.energy_per_item_j.value == pytest.approx(0.1)
+
+
+def test_a_run_without_items_or_telemetry_is_still_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    RunWriter(folder, {"pid": 1, "host": "elsewhere"})
+    run = study(RunReader(folder))
+    assert run.verdict == "INVALID"
+    assert run.summary.ledger.offered == 0
+    assert not any(m.get(run.summary.measured).known for m in METRICS.values())
+
+
+def test_repeats_are_grouped_whatever_their_seed(run_set: Path) -> None:
+    runs = [study(RunReader(folder)) for folder in sorted(run_set.iterdir())]
+    groups = group_repeats(runs)
+    assert [(group.name, len(group.runs)) for group in groups] == [("mdi-exit", 3), ("local", 3)]
+    rate = groups[0].estimate(METRICS["throughput"])
+    assert rate.n == 3
+    assert rate.low < rate.value < rate.high
+    assert groups[0].verdict == "VALID"
+
+
+def test_groups_that_differ_in_one_key_only_are_told_apart(tmp_path: Path) -> None:
+    for at, threshold in enumerate((0.8, 0.9)):
+        write_big_run(tmp_path / f"run{at}", Model(items=300, threshold=threshold))
+    groups = group_repeats(study(RunReader(tmp_path / f"run{at}")) for at in range(2))
+    assert len({group.name for group in groups}) == 2
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
+    correct = np.array([1, 1, 1, 0, 1, 0.0])
+    expected = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
+    assert exits.calibration_error(confidence, correct) == pytest.approx(expected)
+    assert np.isnan(exits.calibration_error(np.empty(0), np.empty(0)))
+    assert exits.reliability(np.array([1.0]), np.array([1.0]))[2].tolist() == [1.0]
+
+
+def test_counters_gain_between_samples_and_start_from_nothing() -> None:
+    series = workers.Series(np.array([1.0, 2.0, 3.0]), {"tasks": np.array([10.0, 20.0, np.nan])})
+    assert series.gain("tasks", (0.5, 1.5)) == pytest.approx(10)
+    assert series.gain("tasks", (0.0, 9.0)) == pytest.approx(20)
+    assert np.isnan(
+        workers.Series(np.array([1.0]), {"tasks": np.array([np.nan])}).gain("tasks", (0, 1))
+    )
+
+
+def test_a_manifest_of_strange_shape_does_not_hurt(tmp_path: Path, one_run: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for file in one_run.glob("*.parquet"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    strange = {"schema": [1, 7], "status": "complete", "plan": {"blocks": "all"}, "ranks": None}
+    (folder / "run.json").write_text(json.dumps(strange))
+    assert study(RunReader(folder)).summary.measured.rate_per_s.known
