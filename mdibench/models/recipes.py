@@ -41,7 +41,7 @@ PLANS: Mapping[str, Plan] = {
         ),
     ),
     "mobilenetv2": Plan(
-        "cifar10", replace(_CIFAR, exit_weights=(0.3, 0.3, 0.5, 0.7, 1.0), small=(4, 24))
+        "cifar10", replace(_CIFAR, exit_weights=(0.3, 0.3, 0.5, 0.7, 1.0), small=(6, 24))
     ),
     "resnet20": Plan("cifar10", replace(_CIFAR, epochs=24, exit_weights=(0.4, 0.5, 0.7, 1.0))),
     "resnet32": Plan("cifar10", replace(_CIFAR, epochs=12)),

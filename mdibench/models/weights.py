@@ -87,9 +87,10 @@ def load_weights(
                 where = f"{kind}.{block - 1}"
                 mine = names.get((kind, block - 1), {})
                 tensors = {name: _read(path, file, full) for name, full in mine.items()}
+                _check_fits(path, parts[block - 1], tensors, where)
                 if metadata.get(f"crc32 {where}", "") not in ("", checksum(tensors)):
                     raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
-                _fill(path, parts[block - 1], tensors, where)
+                _fill(parts[block - 1], tensors)
 
 
 def _opened(path: Path) -> safe_open:
@@ -133,7 +134,7 @@ def _read(path: Path, file: safe_open, name: str) -> Tensor:
     return value
 
 
-def _fill(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+def _check_fits(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     expected = part.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     extra = sorted(tensors.keys() - expected.keys())
@@ -147,6 +148,9 @@ def _fill(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: str) -
             raise UserError(Problem(what, str(path), REMEDY))
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise UserError(Problem(f"{where}.{name} is not finite", str(path), REMEDY))
+
+
+def _fill(part: nn.Module, tensors: dict[str, Tensor]) -> None:
     full = {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}
     part.load_state_dict(full, assign=True)
     part.eval().requires_grad_(False)

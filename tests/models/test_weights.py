@@ -118,7 +118,7 @@ def test_unknown_tensors_and_values_that_are_not_finite_are_refused(file: Path) 
         load_network("digits-cnn", str(file))
     save_weights(file, digits_cnn.build(), {})
     nan = {"heads.0.linear.bias": torch.full((10,), float("nan"))}
-    rewrite(file, lambda tensors: tensors | nan)
+    rewrite(file, lambda tensors: tensors | nan, {})
     with pytest.raises(UserError, match=r"heads\.0\.linear\.bias is not finite"):
         load_network("digits-cnn", str(file))
 
