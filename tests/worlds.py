@@ -86,7 +86,9 @@ def build(spec: Spec) -> tuple[World, list[tuple[str, tuple[object, ...]]]]:
         engines=[engine] * len(spec.hosts),
         links={edge: LinkClock(spec.link) for edge in edges},
         service_time=lambda rank, tasks: spec.block_s * len(tasks),
-        message_bytes=lambda n, m, body: 192 + (body.payload_bytes if isinstance(body, Task) else 0),
+        message_bytes=lambda n, m, body: (
+            192 + (body.payload_bytes if isinstance(body, Task) else 0)
+        ),
         record=lambda table, row: rows.append((table, row)),
     )
     return World(parts, random.Random(spec.seed)), rows
@@ -135,13 +137,13 @@ def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:
     return Node(worker, Source(SourceSetup(**options)))
 
 
-def _next_hops(
-    spec: Spec, edges: list[tuple[int, int]], rank: int, block: int
-) -> tuple[int, ...]:
+def _next_hops(spec: Spec, edges: list[tuple[int, int]], rank: int, block: int) -> tuple[int, ...]:
     neighbours = [m for n, m in edges if n == rank]
     hosting = tuple(m for m in neighbours if block in spec.hosts[m])
     if hosting:
         return hosting
-    far = distances(edges, [m for m, blocks in enumerate(spec.hosts) if block in blocks and m != rank])
+    far = distances(
+        edges, [m for m, blocks in enumerate(spec.hosts) if block in blocks and m != rank]
+    )
     nearest = min((far[m] for m in neighbours if m in far), default=None)
     return tuple(m for m in neighbours if far.get(m) == nearest) if nearest is not None else ()

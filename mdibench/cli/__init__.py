@@ -19,7 +19,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare:compare", "Compare two runs or sets of runs, with intervals."),
     "export": ("export:export", "Export a run, e.g. as a Perfetto timeline."),
     "sweep": ("sweep:sweep", "Run a matrix of configs, resumable."),
-    "simulate": ("simulate:simulate", "Run a config in virtual time, for up to a thousand workers."),
+    "simulate": (
+        "simulate:simulate",
+        "Run a config in virtual time, for up to a thousand workers.",
+    ),
     "bound": ("bound:bound", "The rate that no policy can beat, by linear programming."),
     "check": ("check:check", "Validate a config and print its plan without running it."),
     "profile": ("profile:profile", "Measure a network's blocks and record its confidences."),

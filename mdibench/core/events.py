@@ -74,14 +74,7 @@ class StopRequested:
 
 
 Event: TypeAlias = (
-    Arrived
-    | Computed
-    | LinkFree
-    | Delivered
-    | ThresholdsSet
-    | Suspected
-    | Tick
-    | StopRequested
+    Arrived | Computed | LinkFree | Delivered | ThresholdsSet | Suspected | Tick | StopRequested
 )
 
 # --- instructions: what to do --------------------------------------------------------------------
@@ -143,6 +136,4 @@ class EndRun:
     reason: str
 
 
-Instruction: TypeAlias = (
-    Compute | Send | Finish | ReportSuspect | Announce | Note | EndRun
-)
+Instruction: TypeAlias = Compute | Send | Finish | ReportSuspect | Announce | Note | EndRun

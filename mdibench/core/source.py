@@ -228,9 +228,7 @@ class Source:
             return
         self._next_period_s += self.setup.period_s
         if self.setup.mode == "adapt-rate":
-            self.interarrival_s = adapt_interarrival(
-                self.interarrival_s, queued, self.setup.gains
-            )
+            self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, self.setup.gains)
         elif self.setup.mode == "adapt-threshold":
             self._adapt_thresholds(queued)
 

@@ -184,9 +184,7 @@ class Worker:
 
     def _delivered(self, event: Delivered) -> None:
         neighbour = self.neighbours[event.target]
-        neighbour.hop_delay_s = smoothed(
-            neighbour.hop_delay_s, event.seconds, self.setup.smoothing
-        )
+        neighbour.hop_delay_s = smoothed(neighbour.hop_delay_s, event.seconds, self.setup.smoothing)
 
     def _thresholds_set(self, event: ThresholdsSet) -> None:
         self.thresholds = event.thresholds

@@ -203,5 +203,3 @@ def _parts(rows: list[Row], limit: int) -> list[bytes]:
         return []
     half = len(rows) // 2
     return _parts(rows[:half], limit) + _parts(rows[half:], limit)
-
-

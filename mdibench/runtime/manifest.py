@@ -48,9 +48,7 @@ def open_run(facts: Facts, started: datetime | None = None, token: str = "") -> 
     """Make the run's folder and its first files; raises ``UserError`` where that cannot be."""
     started = started or datetime.now(timezone.utc)
     run = facts.config.run
-    folder = run_folder.create(
-        Path(run.results), run.name, started, token or secrets.token_hex(2)
-    )
+    folder = run_folder.create(Path(run.results), run.name, started, token or secrets.token_hex(2))
     (folder / "config.toml").write_text(facts.text, encoding="utf-8")
     return RunWriter(folder, _manifest(facts, folder.name, started))
 

@@ -65,6 +65,11 @@ def run_rank(order: Order) -> int:
 
     group = Group()
     _check_world(launch, group.size)
+    return run_in(group, order, launch)
+
+
+def run_in(group: Group, order: Order, launch: environment.Launch) -> int:
+    """Run ``order`` as one rank of ``group``; its exit status."""
     with Ending(group) as ending:
         try:
             _run(order, group, launch, ending)
@@ -109,7 +114,7 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     clock = _run_clock(group, facts)
     strays = StrayErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(strays)
-    post = _post_office(config, plan, info, group.rank)
+    post = _post_office(config, plan, info, group)
     node = make_node(config, plan, group.rank, facts.thresholds, items)
     compute = ComputeThread(engine, plan.devices[group.rank])
     hooks: Hooks
@@ -177,9 +182,7 @@ def _set_threads(config: RunConfig, launch: environment.Launch) -> None:
     )
 
 
-def _facts(
-    config: RunConfig, text: str, info: ModelInfo, plan: Plan, group: Group
-) -> Facts:
+def _facts(config: RunConfig, text: str, info: ModelInfo, plan: Plan, group: Group) -> Facts:
     """What all ranks know of each other before the run."""
     import torch
 
@@ -215,13 +218,14 @@ def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
     return lambda: time.perf_counter() - start_s
 
 
-def _post_office(config: RunConfig, plan: Plan, info: ModelInfo, rank: int) -> PostOffice:
+def _post_office(config: RunConfig, plan: Plan, info: ModelInfo, group: Group) -> PostOffice:
     from mdibench.transport.mpi import Endpoint
     from mdibench.transport.post import PostOffice
 
     largest = max([info.input_bytes, *(block.output_bytes for block in info.blocks)])
+    rank = group.rank
     slots = max(8, SLOTS_PER_NEIGHBOUR * len(plan.neighbours[rank]))
-    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), slots)
+    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), slots, group.comm)
     links = {
         target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
     }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Buffer: TypeAlias = NDArray[np.uint8]
 _TAG = 7
 _QUIET_POLL_S = 0.001
+_IDLE_POLL_S = 0.05
 
 
 class BufferPool:
@@ -116,13 +117,23 @@ class Group:
     """All ranks together, at setup and at the end. Every wait sleeps between polls."""
 
     def __init__(self, comm: MPI.Comm | None = None) -> None:
-        self._comm = comm or MPI.COMM_WORLD
+        self.comm = self._comm = comm or MPI.COMM_WORLD
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
+
+    def part(self, ranks: int) -> Group | None:
+        """The first ``ranks`` ranks as a group of their own; ``None`` on the others."""
+        inside = self.rank < ranks
+        comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
+        return Group(comm) if inside else None
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
         _quietly(self._comm.Ibarrier())
+
+    def wait_idly(self) -> None:
+        """Wait until all ranks are here, however long that takes, for next to no processor time."""
+        _quietly(self._comm.Ibarrier(), longest_sleep_s=_IDLE_POLL_S)
 
     def broadcast(self, payload: bytes | None) -> bytes:
         """Rank 0's bytes, on every rank."""
@@ -195,10 +206,14 @@ class Group:
         self._comm.Abort(status)
 
 
-def _quietly(request: MPI.Request, patience: int = 8) -> None:
+def _quietly(
+    request: MPI.Request, patience: int = 8, longest_sleep_s: float = _QUIET_POLL_S
+) -> None:
     """Wait for ``request``: ``patience`` tests in a row, then sleep, and so on."""
+    sleep_s = _QUIET_POLL_S
     while not any(request.Test() for _ in range(patience)):
-        time.sleep(_QUIET_POLL_S)
+        time.sleep(sleep_s)
+        sleep_s = min(2 * sleep_s, longest_sleep_s)
 
 
 def library() -> str:

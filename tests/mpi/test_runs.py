@@ -55,9 +55,7 @@ def alone() -> dict[int, tuple[int, int]]:
     return answers
 
 
-@pytest.mark.parametrize(
-    ("ranks", "scheme"), [(2, "mdi-exit"), (3, "static-exit"), (5, "random")]
-)
+@pytest.mark.parametrize(("ranks", "scheme"), [(2, "mdi-exit"), (3, "static-exit"), (5, "random")])
 def test_distribution_changes_nothing(
     tmp_path: Path, alone: dict[int, tuple[int, int]], ranks: int, scheme: str
 ) -> None:

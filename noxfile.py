@@ -1,0 +1,55 @@
+"""Checks of the project: ``nox`` runs all of them, ``nox -s NAME`` one.
+
+Sessions use the environment that nox itself runs in (``pip install -e '.[mpich,dev]'``), for torch
+is too large to install once per session; only the torch-free core is tested in environments of
+its own, on the other Python versions that this machine has.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "imports", "core", "tests"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types of the package."""
+    session.run("mypy")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Who may import whom."""
+    session.run("lint-imports")
+
+
+@nox.session(python=["3.10", "3.12", "3.13"], venv_backend="venv")
+def core(session: nox.Session) -> None:
+    """The core and the policies on other Pythons, without torch, numpy or MPI."""
+    session.install("pytest", "pytest-timeout", "hypothesis")
+    session.run(
+        "python", "-m", "pytest", "-q", "tests/core", "tests/policy", "tests/test_wire.py",
+        "-o", "asyncio_mode=", "-W", "ignore::pytest.PytestConfigWarning",
+        env={"PYTHONPATH": "."},
+    )  # fmt: skip
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything, real MPI jobs included; arguments go to pytest."""
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What the harness itself costs: prints the tables of docs/performance.md."""
+    session.run("python", "-m", "benchmarks", *session.posargs)
