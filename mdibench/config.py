@@ -7,7 +7,7 @@ say where the plan of a run is made (``mdibench.network.planning``).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
 
@@ -68,6 +68,8 @@ class RunSection(Section):
     """Share of items whose steps are recorded for the item story."""
     threads: Natural = 0
     """Torch threads per rank; 0 means cores of the host / ranks on it, at least 1."""
+    measured_on: Literal["hardware", "shaped link"] = "hardware"
+    """How figures are labelled: ``shaped link`` when the network is shaped from outside (tc)."""
     label: str = ""
     """Free text that the report groups by, e.g. the cell of a sweep."""
 
@@ -206,6 +208,21 @@ class SearchSection(Section):
     precision: Share = 0.05
 
 
+class SweepSection(Section):
+    """A matrix of runs (``mdibench sweep``): every combination of the axes, several times."""
+
+    repeats: Count = 5
+    """Runs of each cell; repeat r has the seed ``run.seed + r - 1``."""
+    seed: Natural = 1
+    """Of the order of the cells, which is another one in every repeat."""
+    ranks: Count | None = None
+    """World size of cells whose axes do not give one; by default what the topology needs."""
+    fresh: bool = False
+    """New processes for every run, as figures of memory need them; slower."""
+    axes: dict[str, Any] = {}
+    """Config key -> its values; a value may be a table of several keys, with ``label``, ``ranks``."""
+
+
 class RunConfig(Section):
     """A whole config file."""
 
@@ -218,6 +235,8 @@ class RunConfig(Section):
     transport: TransportSection = TransportSection()
     emulation: EmulationSection | None = None
     search: SearchSection | None = None
+    sweep: SweepSection | None = None
+    """Only ``mdibench sweep`` looks at it."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def where(self, *path: str | int) -> str:

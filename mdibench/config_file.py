@@ -100,7 +100,7 @@ def read_trace(path: Path, key: str = "admission.trace_file") -> list[float]:
 
 def resolved(config: RunConfig) -> dict[str, Any]:
     """The config as JSON-able data with every default in it, as a run's files keep it."""
-    data = config.model_dump(mode="json")
+    data = config.model_dump(mode="json", exclude={"sweep"})
     scheme, placement, topology = data["scheme"], data["placement"], data["topology"]
     targets = (scheme["threshold"], scheme["target_accuracy"], scheme["accuracy_drop"])
     if targets == (None, None, None):

@@ -21,7 +21,7 @@ import psutil
 from mdibench.config import RunConfig
 from mdibench.config_file import load_config, parse_config, read_text
 from mdibench.core.records import SOURCE
-from mdibench.errors import USAGE_ERROR, Problem, UserError
+from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.runtime import environment
@@ -57,8 +57,11 @@ class Order:
     quiet: bool = False
 
 
-def run_rank(order: Order) -> int:
-    """Run this process as one rank of the job; its exit status. MPI starts here."""
+def run_rank(order: Order) -> tuple[int, Path | None]:
+    """Run this process as one rank of the job. MPI starts here.
+
+    Its exit status, and on rank 0 the folder of the run.
+    """
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import Group
@@ -76,8 +79,8 @@ def run_in(group: Group, order: Order, launch: environment.Launch) -> int:
         except UserError:
             if group.rank == SOURCE:
                 raise
-            return USAGE_ERROR
-    return ending.status
+            return USAGE_ERROR, None
+    return OK, ending.folder
 
 
 def _check_world(launch: environment.Launch, size: int) -> None:
