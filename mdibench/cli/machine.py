@@ -1,0 +1,235 @@
+"""What a machine has for running mdibench, and what it lacks: one small probe per subject.
+
+Probes that need another program take ``ask``, which runs one and tells what it said: nothing
+here loads MPI or torch into this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "note", "missing"]
+
+LEAST_PYTHON = (3, 10)
+SHOWN_PACKAGES = ("torch", "mpi4py", "numpy", "pandas", "pyarrow", "pydantic", "textual")
+ASK_TIMEOUT_S = 60.0
+RAPL = Path("/sys/class/powercap")
+
+LIBRARY_PROGRAM = (
+    "import mpi4py; mpi4py.rc.initialize = False\n"
+    "from mpi4py import MPI\n"
+    "import json; print(json.dumps([MPI.get_vendor()[0], MPI.Get_library_version()]))"
+)
+RANKS_PROGRAM = (
+    "from mpi4py import MPI\n"
+    "world = MPI.COMM_WORLD\n"
+    "world.Barrier()\n"
+    "levels = ('single', 'funneled', 'serialized', 'multiple')\n"
+    "if world.rank == 0: print('ranks', world.size, 'threads', levels[MPI.Query_thread()])"
+)
+TORCH_PROGRAM = (
+    "import json, torch\n"
+    "gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None\n"
+    "print(json.dumps([torch.get_num_threads(), gpu]))"
+)
+LAUNCHER_VARIABLES = re.compile(r"^(PMI|PMIX|OMPI|PRTE|HYDRA|HYDI|MPI_LOCAL|MPIR_CVAR)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a probe found. ``missing`` is something that runs cannot do without."""
+
+    name: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What another program said: its exit status (-1: could not be run), stdout and stderr."""
+
+    status: int
+    output: str
+    errors: str = ""
+
+    @property
+    def last_line(self) -> str:
+        """The line in which programs usually say what went wrong."""
+        lines = (self.errors.strip() or self.output.strip()).splitlines()
+        return lines[-1].strip() if lines else f"exit status {self.status}"
+
+
+Ask = Callable[[Sequence[str]], Answer]
+
+
+def ask(command: Sequence[str]) -> Answer:
+    """Run a program outside any MPI job that this process may belong to."""
+    variables = {k: v for k, v in os.environ.items() if not LAUNCHER_VARIABLES.match(k)}
+    if os.geteuid() == 0:
+        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    try:
+        done = subprocess.run(
+            list(command),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=ASK_TIMEOUT_S,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        return Answer(-1, "", str(failure))
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
+    """The interpreter."""
+    text = f"{platform.python_implementation()} {'.'.join(map(str, version))}, {sys.executable}"
+    if version[:2] < LEAST_PYTHON:
+        return Finding("python", "missing", text, "mdibench needs Python 3.10 or newer")
+    return Finding("python", "ok", text)
+
+
+def packages(required: Iterable[str] | None = None) -> Finding:
+    """The packages that mdibench itself asks for."""
+    try:
+        names = sorted(_required_packages() if required is None else required)
+    except metadata.PackageNotFoundError:
+        return Finding("packages", "missing", "mdibench is not installed", "pip install mdibench")
+    versions = {name: _version(name) for name in names}
+    absent = [name for name, version in versions.items() if version is None]
+    if absent:
+        remedy = f"pip install {' '.join(absent)}"
+        return Finding("packages", "missing", f"not installed: {', '.join(absent)}", remedy)
+    told = [f"{name} {versions[name]}" for name in SHOWN_PACKAGES if name in versions]
+    return Finding("packages", "ok", f"all {len(names)} there: {', '.join(told)}")
+
+
+def processor(cores: int, memory_bytes: int, model: str) -> Finding:
+    """Cores and memory that this process may use."""
+    text = f"{model}, {cores} core{'s' if cores > 1 else ''}, {memory_bytes / 2**30:.1f} GiB memory"
+    if cores < 2:
+        return Finding(
+            "processor", "note", text, "ranks on this host will share one core; emulate devices"
+        )
+    return Finding("processor", "ok", text)
+
+
+def memory_limit(total_bytes: int, limit_file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Memory that this process may use: a container's limit where there is one."""
+    try:
+        written = limit_file.read_text().strip()
+    except OSError:
+        return total_bytes
+    return min(total_bytes, int(written)) if written.isdigit() else total_bytes
+
+
+def governor(name: str | None) -> Finding:
+    """Whether the processor's clock may move during a run."""
+    if name in (None, "performance"):
+        return Finding("clock", "ok", name or "the system does not tell of a frequency governor")
+    remedy = "sudo cpupower frequency-set -g performance, for steady figures"
+    return Finding("clock", "note", f"frequency governor {name}", remedy)
+
+
+def torch(ask: Ask) -> Finding:
+    """Whether torch loads, and with how many threads."""
+    answer = ask([sys.executable, "-c", TORCH_PROGRAM])
+    if answer.status != 0:
+        return Finding("torch", "missing", answer.last_line, "pip install torch")
+    threads, gpu = json.loads(answer.output)
+    device = f"; CUDA: {gpu}" if gpu else "; no CUDA device, blocks run on the processor"
+    return Finding("torch", "ok", f"{threads} threads by default, fewer with several ranks{device}")
+
+
+def terminal(is_terminal: bool, columns: int, lines: int) -> Finding:
+    """Whether the live monitor can draw here."""
+    if is_terminal and columns >= 80 and lines >= 20:
+        return Finding("terminal", "ok", f"{columns} x {lines}")
+    if is_terminal:
+        return Finding("terminal", "note", f"{columns} x {lines}", "the monitor wants 80 x 20")
+    remedy = "progress comes as plain lines; run `mdibench monitor` in a terminal"
+    return Finding("terminal", "note", "output is no terminal", remedy)
+
+
+def datasets(cifar10: Path | None) -> Finding:
+    """Data sets that runs can use at once; ``cifar10`` is its folder, where there is one."""
+    if cifar10 is not None:
+        return Finding("data", "ok", f"digits; cifar10 in {cifar10}")
+    return Finding("data", "note", "digits; no cifar10", "mdibench data fetch cifar10")
+
+
+def namespaces(ask: Ask) -> Finding:
+    """Whether links can be shaped for real: network namespaces and tc."""
+    if shutil.which("unshare") is None:
+        return Finding("namespaces", "note", "no unshare program", "install util-linux")
+    allowed = ask(["unshare", "--net", "true"]).status == 0
+    lacking = [program for program in ("ip", "tc") if shutil.which(program) is None]
+    if not allowed:
+        return Finding(
+            "namespaces", "note", "not permitted", "links can be emulated, not shaped by tc"
+        )
+    if lacking:
+        return Finding(
+            "namespaces", "note", f"permitted; no {' or '.join(lacking)}", "install iproute2"
+        )
+    return Finding("namespaces", "ok", "permitted, with ip and tc: links can be shaped for real")
+
+
+def energy(counters: Path = RAPL) -> Finding:
+    """Whether the energy of a run can be read."""
+    files = sorted(counters.glob("*/energy_uj"))
+    if any(os.access(file, os.R_OK) for file in files):
+        return Finding("energy", "ok", f"{len(files)} RAPL counters")
+    if shutil.which("tegrastats"):
+        return Finding("energy", "ok", "tegrastats")
+    if files:
+        remedy = f"sudo chmod a+r {counters}/*/energy_uj"
+        return Finding("energy", "note", "RAPL counters are not readable", remedy)
+    return Finding("energy", "note", "neither RAPL nor tegrastats: energy stays unknown")
+
+
+def folder(path: Path) -> Finding:
+    """Whether run folders can be written here."""
+    place = path if path.is_dir() else path.parent
+    if os.access(place, os.W_OK):
+        return Finding("results", "ok", f"{path.resolve()} can be written")
+    return Finding("results", "note", f"{path.resolve()} cannot be written", "--set run.results=…")
+
+
+def as_dict(finding: Finding) -> Mapping[str, str]:
+    """For JSON."""
+    return {
+        "name": finding.name,
+        "state": finding.state,
+        "text": finding.text,
+        "remedy": finding.remedy,
+    }
+
+
+def _required_packages() -> list[str]:
+    """Names in mdibench's own list, extras left out."""
+    lines = metadata.requires("mdibench") or []
+    return [
+        re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in lines if "extra" not in line
+    ]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

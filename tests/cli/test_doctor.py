@@ -1,0 +1,282 @@
+"""``mdibench doctor``: every probe by fakes, and the whole once for real."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mdibench.__main__ import run
+from mdibench.cli import machine, mpi_probe
+from mdibench.cli.doctor import lines
+from mdibench.cli.machine import Answer, Ask, Finding
+from mdibench.cli.mpi_probe import Launcher
+
+HYDRA = Answer(0, "HYDRA build details:\n    Version: 5.0.2\n")
+OPEN_MPI = Answer(0, "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/\n")
+
+
+def says(answer: Answer) -> Ask:
+    """A program that always says the same."""
+    return lambda command: answer
+
+
+class Recorder:
+    """Keeps the commands it was asked to run."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.commands: list[list[str]] = []
+
+    def __call__(self, command: Sequence[str]) -> Answer:
+        self.commands.append(list(command))
+        return self.answer
+
+
+class TestLibrary:
+    def test_found(self) -> None:
+        answer = Answer(0, json.dumps(["MPICH", "MPICH Version:      5.0.2\nMPICH Release: x"]))
+        vendor, finding = mpi_probe.library(says(answer))
+        assert (vendor, finding.state, finding.text) == ("MPICH", "ok", "MPICH 5.0.2")
+
+    def test_its_own_name_differs_from_its_vendor(self) -> None:
+        answer = Answer(0, json.dumps(["Open MPI", "Open MPI v5.0.11, package: Open MPI root"]))
+        _, finding = mpi_probe.library(says(answer))
+        assert finding.text.startswith("Open MPI: Open MPI v5.0.11")
+
+    def test_not_loadable(self) -> None:
+        answer = Answer(1, "", "Traceback\nRuntimeError: cannot load MPI library")
+        vendor, finding = mpi_probe.library(says(answer))
+        assert vendor == ""
+        assert finding.state == "missing"
+        assert finding.text == "RuntimeError: cannot load MPI library"
+        assert "mdibench[mpich]" in finding.remedy
+
+
+class TestLauncher:
+    @pytest.mark.parametrize(
+        ("answer", "kind"),
+        [
+            (HYDRA, "MPICH"),
+            (OPEN_MPI, "Open MPI"),
+            (Answer(0, "Intel(R) MPI Library for Linux* OS, Version 2021.9"), "MPICH"),
+            (Answer(0, "prterun (PRRTE) 3.0"), "Open MPI"),
+            (Answer(0, "something else"), ""),
+            (Answer(-1, "", "no such program"), ""),
+        ],
+    )
+    def test_kinds(self, answer: Answer, kind: str, tmp_path: Path) -> None:
+        found = mpi_probe.find_launcher(says(answer), lambda name: f"/usr/bin/{name}", tmp_path)
+        assert found == Launcher("/usr/bin/mpirun", kind, on_path=True)
+
+    def test_the_one_beside_python_when_the_path_has_none(self, tmp_path: Path) -> None:
+        (tmp_path / "mpirun").touch()
+        found = mpi_probe.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        assert found == Launcher(str(tmp_path / "mpirun"), "MPICH", on_path=False)
+        assert mpi_probe.launcher(found, "MPICH").state == "note"
+
+    def test_slurm(self, tmp_path: Path) -> None:
+        only_srun = {"srun": "/bin/srun"}.get
+        found = mpi_probe.find_launcher(says(HYDRA), only_srun, tmp_path)
+        assert found == Launcher("/bin/srun", "Slurm", on_path=True)
+        assert mpi_probe.launcher(found, "Open MPI").state == "ok"
+
+    def test_none(self, tmp_path: Path) -> None:
+        found = mpi_probe.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        assert found is None
+        assert mpi_probe.launcher(found, "MPICH").state == "missing"
+
+    @pytest.mark.parametrize(
+        ("kind", "vendor", "state"),
+        [
+            ("MPICH", "MPICH", "ok"),
+            ("MPICH", "Intel MPI", "ok"),
+            ("Open MPI", "Open MPI", "ok"),
+            ("", "MPICH", "ok"),
+            ("Open MPI", "MPICH", "missing"),
+            ("MPICH", "Open MPI", "missing"),
+        ],
+    )
+    def test_must_be_of_the_librarys_kind(self, kind: str, vendor: str, state: str) -> None:
+        finding = mpi_probe.launcher(Launcher("/bin/mpirun", kind, True), vendor)
+        assert finding.state == state
+        if state == "missing":
+            assert vendor in finding.text
+            assert "alone" in finding.text
+
+
+class TestTwoRanks:
+    @pytest.mark.parametrize(
+        ("answer", "state", "text"),
+        [
+            (
+                Answer(0, "ranks 2 threads multiple\n"),
+                "ok",
+                "start and see each other; thread level multiple",
+            ),
+            (
+                Answer(0, "ranks 1 threads multiple\n" * 2),
+                "missing",
+                "each thinks that it is alone",
+            ),
+            (Answer(1, "", "not enough slots\n"), "missing", "do not start: not enough slots"),
+            (Answer(-1, "", "timed out"), "missing", "do not start: timed out"),
+            (Answer(7, ""), "missing", "do not start: exit status 7"),
+        ],
+    )
+    def test_what_comes_of_it(self, answer: Answer, state: str, text: str) -> None:
+        finding = mpi_probe.two_ranks(says(answer), Launcher("mpirun", "MPICH", True))
+        assert (finding.state, finding.text) == (state, text)
+
+    def test_open_mpi_needs_leave_for_more_ranks_than_cores(self) -> None:
+        recorder = Recorder(Answer(0, "ranks 2 threads multiple"))
+        mpi_probe.two_ranks(recorder, Launcher("mpirun", "Open MPI", True))
+        assert recorder.commands[0][:6] == [
+            "mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none"
+        ]  # fmt: skip
+
+    def test_is_not_tried_without_mpirun(self) -> None:
+        recorder = Recorder(Answer(0, ""))
+        assert mpi_probe.two_ranks(recorder, None).state == "note"
+        assert mpi_probe.two_ranks(recorder, Launcher("srun", "Slurm", True)).state == "note"
+        assert recorder.commands == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "hostfile"),
+    [
+        ("MPICH", "mpirun -f hostfile -n 4 python -m mdibench run CONFIG", "HOST:4"),
+        ("Open MPI", "mpirun --hostfile hostfile -n 4 python -m mdibench run CONFIG", "slots=4"),
+        ("Slurm", "srun -n 4 --mpi=pmix python -m mdibench run CONFIG", "pmi2"),
+    ],
+)
+def test_the_run_command_is_the_launchers(kind: str, command: str, hostfile: str) -> None:
+    said = mpi_probe.run_command(Launcher("/bin/x", kind, True), "")
+    assert said[0] == command
+    assert hostfile in said[1]
+
+
+def test_a_launcher_off_the_path_is_given_whole() -> None:
+    said = mpi_probe.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
+    assert said[0].startswith("/venv/bin/mpirun -f hostfile -n 4 /")
+
+
+class TestHost:
+    def test_python(self) -> None:
+        assert machine.python((3, 10, 1)).state == "ok"
+        assert machine.python((3, 9, 18)).state == "missing"
+
+    def test_packages(self) -> None:
+        assert machine.packages().state == "ok"
+        assert machine.packages(["click"]).state == "ok"
+        lacking = machine.packages(["click", "no-such-package-1", "no-such-package-2"])
+        assert lacking.text == "not installed: no-such-package-1, no-such-package-2"
+        assert lacking.remedy == "pip install no-such-package-1 no-such-package-2"
+
+    def test_processor(self) -> None:
+        finding = machine.processor(4, 8 * 2**30, "Board")
+        assert (finding.state, finding.text) == ("ok", "Board, 4 cores, 8.0 GiB memory")
+        assert machine.processor(1, 2**30, "Board").state == "note"
+
+    def test_memory_of_a_container(self, tmp_path: Path) -> None:
+        limit = tmp_path / "memory.max"
+        assert machine.memory_limit(100, limit) == 100
+        limit.write_text("max\n")
+        assert machine.memory_limit(100, limit) == 100
+        limit.write_text("40\n")
+        assert machine.memory_limit(100, limit) == 40
+
+    def test_governor(self) -> None:
+        assert machine.governor(None).state == "ok"
+        assert machine.governor("performance").state == "ok"
+        assert machine.governor("powersave").state == "note"
+
+    def test_torch(self) -> None:
+        assert "4 threads" in machine.torch(says(Answer(0, "[4, null]"))).text
+        assert machine.torch(says(Answer(0, '[4, "H100"]'))).text.endswith("CUDA: H100")
+        broken = machine.torch(says(Answer(1, "", "ImportError: libc10.so")))
+        assert (broken.state, broken.text) == ("missing", "ImportError: libc10.so")
+
+    def test_terminal(self) -> None:
+        assert machine.terminal(True, 120, 40).state == "ok"
+        assert machine.terminal(True, 60, 40).remedy == "the monitor wants 80 x 20"
+        assert "monitor" in machine.terminal(False, 80, 24).remedy
+
+    def test_datasets(self, tmp_path: Path) -> None:
+        assert machine.datasets(None).remedy == "mdibench data fetch cifar10"
+        assert str(tmp_path) in machine.datasets(tmp_path).text
+
+    def test_namespaces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert machine.namespaces(says(Answer(0, ""))).text == "no unshare program"
+        self.program(tmp_path / "unshare")
+        assert machine.namespaces(says(Answer(1, ""))).text == "not permitted"
+        assert machine.namespaces(says(Answer(0, ""))).text == "permitted; no ip or tc"
+        self.program(tmp_path / "ip")
+        self.program(tmp_path / "tc")
+        assert machine.namespaces(says(Answer(0, ""))).state == "ok"
+
+    def test_energy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert machine.energy(tmp_path).state == "note"
+        counter = tmp_path / "intel-rapl:0" / "energy_uj"
+        counter.parent.mkdir()
+        counter.write_text("1")
+        assert machine.energy(tmp_path).text == "1 RAPL counters"
+
+    def test_results(self, tmp_path: Path) -> None:
+        assert machine.folder(tmp_path / "results").state == "ok"
+        assert machine.folder(tmp_path / "no" / "such" / "folder").state == "note"
+
+    @staticmethod
+    def program(path: Path) -> None:
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+
+
+class TestAsk:
+    def test_runs_outside_of_any_mpi_job(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PMI_RANK", "0")
+        monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+        assert machine.ask(["/usr/bin/env"]).status == 0
+        names = [line.split("=")[0] for line in machine.ask(["/usr/bin/env"]).output.splitlines()]
+        assert "PMI_RANK" not in names
+        assert "OMPI_COMM_WORLD_SIZE" not in names
+        assert os.environ["PMI_RANK"] == "0"
+
+    def test_a_program_that_is_not_there(self) -> None:
+        answer = machine.ask(["/no/such/program"])
+        assert answer.status == -1
+        assert "/no/such/program" in answer.last_line
+
+
+def test_lines_fit_80_columns() -> None:
+    findings = [
+        Finding("python", "ok", "x" * 30),
+        Finding("a long name", "missing", "words " * 40, "remedies " * 40),
+    ]
+    told = lines(findings)
+    assert told[0] == "ok    python       " + "x" * 30
+    assert told[1].startswith("LACK  a long name  words")
+    assert max(len(line) for line in told) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.mpi
+class TestForReal:
+    def test_this_machine(self, capsys: pytest.CaptureFixture[str]) -> None:
+        status = run(["doctor", "--json"])
+        output = capsys.readouterr()
+        data = json.loads(output.out)
+        assert status == (0 if data["ready"] else 3)
+        states = {finding["name"]: finding["state"] for finding in data["findings"]}
+        assert states["python"] == states["packages"] == states["torch"] == "ok"
+
+    def test_for_people(self, capsys: pytest.CaptureFixture[str]) -> None:
+        run(["doctor"])
+        output = capsys.readouterr().out
+        assert "To start a run:" in output
+        assert "python" in output.splitlines()[0]
