@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from mdibench.network.plan import Link, Plan
 
 Pair: TypeAlias = tuple[int, int]
 Variable: TypeAlias = tuple[int, ...]
-"""``()`` the rate, ``(n, k)`` a task computed, ``(n, m, k)`` a flow; exits among the x are extra."""
+"""``()`` is the rate, ``(n, k)`` a rate of tasks, ``(n, m, k)`` a flow."""
 
 RATE: Variable = ()
 NOTABLE_SHARE = 1e-6
@@ -181,7 +181,7 @@ class Program:
         for rank, held in enumerate(self.fleet.blocks):
             for block in sorted(held):
                 self.column((rank, block))
-        for (source, target) in self.fleet.links:
+        for source, target in self.fleet.links:
             for kind in self._kinds:
                 if self._may_leave(source, kind):
                     self.column((source, target, kind))
@@ -294,8 +294,8 @@ class Rows:
             self._values.append(value)
         self.right.append(right)
 
-    def matrix(self, columns: int) -> coo_array:
-        """All rows."""
+    def matrix(self, columns: int) -> Any:
+        """All rows, sparse."""
         places = np.array(self._places, np.int64).reshape(-1, 2)
         shape = (len(self.right), columns)
         return coo_array((np.array(self._values), (places[:, 0], places[:, 1])), shape).tocsr()

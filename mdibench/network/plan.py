@@ -85,6 +85,8 @@ class Plan:
     toward_source: tuple[int, ...]
     links: Mapping[tuple[int, int], Link]
     devices: tuple[Device | None, ...]
+    ways: frozenset[tuple[int, int]] = frozenset()
+    """The directions of ``links`` that tasks and results may take."""
 
     def hosts(self, block: int) -> tuple[int, ...]:
         """Ranks that host ``block``, ascending."""

@@ -14,7 +14,7 @@ from mdibench.config_words import choose
 from mdibench.errors import Problem, UserError
 from mdibench.network import placement, routes, topology
 from mdibench.network.placement import Blocks
-from mdibench.network.plan import Device, Link, ModelInfo, Plan
+from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.topology import Graph
 from mdibench.network.wiring import (
     beyond_the_world,
@@ -56,6 +56,7 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
         toward_source=routes.toward_source(graph),
         links=links,
         devices=devices,
+        ways=frozenset(graph.edges),
     )
 
 
@@ -98,7 +99,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "placement": plan.placement,
         "blocks": [sorted(held) for held in plan.blocks],
         "neighbours": [list(neighbours) for neighbours in plan.neighbours],
-        "links": [_link_facts(pair, link) for pair, link in sorted(plan.links.items())],
+        "links": [_link_facts(plan, pair) for pair in sorted(plan.links)],
         "devices": [device.name if device else None for device in plan.devices],
         "device_profiles": {
             name: asdict(device) | {"block_s": list(device.block_s)}
@@ -107,8 +108,9 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _link_facts(pair: tuple[int, int], link: Link) -> dict[str, Any]:
-    return {"source": pair[0], "target": pair[1], **asdict(link)}
+def _link_facts(plan: Plan, pair: tuple[int, int]) -> dict[str, Any]:
+    ends = {"source": pair[0], "target": pair[1], "tasks": pair in plan.ways}
+    return ends | asdict(plan.links[pair])
 
 
 def _neighbours(graph: Graph, rank: int) -> tuple[int, ...]:

@@ -361,7 +361,8 @@ def test_facts_for_the_manifest() -> None:
     profile = facts.pop("device_profiles")["generic"]
     assert profile["block_s"] == [0.0011, 0.0011]
     assert profile["basis"].startswith("assumption")
-    link = {"bandwidth_bps": 941e6, "delay_s": 1e-4, "jitter_s": 2e-5, "loss": 0.0, "codec": "none"}
+    link: dict[str, object] = {"tasks": True}
+    link |= {"bandwidth_bps": 941e6, "delay_s": 1e-4, "jitter_s": 2e-5, "loss": 0.0, "codec": "none"}
     assert facts == {
         "ranks": 2,
         "exits": 2,
