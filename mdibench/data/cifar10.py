@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mdibench.data.cache import cache_folder
 from mdibench.data.dataset import Dataset, Split
 from mdibench.errors import Problem, UserError
 
@@ -70,12 +71,6 @@ def candidate_folders(data_dir: str | None = None) -> list[Path]:
         return [Path(data_dir).expanduser()]
     named = os.environ.get("MDIBENCH_DATA")
     return [Path(named).expanduser()] if named else [cache_folder()]
-
-
-def cache_folder() -> Path:
-    """Where fetched data sets live: ``$XDG_CACHE_HOME/mdibench`` or ``~/.cache/mdibench``."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "mdibench"
 
 
 def find_folder(data_dir: str | None = None) -> Path:

@@ -43,7 +43,8 @@ def blur(images: Images, strength: Strength, rng: Generator) -> Images:
     down, right = (_smoothing(size) for size in images.shape[1:])
     smooth = down @ images @ right.T
     share = strength[:, None, None]
-    return np.add((1 - share) * images, share * smooth, dtype=np.float32)
+    blurred: Images = np.add((1 - share) * images, share * smooth, dtype=np.float32)
+    return blurred
 
 
 def _smoothing(size: int) -> NDArray[np.float32]:

@@ -8,7 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from mdibench.data.cifar10 import FOLDER, TEST_FILE, TRAIN_FILES, cache_folder, check_files
+from mdibench.data.cache import cache_folder
+from mdibench.data.cifar10 import FOLDER, TEST_FILE, TRAIN_FILES, check_files
 from mdibench.errors import Problem, UserError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

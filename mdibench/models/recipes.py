@@ -51,8 +51,8 @@ PLANS: Mapping[str, Plan] = {
 
 
 def plan_for(name: str, dataset: str) -> Plan:
-    """The plan of network ``name``; a user's own network is trained like MobileNetV2."""
-    plan = PLANS.get(name, PLANS["mobilenetv2"])
+    """The plan of network ``name``; a user's own network is trained like ResNets on CIFAR-10."""
+    plan = PLANS.get(name, Plan("cifar10", _CIFAR))
     return replace(plan, dataset=dataset or plan.dataset)
 
 

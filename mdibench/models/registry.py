@@ -30,23 +30,30 @@ BUILDERS: Mapping[str, Callable[[int], MultiExitNetwork]] = {
 """Name -> builder of the network with random weights, given the number of classes."""
 
 
+def home_dataset(name: str) -> str:
+    """The data set that network ``name`` is made for; ``digits`` for a user's network."""
+    return "digits" if name == digits_cnn.NAME or ":" in name else "cifar10"
+
+
 def load_network(
     name: str,
     weights: str | None = None,
     blocks: Collection[int] | None = None,
-    dataset: str = "digits",
+    dataset: str | None = None,
 ) -> MultiExitNetwork:
     """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
 
     The other blocks and heads become ``Absent``. ``dataset`` gives the shape of an item and the
-    number of classes. ``weights`` is a safetensors file; by default the package's own, or, for a
-    user's network, what the user's function put into it.
+    number of classes; by default the one that the network is made for. ``weights`` is a
+    safetensors file; by default the package's own, or, for a user's network, what the user's
+    function put into it.
     Raises UserError for unknown names, for files that do not fit and for a user's mistakes.
     """
     with Uninitialised() if ":" not in name else nullcontext():
-        network = build_network(name, dataset)
-    if ":" not in name or weights is not None:
-        load_weights(_weights_file(name, weights), network, blocks)
+        network = build_network(name, dataset or home_dataset(name))
+    file = weights_file(name, weights)
+    if file is not None:
+        load_weights(file, network, blocks)
     return _only(network, blocks)
 
 
@@ -88,9 +95,15 @@ def _users_network(name: str, dataset: str) -> MultiExitNetwork:
     return load_users_network(name, *item_format(dataset))
 
 
-def _weights_file(name: str, weights: str | None) -> Path:
+def weights_file(name: str, weights: str | None) -> Path | None:
+    """The file to load: ``weights``, else the package's own; a user's network may have none.
+
+    Raises UserError for a network of ours that the package holds no weights of.
+    """
     if weights is not None:
         return Path(weights).expanduser()
+    if ":" in name:
+        return None
     path = packaged(name)
     if not path.exists():
         remedy = f"run `mdibench train {name}` and set model.weights"
