@@ -29,7 +29,12 @@ def run(
     if ranks is None:
         from mdibench.runtime.rank import Order, run_rank
 
-        return run_rank(Order(config, overrides, tui, quiet))
+        status, folder = run_rank(Order(config, overrides, tui, quiet))
+        if folder is not None:
+            from mdibench.analysis.terminal import summary_lines
+
+            click.echo(summary_lines(folder))
+        return status
     from mdibench.config_file import load_config
     from mdibench.runtime.launch import run_ranks
 

@@ -25,7 +25,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """The engine finished the batch of the last ``Compute``: one outcome per task, in order."""
+    """The engine finished its oldest batch: one outcome per task, in order."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -82,7 +82,10 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Run these tasks, all of one block, and answer with ``Computed``."""
+    """Run these tasks, all of one block, after those of earlier ``Compute``s.
+
+    Each is answered with its ``Computed``.
+    """
 
     tasks: tuple[Task, ...]
 

@@ -7,6 +7,7 @@ its input queue. The table ``_reactions`` is the whole list of what can happen t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,8 @@ class WorkerSetup:
     offers_raw: bool = False
     output_limit: int = 50
     max_batch: int = 1
+    lookahead: int = 1
+    """Batches that the engine gets in advance, so that it need not wait for the next decision."""
     patience: bool = False
     gossip_s: float = 0.02
     link_window: int = 2
@@ -98,7 +101,7 @@ class Worker:
         self.neighbours = {
             rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours
         }
-        self._computing: list[Entry] = []
+        self._batches: deque[list[Entry]] = deque()
         self._generator = generator
         self._turn = 0
         self._under_way = 0
@@ -134,19 +137,25 @@ class Worker:
         return self._last_tick_s + pause_s
 
     @property
+    def waiting(self) -> int:
+        """|I_n|: tasks that wait to be computed, those that the engine got in advance included."""
+        ahead = sum(len(batch) for batch in self._batches) - self.computing
+        return len(self.input_queue) + ahead
+
+    @property
     def queued(self) -> int:
         """q = |I_n| + |O_n|."""
-        return len(self.input_queue) + len(self.output_queue)
+        return self.waiting + len(self.output_queue)
 
     @property
     def computing(self) -> int:
-        """Tasks that the engine has right now."""
-        return len(self._computing)
+        """Tasks of the batch that the engine runs right now."""
+        return len(self._batches[0]) if self._batches else 0
 
     def _begin(self, now: float) -> None:
         """Book the time since the last event, during which nothing changed."""
         elapsed_s = now - self._now
-        if not self._computing:
+        if not self._batches:
             if self._under_way:
                 self.counters.send_s += elapsed_s
             elif self.output_queue:
@@ -168,7 +177,7 @@ class Worker:
             self._send_home(event.body)
 
     def _computed(self, event: Computed) -> None:
-        batch, self._computing = self._computing, []
+        batch = self._batches.popleft()
         if len(batch) != len(event.outcomes):
             raise InvariantError(f"{len(event.outcomes)} outcomes for {len(batch)} tasks")
         seconds = event.seconds / len(batch)
@@ -247,7 +256,7 @@ class Worker:
                 PlacingView(
                     block=task.block,
                     hosts_block=hosts,
-                    input_queue=len(self.input_queue),
+                    input_queue=self.waiting,
                     output_queue=len(self.output_queue),
                     output_limit=setup.output_limit,
                     admitted=admitted,
@@ -272,12 +281,13 @@ class Worker:
     # --- algorithm 2: keep or offload ----------------------------------------------------------
 
     def _settle(self) -> list[Instruction]:
-        """Serve the output queue as far as the policy wants, then a free engine."""
+        """Serve the output queue as far as the policy wants, then the engine."""
         while self.output_queue and self._offload_head():
             pass
-        if self.input_queue and not self._computing:
-            self._computing = self.input_queue.pop_batch(self.setup.max_batch, self._now)
-            self._out.append(Compute(tuple(entry.task for entry in self._computing)))
+        while self.input_queue and len(self._batches) <= self.setup.lookahead:
+            batch = self.input_queue.pop_batch(self.setup.max_batch, self._now)
+            self._batches.append(batch)
+            self._out.append(Compute(tuple(entry.task for entry in batch)))
         return self._out
 
     def _offload_head(self) -> bool:
@@ -303,7 +313,7 @@ class Worker:
         return OffloadView(
             block=block,
             hosts_block=hosts,
-            input_queue=len(self.input_queue),
+            input_queue=self.waiting,
             output_queue=len(self.output_queue),
             gamma_s=self.gamma_s,
             candidates=tuple(
@@ -333,13 +343,14 @@ class Worker:
     # --- what neighbours know of each other ----------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        neighbour.note_told(len(self.input_queue), self.gamma_s, self._now)
-        state = State(len(self.input_queue), self.gamma_s, neighbour.received)
+        waiting = self.waiting
+        neighbour.note_told(waiting, self.gamma_s, self._now)
+        state = State(waiting, self.gamma_s, neighbour.received)
         self._out.append(Send(neighbour.rank, state, body))
 
     def _must_tell(self, neighbour: Neighbour) -> bool:
         """News, or silence for so long that a heartbeat is due."""
-        if neighbour.needs_telling(len(self.input_queue), self.gamma_s):
+        if neighbour.needs_telling(self.waiting, self.gamma_s):
             return True
         return self._now - neighbour.spoken_s >= self._heartbeat_s()
 
@@ -360,7 +371,7 @@ class Worker:
     def _restless(self) -> bool:
         if self.output_queue:
             return True
-        queue, gamma_s = len(self.input_queue), self.gamma_s
+        queue, gamma_s = self.waiting, self.gamma_s
         return any(n.needs_telling(queue, gamma_s) for n in self.neighbours.values())
 
     # --- what the run files learn ---------------------------------------------------------------
@@ -380,7 +391,7 @@ class Worker:
         row = (
             self._now, self.setup.rank, task.item, task.attempt, task.block, "compute",
             queued_s, batch_s, confidence, self.thresholds[task.block - 1], prediction, verdict,
-            None, len(self.input_queue), len(self.output_queue), self.gamma_s,
+            None, self.waiting, len(self.output_queue), self.gamma_s,
             None, None, None, None, None,
         )  # fmt: skip
         self._out.append(Note("steps", row))

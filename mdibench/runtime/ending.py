@@ -12,11 +12,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from mdibench.core.records import SOURCE
-from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, OK, MdibenchError, UserError
+from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, UserError
 from mdibench.record.run_folder import RunWriter
 from mdibench.wire import Kind
 
@@ -30,10 +31,9 @@ _LONGEST_TEXT = 2000
 
 
 class Ending:
-    """A context around a rank's life. ``status`` is the exit status after an orderly end."""
+    """A context around a rank's life."""
 
     def __init__(self, group: Group) -> None:
-        self.status = OK
         self._group = group
         self._writer: RunWriter | None = None
         self._outcome: Callable[[], dict[str, Any]] = dict
@@ -45,6 +45,11 @@ class Ending:
     ) -> None:
         """Rank 0: from now on the run's files must be closed, whatever happens."""
         self._writer, self._outcome, self._hooks = writer, outcome, hooks
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, on rank 0."""
+        return self._writer.folder if self._writer else None
 
     def report_through(self, post: PostOffice) -> None:
         """Other ranks: from now on rank 0 can be told of a failure."""

@@ -71,8 +71,10 @@ def run_rank(order: Order) -> tuple[int, Path | None]:
     return run_in(group, order, launch)
 
 
-def run_in(group: Group, order: Order, launch: environment.Launch) -> int:
-    """Run ``order`` as one rank of ``group``; its exit status."""
+def run_in(
+    group: Group, order: Order, launch: environment.Launch
+) -> tuple[int, Path | None]:
+    """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
     with Ending(group) as ending:
         try:
             _run(order, group, launch, ending)

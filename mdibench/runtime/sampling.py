@@ -26,7 +26,7 @@ def telemetry_row(
     """One row of the table ``telemetry`` about ``node`` at ``t_s``."""
     worker, source, counters = node.worker, node.source, node.worker.counters
     row = (
-        t_s, worker.setup.rank, len(worker.input_queue), len(worker.output_queue),
+        t_s, worker.setup.rank, worker.waiting, len(worker.output_queue),
         counters.tasks, counters.busy_s, traffic.encode_s, counters.send_s, counters.wait_s,
         worker.gamma_s, traffic.sent_bytes, traffic.received_bytes, traffic.gossip_bytes,
         list(counters.exits), worker.thresholds[0],

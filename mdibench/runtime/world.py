@@ -69,6 +69,7 @@ class World:
         self._generator = generator
         self._heap: list[tuple[float, int, int, Event]] = []
         self._sequence = 0
+        self._engine_free_s = [0.0] * len(parts.nodes)
         self._wake: list[float] = [float("inf")] * len(parts.nodes)
         self._ended = False
         self._perform = {
@@ -128,7 +129,9 @@ class World:
         seconds = self.parts.service_time(rank, tasks)
         engine = self.parts.engines[rank]
         self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0].block)
-        self.post(self.now + seconds, rank, Computed(tuple(engine.compute(tasks)), seconds))
+        self._engine_free_s[rank] = max(self.now, self._engine_free_s[rank]) + seconds
+        done = Computed(tuple(engine.compute(tasks)), seconds)
+        self.post(self._engine_free_s[rank], rank, done)
 
     def _send(self, rank: int, instruction: Send) -> None:
         target, body = instruction.target, instruction.body
