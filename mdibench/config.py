@@ -160,6 +160,10 @@ class TopologySection(Section):
     edges: list[Pair] | None = None
     one_way: bool = False
     """Whether ``edges`` carry tasks from their first to their second rank only."""
+    degree: Count = 4
+    """Neighbours of a rank in a generated topology (children in a tree; a grid has its own)."""
+    seed: Natural = 1
+    """Of generated topologies: small-world and geometric."""
     links: list[LinkTable] = []
 
 
@@ -220,7 +224,7 @@ class SweepSection(Section):
     fresh: bool = False
     """New processes for every run, as figures of memory need them; slower."""
     axes: dict[str, Any] = {}
-    """Config key -> its values; a value may be a table of several keys, with ``label``, ``ranks``."""
+    """Config key -> its values. A value may be a table of keys, with a ``label`` and ``ranks``."""
 
 
 class RunConfig(Section):

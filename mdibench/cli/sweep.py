@@ -1,0 +1,93 @@
+"""``mdibench sweep``: a matrix of runs from one config, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mdibench.runtime.sweep import Sweep
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Runs at a time; more than one needs emulated devices.",
+)
+@click.option(
+    "--resume/--anew",
+    default=True,
+    show_default=True,
+    help="Go on where an earlier sweep stopped, or start in a new folder.",
+)
+@click.option("--only", multiple=True, metavar="TEXT", help="Only cells with TEXT in their label.")
+@click.option("--repeats", type=click.IntRange(1), help="Repeats, instead of the config's.")
+@click.option("--dry-run", is_flag=True, help="List the cells and the time they take, run nothing.")
+@click.option("--series", type=click.Path(path_type=Path), hidden=True)
+def sweep(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    jobs: int,
+    resume: bool,
+    only: tuple[str, ...],
+    repeats: int | None,
+    dry_run: bool,
+    series: Path | None,
+) -> int:
+    """Run every cell of the matrix that CONFIG describes in [sweep], several times each.
+
+    CONFIG is an ordinary config with a [sweep] table. A sweep that was stopped goes on where it
+    stopped when it is started again. Results: RESULTS/NAME/sweep.json and a folder for each run.
+    """
+    if series is not None:
+        from mdibench.runtime.series import run_series
+
+        return run_series(series)
+    if config is None:
+        raise click.UsageError("Missing argument 'CONFIG'.")
+    from mdibench.runtime.sweep import Sweep, SweepOrder
+
+    ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats))
+    if dry_run:
+        _show_cells(ready)
+        return 0
+    return _run(ready)
+
+
+def _run(ready: Sweep) -> int:
+    from mdibench.cli.sweep_progress import SweepProgress
+
+    folder = ready.record.folder
+    with SweepProgress(len(ready.tasks), len(ready.tasks) - len(ready.left)) as progress:
+        progress.begin(folder, ready.seconds_left(ready.left))
+        status = ready.run(progress.show)
+    failed = [d for d in ready.record.runs.values() if d.status != "complete"]
+    for done in failed:
+        click.echo(f"{done.cell}, repeat {done.repeat}: {done.status}: {done.reason}", err=True)
+    click.echo(f"{folder}: {len(ready.record.runs) - len(failed)} runs complete")
+    click.echo(f"look at them with: mdibench report {folder}")
+    return status
+
+
+def _show_cells(ready: Sweep) -> None:
+    """One line a cell, then the sums."""
+    from mdibench.cli.sweep_progress import clock
+
+    left = {(task.cell.label, task.repeat) for task in ready.left}
+    labels = dict.fromkeys(task.cell for task in ready.tasks)
+    width = max(len(cell.label) for cell in labels)
+    for cell in sorted(labels, key=lambda cell: ready.matrix.cells.index(cell)):
+        repeats = [task.repeat for task in ready.tasks if task.cell == cell]
+        done = sum((cell.label, repeat) not in left for repeat in repeats)
+        click.echo(f"{cell.label:<{width}}  {cell.ranks} ranks  {done} of {len(repeats)} runs done")
+    click.echo(
+        f"{len(labels)} cells, {len(left)} of {len(ready.tasks)} runs to do, "
+        f"about {clock(ready.seconds_left(ready.left))}"
+    )
