@@ -398,6 +398,7 @@ junk = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(sorted(RunConfig.model_fields)) | st.text(max_size=3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> set[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.slow
 @given(documents())
 def test_finds_exactly_the_paths_that_tomli_finds(text: str) -> None:
     try:
@@ -93,6 +95,7 @@ def test_finds_exactly_the_paths_that_tomli_finds(text: str) -> None:
     assert set(key_lines(text)) == paths(data)
 
 
+@pytest.mark.slow
 @given(documents(), st.integers(0, 5))
 def test_a_line_on_top_moves_every_line_by_one(text: str, more: int) -> None:
     try:
@@ -103,6 +106,7 @@ def test_a_line_on_top_moves_every_line_by_one(text: str, more: int) -> None:
     assert moved == {path: line + more for path, line in key_lines(text).items()}
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(BLANKS, values(2)), max_size=6))
 def test_each_key_is_on_the_line_where_it_was_written(entries: list[tuple[str, str]]) -> None:
     text, expected = "", {}

@@ -11,6 +11,7 @@ from mdibench.config import DeviceTable, LinkTable, RunConfig
 from mdibench.config_words import choose
 from mdibench.errors import Problem
 from mdibench.network import topology
+from mdibench.network.generators import GENERATORS
 from mdibench.network.plan import Device, Link, ModelInfo
 from mdibench.network.profiles import DEVICES, LINKS, MBIT, MS
 from mdibench.network.topology import Graph
@@ -75,9 +76,11 @@ def devices_of(
 
 def _from_name(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
     name, where = topology_name(config), config.where("topology", "name")
+    if name in GENERATORS:
+        return GENERATORS[name](ranks, config.topology.degree, config.topology.seed)
     named = topology.find(name)
     if named is None:
-        remedy = choose(name, [*topology.TOPOLOGIES, "4-mesh", "4-circular"])
+        remedy = choose(name, [*topology.TOPOLOGIES, "4-mesh", "4-circular", *GENERATORS])
         problems.append(Problem(f'unknown topology "{name}"', where, remedy))
     elif not named.fits(ranks):
         needed = named.exact or named.least

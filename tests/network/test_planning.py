@@ -337,6 +337,7 @@ def check(plan: Plan) -> None:
     assert len(plan.devices) == len(plan.blocks) == plan.ranks
 
 
+@pytest.mark.slow
 @given(
     st.integers(2, 9),
     st.sampled_from(["full", "circular", "line", "star"]),
@@ -362,7 +363,13 @@ def test_facts_for_the_manifest() -> None:
     assert profile["block_s"] == [0.0011, 0.0011]
     assert profile["basis"].startswith("assumption")
     link: dict[str, object] = {"tasks": True}
-    link |= {"bandwidth_bps": 941e6, "delay_s": 1e-4, "jitter_s": 2e-5, "loss": 0.0, "codec": "none"}
+    link |= {
+        "bandwidth_bps": 941e6,
+        "delay_s": 1e-4,
+        "jitter_s": 2e-5,
+        "loss": 0.0,
+        "codec": "none",
+    }
     assert facts == {
         "ranks": 2,
         "exits": 2,
