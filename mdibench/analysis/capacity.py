@@ -14,7 +14,7 @@ No queue, delay or lack of knowledge is in it: policies can come near the bound,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,10 +28,8 @@ from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.network.plan import Link, Plan
 
 Pair: TypeAlias = tuple[int, int]
-Variable: TypeAlias = tuple[int, ...]
-"""``()`` is the rate, ``(n, k)`` a rate of tasks, ``(n, m, k)`` a flow."""
-
-RATE: Variable = ()
+Balance: TypeAlias = dict[Pair, dict[int, float]]
+"""Tasks of kind k that appear at worker n, by (n, k): column -> coefficient."""
 NOTABLE_SHARE = 1e-6
 """A resource whose share in the bound is smaller than this does not bind."""
 _UNBOUNDED = 3
@@ -66,6 +64,31 @@ class Demand:
     def exits(self) -> int:
         """K."""
         return len(self.go_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The variable that is the admission rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """The variable x[n, k]."""
+
+    rank: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The variable f[n, m, k]; ``kind`` K + 1 stands for results."""
+
+    source: int
+    target: int
+    kind: int
+
+
+RATE = Rate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +152,7 @@ class Program:
     def __init__(self, fleet: Fleet, demand: Demand) -> None:
         self.fleet = fleet
         self.demand = demand
-        self.columns: dict[Variable, int] = {}
+        self.columns: dict[Hashable, int] = {}
         self.equalities = Rows()
         self.limits = Rows()
         self._resources: list[tuple[int, ...]] = []
@@ -143,7 +166,7 @@ class Program:
         return self._bound(solution, marginals)
 
     def maximise(
-        self, objective: Mapping[Variable, float]
+        self, objective: Mapping[Hashable, float]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The variables at the optimum, and what one more unit of each limit would add."""
         costs = np.zeros(len(self.columns))
@@ -172,7 +195,7 @@ class Program:
         """Tasks of block 1 to K and, where results cost anything, K + 1 for these."""
         return range(1, self.demand.exits + 1 + (self.demand.result_bytes > 0))
 
-    def column(self, variable: Variable) -> int:
+    def column(self, variable: Hashable) -> int:
         """The variable's index, a new one where it is new."""
         return self.columns.setdefault(variable, len(self.columns))
 
@@ -180,11 +203,11 @@ class Program:
         self.column(RATE)
         for rank, held in enumerate(self.fleet.blocks):
             for block in sorted(held):
-                self.column((rank, block))
+                self.column(Computed(rank, block))
         for source, target in self.fleet.links:
             for kind in self._kinds:
                 if self._may_leave(source, kind):
-                    self.column((source, target, kind))
+                    self.column(Flow(source, target, kind))
 
     def _may_leave(self, rank: int, kind: int) -> bool:
         """Whether ``rank`` may send tasks of this kind to a neighbour."""
@@ -198,7 +221,7 @@ class Program:
     # --- rows ---------------------------------------------------------------------------------
 
     def _add_conservation(self) -> None:
-        balance: dict[Pair, dict[int, float]] = {
+        balance: Balance = {
             (rank, kind): {}
             for rank in range(len(self.fleet.blocks))
             for kind in self._kinds
@@ -206,32 +229,23 @@ class Program:
         }
         self._credit(balance, (SOURCE, 1), RATE, 1.0)
         for variable in list(self.columns):
-            if len(variable) == 2:
-                self._balance_computed(balance, *variable)
-            elif variable:
-                source, target, kind = variable
-                self._credit(balance, (source, kind), variable, -1.0)
-                self._credit(balance, (target, kind), variable, 1.0)
+            if isinstance(variable, Computed):
+                self._balance_computed(balance, variable)
+            elif isinstance(variable, Flow):
+                self._credit(balance, (variable.source, variable.kind), variable, -1.0)
+                self._credit(balance, (variable.target, variable.kind), variable, 1.0)
         for entries in balance.values():
             self.equalities.add(entries.items(), 0.0)
 
-    def _balance_computed(
-        self, balance: dict[Pair, dict[int, float]], rank: int, block: int
-    ) -> None:
+    def _balance_computed(self, balance: Balance, task: Computed) -> None:
         """x[n, k] uses up a task k and creates q_k tasks k + 1 and 1 - q_k results."""
-        exits, goes_on = self.demand.exits, self.demand.go_on[block - 1]
-        self._credit(balance, (rank, block), (rank, block), -1.0)
-        if block < exits:
-            self._credit(balance, (rank, block + 1), (rank, block), goes_on)
-        self._credit(balance, (rank, exits + 1), (rank, block), 1.0 - goes_on)
+        exits, goes_on = self.demand.exits, self.demand.go_on[task.block - 1]
+        self._credit(balance, (task.rank, task.block), task, -1.0)
+        if task.block < exits:
+            self._credit(balance, (task.rank, task.block + 1), task, goes_on)
+        self._credit(balance, (task.rank, exits + 1), task, 1.0 - goes_on)
 
-    def _credit(
-        self,
-        balance: dict[Pair, dict[int, float]],
-        place: Pair,
-        variable: Variable,
-        amount: float,
-    ) -> None:
+    def _credit(self, balance: Balance, place: Pair, variable: Hashable, amount: float) -> None:
         row = balance.get(place)
         if row is not None and amount:
             column = self.columns[variable]
@@ -240,15 +254,15 @@ class Program:
     def _add_limits(self) -> None:
         for rank, held in enumerate(self.fleet.blocks):
             seconds = self.demand.block_s[rank]
-            entries = [(self.columns[rank, k], seconds[k - 1]) for k in sorted(held)]
+            entries = [(self.columns[Computed(rank, k)], seconds[k - 1]) for k in sorted(held)]
             self._limit((rank,), entries)
         for (source, target), link in self.fleet.links.items():
             if link.bandwidth_bps is None:
                 continue
             entries = [
-                (self.columns[source, target, kind], 8 * size / link.bandwidth_bps)
+                (self.columns[Flow(source, target, kind)], 8 * size / link.bandwidth_bps)
                 for kind, size in zip(self._kinds, self._sizes(link), strict=False)
-                if (source, target, kind) in self.columns
+                if Flow(source, target, kind) in self.columns
             ]
             self._limit((source, target), entries)
 
@@ -274,8 +288,8 @@ class Program:
         return Bound(
             rate,
             tuple(sorted(resources, key=lambda r: -r.share)),
-            {(v[0], v[1]): value for v, value in values.items() if len(v) == 2},
-            {(v[0], v[1], v[2]): value for v, value in values.items() if len(v) == 3},
+            {(v.rank, v.block): x for v, x in values.items() if isinstance(v, Computed)},
+            {(v.source, v.target, v.kind): x for v, x in values.items() if isinstance(v, Flow)},
         )
 
 

@@ -1,0 +1,127 @@
+"""A run in virtual time: the very state machines of a real one, for fleets that nobody has.
+
+Same config, same run files, same monitor and report; the run is labelled ``simulated``. Nothing
+depends on how fast this machine is: the same seed gives the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mdibench.core.records import SOURCE, Result, Task
+from mdibench.errors import INTERRUPTED, OK
+from mdibench.record.run_folder import RunWriter
+from mdibench.runtime.assemble import generator, make_node, thresholds_of
+from mdibench.runtime.environment import host_facts
+from mdibench.runtime.manifest import Facts, open_run, outcome
+from mdibench.runtime.progress import Progress
+from mdibench.runtime.sampling import link_rows, telemetry_row
+from mdibench.runtime.scenario import Scenario
+from mdibench.runtime.world import MessageBytes, Parts, World
+from mdibench.transport.links import LinkClock
+from mdibench.transport.sizes import task_bytes
+from mdibench.wire import HEADER_BYTES
+
+VIRTUAL_HOST = "virtual"
+"""The host of every simulated rank."""
+
+
+def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
+    """Run ``scenario`` to its end; the exit status and the run's folder."""
+    writer = open_run(_facts(scenario))
+    world = build_world(scenario, writer.append)
+    status, verdict, reason = OK, "complete", ""
+    try:
+        _run(world, scenario, writer, quiet)
+    except KeyboardInterrupt:
+        status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
+    except BaseException as error:
+        writer.finish("failed", f"{type(error).__name__}: {error}", **_outcome(world))
+        raise
+    writer.finish(verdict, reason, **_outcome(world))
+    return status, writer.folder
+
+
+def build_world(
+    scenario: Scenario, record: Callable[[str, tuple[object, ...]], None]
+) -> World:
+    """The scenario's nodes, engines and links under one virtual clock at 0."""
+    config, plan = scenario.config, scenario.plan
+    thresholds = thresholds_of(config, plan.exits)
+    nodes = [
+        make_node(config, plan, rank, thresholds, scenario.items if rank == SOURCE else None)
+        for rank in range(plan.ranks)
+    ]
+    parts = Parts(
+        nodes=nodes,
+        engines=[scenario.engine] * plan.ranks,
+        links={pair: LinkClock(link) for pair, link in plan.links.items()},
+        service_time=_service_time(scenario.block_s),
+        message_bytes=_message_bytes(scenario),
+        record=record,
+    )
+    return World(parts, generator(config, "links"))
+
+
+def _service_time(block_s: Sequence[Sequence[float]]) -> Callable[[int, Sequence[Task]], float]:
+    return lambda rank, tasks: block_s[rank][tasks[0].block - 1] * len(tasks)
+
+
+def _message_bytes(scenario: Scenario) -> MessageBytes:
+    """Sizes by link and block: headers, and feature maps as their link's codec leaves them."""
+    links, model = scenario.plan.links, scenario.model
+    by_codec = {
+        codec: task_bytes(model, codec) for codec in {link.codec for link in links.values()}
+    }
+    by_link = {pair: by_codec[link.codec] for pair, link in links.items()}
+
+    def size(source: int, target: int, body: Task | Result | None) -> int:
+        return by_link[source, target][body.block - 1] if isinstance(body, Task) else HEADER_BYTES
+
+    return size
+
+
+def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> None:
+    """Until the source ends the run; telemetry at every ``sample_s`` of virtual time."""
+    run = scenario.config.run
+    source = world.parts.nodes[SOURCE].source
+    assert source is not None
+    progress = Progress(run.warmup_s + run.duration_s, quiet)
+    samples = 0
+    while not world.run(until_s=samples * run.sample_s):
+        _sample(world, writer, samples * run.sample_s)
+        progress.show(source, world.now)
+        samples += 1
+    _sample(world, writer, world.now)
+    progress.clear()
+
+
+def _sample(world: World, writer: RunWriter, t_s: float) -> None:
+    for node, traffic in zip(world.parts.nodes, world.traffic, strict=True):
+        for table, row in (telemetry_row(node, traffic, t_s), *link_rows(node, traffic, t_s)):
+            writer.append(table, row)
+    writer.flush()
+
+
+def _facts(scenario: Scenario) -> Facts:
+    ranks = range(scenario.plan.ranks)
+    virtual = {"host": VIRTUAL_HOST, "cores": 0, "torch_threads": 0}
+    return Facts(
+        config=scenario.config,
+        text=scenario.text,
+        kind="simulated",
+        plan=scenario.plan,
+        model=scenario.model,
+        thresholds=thresholds_of(scenario.config, scenario.plan.exits),
+        ranks=[{"rank": rank, **virtual} for rank in ranks],
+        clock_offsets_s=[0.0] * len(ranks),
+    )
+
+
+def _outcome(world: World) -> dict[str, object]:
+    simulation = {"events": world.events, "virtual_s": world.now}
+    return outcome(world.parts.nodes[SOURCE]) | {
+        "simulation": simulation,
+        "simulated_on": host_facts(),
+    }

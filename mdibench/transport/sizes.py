@@ -1,0 +1,26 @@
+"""How many bytes a message puts on a link, known before anything is sent."""
+
+from __future__ import annotations
+
+from math import prod
+
+from mdibench.network.plan import BlockInfo, ModelInfo
+from mdibench.wire import HEADER_BYTES
+
+
+def task_bytes(model: ModelInfo, codec: str) -> tuple[int, ...]:
+    """Size of a message with τ_k under ``codec``, header included, for each block k.
+
+    τ_1 carries the raw item, which travels as it is; τ_k the feature map of block k - 1.
+    """
+    features = [_feature_bytes(block, codec) for block in model.blocks[:-1]]
+    return tuple(HEADER_BYTES + size for size in (model.input_bytes, *features))
+
+
+def _feature_bytes(block: BlockInfo, codec: str) -> int:
+    elements = prod(block.output_shape)
+    if codec == "none" or not elements:
+        return block.output_bytes
+    from mdibench.transport.codecs import encoded_bytes  # torch: only where a codec is used
+
+    return encoded_bytes(codec, elements, block.output_bytes // elements)
