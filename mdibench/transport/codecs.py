@@ -1,13 +1,14 @@
 """Feature maps as bytes and back: what a codec costs in accuracy, it saves on the wire.
 
-``none`` copies the tensor; ``fp16`` halves floats; ``int8`` maps floats linearly to 8 bits with one
-scale per tensor. Integers (raw items) always travel as they are.
+``none`` keeps the tensor's own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
+bits with one scale per tensor. Integers (raw items) always travel as they are. Views are taken in
+numpy rather than in torch, whose views cost microseconds each on this hot path.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from mdibench.errors import WireError
 from mdibench.wire import CodecId, Dtype, Layout
 
+Bytes: TypeAlias = NDArray[np.uint8]
+Array: TypeAlias = NDArray[Any]
 CODECS = {codec.name.lower(): codec for codec in CodecId}
 _DTYPES = {
     torch.uint8: Dtype.UINT8,
@@ -26,31 +29,57 @@ _DTYPES = {
     torch.int64: Dtype.INT64,
     torch.float64: Dtype.FLOAT64,
 }
-_TORCH = {code: dtype for dtype, code in _DTYPES.items()}
+_NUMPY: dict[Dtype, np.dtype[Any]] = {
+    Dtype.UINT8: np.dtype(np.uint8),
+    Dtype.FLOAT32: np.dtype(np.float32),
+    Dtype.FLOAT16: np.dtype(np.float16),
+    Dtype.BFLOAT16: np.dtype(np.int16),
+    Dtype.INT8: np.dtype(np.int8),
+    Dtype.INT64: np.dtype(np.int64),
+    Dtype.FLOAT64: np.dtype(np.float64),
+}
+"""numpy has no bfloat16: its bits travel as int16."""
 _SCALE = struct.Struct("<f")
 
 
-def encode(tensor: torch.Tensor, codec: CodecId) -> tuple[NDArray[np.uint8], Layout]:
-    """The bytes of ``tensor`` (CPU) under ``codec`` and the layout that decodes them.
+def encode(tensor: torch.Tensor, codec: CodecId) -> tuple[Bytes, Layout]:
+    """The bytes of ``tensor`` (contiguous, CPU) under ``codec``, and what decodes them.
 
-    With ``none`` the bytes are the tensor's own memory: copy them before it changes.
+    With ``none`` they are the tensor's own memory: copy them before it changes. A tensor that is
+    not contiguous is made so first, for its memory alone would not tell its values.
     """
-    if not tensor.dtype.is_floating_point:
+    dtype = _DTYPES[tensor.dtype]
+    array = _array(tensor.contiguous())
+    if not tensor.is_floating_point() or dtype is Dtype.BFLOAT16:
         codec = CodecId.NONE
-    layout = Layout(_DTYPES[tensor.dtype], tuple(tensor.shape), codec)
-    return _ENCODERS[codec](tensor.detach().contiguous()), layout
+    layout = Layout(dtype, array.shape, codec)
+    if codec is CodecId.FP16:
+        array = array.astype(np.float16)
+    elif codec is CodecId.INT8:
+        return _to_int8(array), layout
+    return array.reshape(-1).view(np.uint8), layout
 
 
-def decode(payload: NDArray[np.uint8], layout: Layout) -> torch.Tensor:
-    """The tensor behind ``payload``; with ``none`` it shares that memory.
+def decode(payload: Bytes, layout: Layout) -> Array:
+    """The array behind ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
 
     Raises ``WireError`` when bytes and layout do not fit together.
     """
     try:
-        dtype = _TORCH[layout.dtype]
-        return _DECODERS[layout.codec](payload, dtype, layout.shape)
-    except (KeyError, RuntimeError, ValueError, struct.error) as error:
+        dtype = _NUMPY[layout.dtype]
+        if layout.codec is CodecId.INT8:
+            return _from_int8(payload, dtype).reshape(layout.shape)
+        if layout.codec is CodecId.FP16:
+            return payload.view(np.float16).astype(dtype).reshape(layout.shape)
+        return payload.view(dtype).reshape(layout.shape)
+    except (KeyError, ValueError, struct.error) as error:
         raise WireError(f"payload does not decode as {layout}: {error}") from None
+
+
+def as_tensor(array: Array, dtype: Dtype) -> torch.Tensor:
+    """A tensor on the memory of ``array``, which lives as long as the tensor's storage."""
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if dtype is Dtype.BFLOAT16 else tensor
 
 
 def encoded_bytes(codec: str, elements: int, element_bytes: int) -> int:
@@ -63,54 +92,22 @@ def encoded_bytes(codec: str, elements: int, element_bytes: int) -> int:
     return sizes[codec]
 
 
-def _as_bytes(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    array: NDArray[np.uint8] = tensor.view(-1).view(torch.uint8).numpy()
+def _array(tensor: torch.Tensor) -> Array:
+    array: Array = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
 
 
-def _from_bytes(
-    payload: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]
-) -> torch.Tensor:
-    return torch.from_numpy(payload).view(dtype).view(shape)
-
-
-def _encode_fp16(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    return _as_bytes(tensor.to(torch.float16))
-
-
-def _decode_fp16(
-    payload: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]
-) -> torch.Tensor:
-    return _from_bytes(payload, torch.float16, shape).to(dtype)
-
-
-def _encode_int8(tensor: torch.Tensor) -> NDArray[np.uint8]:
-    scale = float(tensor.abs().max()) / 127 or 1.0
-    out = np.empty(_SCALE.size + tensor.numel(), np.uint8)
+def _to_int8(array: Array) -> Bytes:
+    scale = float(np.abs(array).max(initial=0.0)) / 127 or 1.0
+    out = np.empty(_SCALE.size + array.size, np.uint8)
     _SCALE.pack_into(out.data, 0, scale)
-    quantised = torch.from_numpy(out[_SCALE.size :]).view(torch.int8)
-    torch.round(tensor.reshape(-1) / scale, out=(rounded := torch.empty(tensor.numel())))
-    quantised.copy_(rounded)
+    np.rint(array.reshape(-1) / array.dtype.type(scale), out=(rounded := np.empty(array.size)))
+    out[_SCALE.size :].view(np.int8)[:] = rounded
     return out
 
 
-def _decode_int8(
-    payload: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]
-) -> torch.Tensor:
+def _from_int8(payload: Bytes, dtype: np.dtype[Any]) -> Array:
     (scale,) = _SCALE.unpack_from(payload.data)
-    quantised = _from_bytes(payload[_SCALE.size :], torch.int8, shape)
-    return quantised.to(dtype).mul_(scale)
-
-
-_ENCODERS: dict[CodecId, Callable[[torch.Tensor], NDArray[np.uint8]]] = {
-    CodecId.NONE: _as_bytes,
-    CodecId.FP16: _encode_fp16,
-    CodecId.INT8: _encode_int8,
-}
-_DECODERS: dict[
-    CodecId, Callable[[NDArray[np.uint8], torch.dtype, tuple[int, ...]], torch.Tensor]
-] = {
-    CodecId.NONE: _from_bytes,
-    CodecId.FP16: _decode_fp16,
-    CodecId.INT8: _decode_int8,
-}
+    decoded: Array = payload[_SCALE.size :].view(np.int8).astype(dtype)
+    decoded *= dtype.type(scale)
+    return decoded

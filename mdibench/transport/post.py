@@ -21,7 +21,7 @@ import torch
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.errors import WireError
-from mdibench.transport.codecs import CODECS, decode, encode
+from mdibench.transport.codecs import CODECS, as_tensor, decode, encode
 from mdibench.transport.links import LinkClock
 from mdibench.transport.mpi import Buffer, BufferPool
 from mdibench.transport.traffic import Traffic
@@ -234,11 +234,10 @@ class PostOffice:
     def _open_tensor(self, buffer: Buffer, layout: Layout, size: int) -> tuple[torch.Tensor, int]:
         """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
         begun_s = self._clock()
-        array = buffer[HEADER_BYTES : HEADER_BYTES + size]
-        tensor = decode(array, layout)
+        array = decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout)
         weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
         self.traffic.encode_s += self._clock() - begun_s
-        return tensor, tensor.nbytes
+        return as_tensor(array, layout.dtype), array.nbytes
 
     def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
         if message.kind is Kind.THRESHOLDS:
