@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mdibench.models.network import MultiExitNetwork
 from mdibench.network.plan import BlockInfo, ModelInfo
 
 
-class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the FLOPs of convolutions and matrix products within a ``with`` block.
+class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts FLOPs and the largest operation's memory within a ``with`` block.
 
-    A multiply-add counts two. Torch's own counter gives the same, but decomposes every other
-    operation too, and importing what that needs takes longer than a short run.
+    FLOPs are those of convolutions and matrix products; a multiply-add counts two. Torch's own
+    counter gives the same, but decomposes every other operation too, and importing what that
+    needs takes longer than a short run.
     """
 
     @classmethod
@@ -32,7 +34,8 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self.flops = 0
+        self.working_bytes = 0
 
     def __torch_dispatch__(
         self,
@@ -41,21 +44,36 @@ class FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run the operation, and count it where torch's table has a formula."""
+        """Run the operation and count it; FLOPs where torch's table has a formula."""
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        self.working_bytes = max(self.working_bytes, _tensor_bytes((args, kwargs, result)))
         return result
 
 
 def count_flops(function: Callable[[], object]) -> int:
-    """FLOPs of ``function()``, which must not run in inference mode by itself."""
+    """FLOPs of ``function()``, which must not enter inference mode by itself."""
+    return _counted(function).flops
+
+
+def working_bytes(function: Callable[[], object]) -> int:
+    """Inputs, weights and outputs of the operation of ``function()`` that has most of them."""
+    return _counted(function).working_bytes
+
+
+def _counted(function: Callable[[], object]) -> CostCounter:
     # In inference mode, composite operations would reach the counter unopened.
-    with torch.inference_mode(False), torch.no_grad(), FlopCounter() as counter:
+    with torch.inference_mode(False), torch.no_grad(), CostCounter() as counter:
         function()
-        total: int = counter.total
-    return total
+    return counter
+
+
+def _tensor_bytes(values: Any) -> int:
+    """Bytes of the distinct tensors anywhere in ``values``."""
+    distinct = {id(v): v.nbytes for v in tree_leaves(values) if isinstance(v, Tensor)}
+    return sum(distinct.values())
 
 
 def describe(network: MultiExitNetwork) -> ModelInfo:

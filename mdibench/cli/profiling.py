@@ -1,0 +1,122 @@
+"""The work of ``mdibench profile``, apart from its options."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdibench import __version__
+from mdibench.compute.profiling import exit_table, profile_blocks
+from mdibench.config import ModelSection, RunConfig
+from mdibench.data.dataset import Split
+from mdibench.data.registry import load_dataset
+from mdibench.models.evaluation import score
+from mdibench.models.registry import load_model
+from mdibench.record.profile import JSON_FILE, Profile, write_profile
+
+
+def measure_and_write(
+    config: RunConfig,
+    out: Path | None,
+    batches: Sequence[int],
+    repeats: int,
+    items: int | None,
+) -> str:
+    """Measure, write the profile folder, and return its tables as text."""
+    torch.set_num_threads(config.run.threads or 1)
+    model = config.model
+    folder = out or _default_folder(model)
+    network = load_model(model)
+    split = load_dataset(model.dataset, model.data_dir).evaluation
+    split = Split(split.inputs[:items], split.labels[:items])
+    blocks = profile_blocks(network, split, batches, repeats, _say_block)
+    _say(f"scoring {len(split):,} evaluation items at every exit")
+    scores = score(network, split)
+    measured = Profile(
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        machine=_machine(),
+        model={**model_facts(model), "classes": network.classes},
+        items=len(split),
+        accuracy=tuple(float(value) for value in scores.accuracy),
+        blocks=blocks,
+    )
+    write_profile(folder, measured, exit_table(model, scores))
+    return profile_text(measured) + f"\nwritten: {folder / JSON_FILE}\n"
+
+
+def model_facts(model: ModelSection) -> dict[str, Any]:
+    """The keys of ``[model]`` that the measurement depends on."""
+    return {
+        "name": model.name,
+        "dataset": model.dataset,
+        "weights": model.weights,
+        "confidence": model.confidence,
+    }
+
+
+def profile_text(profile: Profile) -> str:
+    """One line per block, in 80 columns."""
+    lines = [
+        f"{profile.model['name']} on {profile.machine['host']}, "
+        f"{profile.machine['torch_threads']} torch thread(s), {profile.items:,} items",
+        "",
+        "block   MFLOPs  parameters   feature bytes   time of one item, ms   accuracy",
+    ]
+    for block, accuracy in zip(profile.blocks, profile.accuracy, strict=True):
+        alone = next(timing for timing in block.times if timing.batch == 1)
+        time_ms = f"{1e3 * alone.median_s:.3f} [{1e3 * alone.low_s:.3f}, {1e3 * alone.high_s:.3f}]"
+        lines.append(
+            f"{block.block:5}  {block.flops / 1e6:7.1f}  {block.parameters:10,}  "
+            f"{block.output_bytes:14,}  {time_ms:>21}  {accuracy:9.4f}"
+        )
+    return "\n".join([*lines, "", *_batch_lines(profile)]) + "\n"
+
+
+def _batch_lines(profile: Profile) -> list[str]:
+    """Throughput gain of each batch size, over all blocks."""
+    alone = sum(block.seconds for block in profile.blocks)
+    gains = []
+    for index, timing in enumerate(profile.blocks[0].times):
+        whole = sum(block.times[index].median_s for block in profile.blocks)
+        gains.append(f"{timing.batch}: {alone * timing.batch / whole:.2f}")
+    return ["items per second by batch size, relative to batch 1: " + ", ".join(gains)]
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "host": platform.node(),
+        "processor": _processor(),
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "mdibench": __version__,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _default_folder(model: ModelSection) -> Path:
+    name = model.name.replace(":", "-")
+    return Path("profiles") / f"{name}-{platform.node()}"
+
+
+def _say_block(block: int) -> None:
+    _say(f"timing block {block}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
