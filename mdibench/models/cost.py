@@ -65,7 +65,8 @@ def working_bytes(function: Callable[[], object]) -> int:
 
 def _counted(function: Callable[[], object]) -> CostCounter:
     # In inference mode, composite operations would reach the counter unopened.
-    with torch.inference_mode(False), torch.no_grad(), CostCounter() as counter:
+    counter = CostCounter()
+    with torch.inference_mode(False), torch.no_grad(), counter:
         function()
     return counter
 

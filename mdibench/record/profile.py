@@ -77,7 +77,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ExitTable:
-    """``predictions[k-1][sample]`` and ``confidences[k-1][sample]`` of exit k; ``labels[sample]``."""
+    """``predictions[k-1][sample]`` and ``confidences[k-1][sample]`` of exit k, and the labels."""
 
     labels: Sequence[int]
     predictions: Sequence[Sequence[int]]
