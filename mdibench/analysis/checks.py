@@ -208,6 +208,8 @@ def _oversubscribed(subject: Subject) -> Iterator[Finding]:
     kind, plan = subject.summary.identity.kind, subject.manifest.get("plan") or {}
     if kind == "simulated" or any(plan.get("devices") or ()):
         return
+    if any(" cores" in str(text) for text in subject.manifest.get("warnings") or ()):
+        return  # the run itself has said so
     facts = [rank for rank in subject.manifest.get("ranks") or () if rank.get("cores")]
     ranks_on = Counter(str(rank.get("host")) for rank in facts)
     cores_of = {str(rank.get("host")): int(rank["cores"]) for rank in facts}

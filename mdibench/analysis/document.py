@@ -138,10 +138,10 @@ def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
 def _decimals(kind: Kind, values: Sequence[float]) -> int:
     """About three significant digits for the typical value of a column."""
     sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
-    if kind == "count" or not sizes:
-        return 0
     if kind == "share":
         return 1
+    if kind == "count" or not sizes:
+        return 0
     typical = sizes[len(sizes) // 2]
     least = 1 if typical < 1000 and kind != "bytes" else 0
     return min(3, max(least, 2 - math.floor(math.log10(typical))))

@@ -171,15 +171,18 @@ def read_items(reader: RunReader) -> Items:
 
 
 def measured_window(reader: RunReader, items: Items) -> Window:
-    """The manifest's window; of a partial run, from its warm-up's end to its last record."""
+    """The manifest's window; of a partial run, what is on record of it."""
     window = reader.manifest.get("window") or {}
     start, end = window.get("start_s"), window.get("end_s")
-    if start is not None and end is not None:
+    if start is not None and end is not None and not reader.partial:
         return float(start), float(end)
-    section = (reader.manifest.get("config") or {}).get("run") or {}
     times = np.concatenate([items["completed_s"], reader.numbers("telemetry", ["t_s"])["t_s"]])
     last = float(np.nanmax(times)) if np.isfinite(times).any() else 0.0
-    return min(float(section.get("warmup_s") or 0.0), last), last
+    last = min(last, float(end)) if end is not None else last
+    if start is None:
+        section = (reader.manifest.get("config") or {}).get("run") or {}
+        start = section.get("warmup_s") or 0.0
+    return min(float(start), last), last
 
 
 def due_in(items: Items, window: Window) -> NDArray[np.bool_]:

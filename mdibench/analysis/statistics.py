@@ -185,6 +185,19 @@ def paired_series_effect(a: ArrayLike, b: ArrayLike) -> Effect:
     return Effect(estimate, _two_sided(estimate.value, error, BATCHES - 1), True)
 
 
+def paired_series_ratio(a: ArrayLike, b: ArrayLike) -> Effect:
+    """Mean of b over mean of a, over the items of two runs in item order (ratio estimator)."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not x.size or not x.mean() > 0:
+        return Effect(UNKNOWN, math.nan, True)
+    ratio = float(y.mean() / x.mean())
+    effect = paired_series_effect(ratio * x / x.mean(), y / x.mean())
+    half = effect.estimate.half_width
+    error = half / float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2))
+    p_value = math.nan if math.isnan(half) else _two_sided(ratio - 1, error, BATCHES - 1)
+    return Effect(Estimate(ratio, ratio - half, ratio + half, int(x.size)), p_value, True)
+
+
 def unpaired_effect(a: ArrayLike, b: ArrayLike) -> Effect:
     """Mean of b less mean of a over independent repeats, by Welch's interval."""
     x, y = _finite(a), _finite(b)

@@ -162,6 +162,16 @@ def _findings(runs: Sequence[Run]) -> RenderableType:
     return Padding(Group(*lines), (1, 0, 0, 0))
 
 
+def columns_of_text(
+    headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[str]]
+) -> RenderableType:
+    """A table of finished texts."""
+    rich = _rich(headings, numeric)
+    for row in rows:
+        rich.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    return rich
+
+
 def _rich(headings: Sequence[str], numeric: Sequence[bool], title: str = "") -> RichTable:
     table = RichTable(
         box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold",

@@ -243,6 +243,15 @@ def tables(model: Model) -> dict[str, Columns]:
     }
 
 
+def whole(columns: Columns, table: str) -> Columns:
+    """``columns`` with null for those of the schema that the model does not fill."""
+    rows = len(next(iter(columns.values())))
+    return {
+        name: columns[name] if len(columns.get(name, ())) == rows else [None] * rows
+        for name in schema.names(table)
+    }
+
+
 def manifest(model: Model, **fields: Any) -> dict[str, Any]:
     story = simulate(replace(model, traced=0))
     ok = int(story.admitted.sum())
@@ -304,7 +313,7 @@ def write_run(folder: Path, model: Model, finish: bool = True, **fields: Any) ->
     facts = manifest(model, **fields)
     writer = RunWriter(folder, facts | {"status": "running"})
     for name, columns in tables(model).items():
-        for row in zip(*columns.values(), strict=True):
+        for row in zip(*whole(columns, name).values(), strict=True):
             writer.append(name, [_plain(value) for value in row])
     if finish:
         writer.finish(facts["status"], facts["reason"])
@@ -319,8 +328,8 @@ def write_big_run(folder: Path, model: Model) -> Path:
 
     folder.mkdir(parents=True)
     for name, columns in (tables(replace(model, traced=0))).items():
-        types = arrow_schema(name)
-        arrays = [pa.array(columns[f.name], f.type, from_pandas=True) for f in types]
+        types, filled = arrow_schema(name), whole(columns, name)
+        arrays = [pa.array(filled[f.name], f.type, from_pandas=True) for f in types]
         pq.write_table(pa.Table.from_arrays(arrays, schema=types), folder / f"{name}.parquet")
     (folder / run_folder.MANIFEST).write_text(json.dumps(manifest(model)))
     return folder

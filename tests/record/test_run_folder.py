@@ -20,7 +20,8 @@ from mdibench.record.run_folder import RunWriter, create, find_runs, read_manife
 from mdibench.record.stream import LiveReader
 
 STARTED = datetime(2026, 11, 3, 14, 25, 30, tzinfo=timezone.utc)
-SAMPLE = (0.2, 1, 3, 0, 9, *[None] * 8, [4, 5], *[None] * 9)
+SAMPLE = {"t_s": 0.2, "rank": 1, "input_queue": 3, "tasks": 9, "exits": [4, 5]}
+SAMPLE_ROW = [SAMPLE.get(name) for name in schema.names("telemetry")]
 EVENT = (0.1, 0, "warning", "overrun", "block 2")
 
 
@@ -49,7 +50,7 @@ def test_a_run_from_first_record_to_tables(folder: Path) -> None:
     writer = RunWriter(folder, manifest())
     assert read_manifest(folder)["schema"] == [schema.MAJOR, schema.MINOR]
     assert status(folder) == "running"
-    writer.append("telemetry", SAMPLE)
+    writer.append("telemetry", SAMPLE_ROW)
     writer.append("events", EVENT)
     writer.update(window={"start_s": 0.1, "end_s": float("nan")})
     writer.finish("complete", "", totals={"offered": 2})
@@ -60,7 +61,7 @@ def test_a_run_from_first_record_to_tables(folder: Path) -> None:
         ["run.json", *(f"{table}.parquet" for table in schema.TABLES)]
     )
     sample = pq.read_table(folder / "telemetry.parquet").to_pylist()
-    assert sample == [dict(zip(schema.names("telemetry"), SAMPLE, strict=True))]
+    assert sample == [dict(zip(schema.names("telemetry"), SAMPLE_ROW, strict=True))]
     assert pq.read_table(folder / "items.parquet").num_rows == 0
 
 

@@ -73,7 +73,8 @@ def test_polls_follow_a_growing_stream(stream: Path) -> None:
 def test_numbers_that_json_lacks_become_null(stream: Path) -> None:
     writer = LiveWriter(stream)
     writer.append("links", (math.nan, 0, 1, np.int64(7), 5, np.float32(2), math.inf, -math.inf))
-    writer.append("telemetry", (math.nan, *[None] * 12, [1, 2], *[None] * 9))
+    columns = schema.names("telemetry")
+    writer.append("telemetry", [{"t_s": math.nan, "exits": [1, 2]}.get(c) for c in columns])
     writer.close()
     (_, link), (_, sample) = LiveReader(stream).poll()
     assert list(link.values()) == [None, 0, 1, 7, 5, 2.0, None, None]

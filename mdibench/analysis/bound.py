@@ -1,0 +1,203 @@
+"""The capacity bound of a plan that has not run, and of a run with what was measured in it.
+
+The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
+shares of items that really went on after each exit, so that no scheduling, however clever, could
+have sustained more with the same workers, links and exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.analysis.capacity import Bound, Demand, Fleet, capacity, fleet_of
+from mdibench.analysis.reader import RunReader
+from mdibench.errors import UserError
+from mdibench.network.plan import BlockInfo, Link, ModelInfo, Plan
+from mdibench.policy.placing import raw_items_first, stay_if_hosted
+from mdibench.policy.schemes import SCHEMES, Scheme
+from mdibench.transport.sizes import task_bytes
+from mdibench.wire import HEADER_BYTES
+
+Floats = NDArray[np.float64]
+BlockSeconds = Sequence[Sequence[float]]
+"""``[rank][block - 1]``"""
+
+
+def demand(
+    fleet: Fleet,
+    model: ModelInfo,
+    block_s: BlockSeconds,
+    go_on: Sequence[float],
+    scheme: Scheme,
+    source_offloads_raw: bool = False,
+) -> Demand:
+    """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k."""
+    offers_raw = scheme.offers_raw or source_offloads_raw
+    return Demand(
+        block_s=block_s,
+        go_on=go_on,
+        task_bytes={
+            codec: task_bytes(model, codec) for codec in {ln.codec for ln in fleet.links.values()}
+        },
+        result_bytes=HEADER_BYTES,
+        raw_stays=not offers_raw or scheme.place is stay_if_hosted,
+        tasks_stay=scheme.place in (stay_if_hosted, raw_items_first),
+    )
+
+
+def bound_of_plan(
+    plan: Plan,
+    model: ModelInfo,
+    block_s: BlockSeconds,
+    go_on: Sequence[float],
+    scheme: Scheme,
+    source_offloads_raw: bool = False,
+) -> Bound:
+    """The bound of a plan. Raises UserError where nothing limits the rate."""
+    fleet = fleet_of(plan)
+    return capacity(fleet, demand(fleet, model, block_s, go_on, scheme, source_offloads_raw))
+
+
+def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
+    """``rate_per_s`` and ``binding`` (what limits it, in words) of a recorded run.
+
+    ``limits`` lists the binding workers and links with their shares, ``raw_offloaded_per_s`` says
+    what the bound would be if raw data might leave the source. Where a run has no bound (no item
+    finished, or nothing limits the rate), ``rate_per_s`` is None and ``binding`` says why.
+    """
+    reader = run if isinstance(run, RunReader) else RunReader(run)
+    try:
+        return _bound_of_run(reader)
+    except (UserError, KeyError, TypeError, ValueError) as problem:
+        why = str(problem) if isinstance(problem, UserError) else "its manifest is incomplete"
+        return {"rate_per_s": None, "binding": why, "limits": [], "raw_offloaded_per_s": None}
+
+
+def _bound_of_run(reader: RunReader) -> dict[str, Any]:
+    manifest = reader.manifest
+    plan, section = manifest["plan"], manifest["config"]["scheme"]
+    fleet, model = _fleet(plan), _model(manifest["model"])
+    scheme, offers_raw = SCHEMES[section["name"]], bool(section.get("source_offloads_raw"))
+    block_s = measured_block_s(reader, model)
+    asked = demand(fleet, model, block_s, _go_on(reader, model.exits), scheme, offers_raw)
+    bound = capacity(fleet, asked)
+    lifted = demand(fleet, model, block_s, asked.go_on, scheme, True)
+    return {
+        "rate_per_s": bound.rate_per_s,
+        "binding": bound.binding,
+        "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
+        "raw_offloaded_per_s": capacity(fleet, lifted).rate_per_s,
+    }
+
+
+# --- what a run measured -------------------------------------------------------------------------
+
+
+def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
+    """Seconds of task k at each worker: the median of its steps, where steps were recorded.
+
+    Elsewhere the time of the emulated device; then Γ_n; then the time measured before the run.
+    """
+    medians, gammas = _step_medians(reader), _gammas(reader)
+    plan = reader.manifest["plan"]
+    profiles = plan.get("device_profiles") or {}
+    devices = [profiles.get(name) for name in plan["devices"]]
+    return [
+        [
+            medians.get((rank, k))
+            or (device["block_s"][k - 1] if device else gammas.get(rank, 0.0))
+            or block.seconds
+            for k, block in enumerate(model.blocks, 1)
+        ]
+        for rank, device in enumerate(devices)
+    ]
+
+
+def _step_medians(reader: RunReader) -> dict[tuple[int, int], float]:
+    """Median seconds of one task, by rank and block; a batch's time counts in equal parts."""
+    steps = reader.numbers("steps", ["t_s", "rank", "block", "duration_s"])
+    computed = np.isfinite(steps["duration_s"])
+    rank, block = steps["rank"][computed], steps["block"][computed]
+    seconds = steps["duration_s"][computed] / _batch_sizes(steps["t_s"][computed], rank)
+    found = {}
+    for pair in np.unique(np.stack([rank, block], axis=1), axis=0) if len(rank) else ():
+        chosen = (rank == pair[0]) & (block == pair[1])
+        found[int(pair[0]), int(pair[1])] = float(np.median(seconds[chosen]))
+    return found
+
+
+def _batch_sizes(t_s: Floats, rank: Floats) -> Floats:
+    """Tasks of one batch end at the same instant on the same rank."""
+    if not len(t_s):
+        return t_s
+    _, batch, sizes = np.unique(
+        np.stack([rank, t_s], axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    return sizes[batch.reshape(-1)].astype(np.float64)
+
+
+def _gammas(reader: RunReader) -> dict[int, float]:
+    """The last Γ_n of each rank."""
+    samples = reader.numbers("telemetry", ["rank", "gamma_s"])
+    known = samples["gamma_s"] > 0
+    return {
+        int(rank): float(gamma)
+        for rank, gamma in zip(samples["rank"][known], samples["gamma_s"][known], strict=True)
+    }
+
+
+def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
+    """q_k over the items that were due in the measured window."""
+    items = reader.numbers("items", ["exit", "scheduled_s"])
+    window = reader.manifest.get("window") or {}
+    start_s, end_s = window.get("start_s") or 0.0, window.get("end_s") or np.inf
+    due = (items["scheduled_s"] >= start_s) & (items["scheduled_s"] < end_s)
+    taken = items["exit"][due & np.isfinite(items["exit"])]
+    if not len(taken):
+        raise UserError("no item of the measured window has a result")
+    return go_on_after(taken, exits)
+
+
+def go_on_after(exits: NDArray[Any], count: int) -> tuple[float, ...]:
+    """q_k for k = 1 to ``count``: of the items that come to exit k, the share that goes on."""
+    reached = np.array([np.count_nonzero(exits >= k) for k in range(1, count + 2)])
+    return tuple((reached[1:] / np.maximum(reached[:-1], 1)).tolist())
+
+
+# --- what a manifest says ------------------------------------------------------------------------
+
+
+def _fleet(plan: Mapping[str, Any]) -> Fleet:
+    links = {
+        (link["source"], link["target"]): Link(
+            link["bandwidth_bps"],
+            link["delay_s"],
+            link["jitter_s"],
+            link.get("loss", 0.0),
+            link.get("codec", "none"),
+        )
+        for link in plan["links"]
+        if link.get("tasks", True)
+    }
+    return Fleet([frozenset(held) for held in plan["blocks"]], links)
+
+
+def _model(model: Mapping[str, Any]) -> ModelInfo:
+    blocks = [
+        BlockInfo(
+            block["flops"],
+            block["parameters"],
+            tuple(block["output_shape"]),
+            block["output_bytes"],
+            block.get("seconds") or 0.0,
+        )
+        for block in model["blocks"]
+    ]
+    shape = tuple(model["input_shape"])
+    return ModelInfo(model["name"], model["classes"], shape, model["input_bytes"], tuple(blocks))

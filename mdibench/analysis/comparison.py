@@ -1,0 +1,232 @@
+"""B against A: paired where runs pair, with an interval and a word on significance.
+
+Several repeats on both sides: Student's interval over pairs that share their seed and label, else
+Welch's. One run on each side: accuracy and mean latency are paired item by item where both runs
+sent the same inputs; everything else combines the intervals within the two runs, which say nothing
+about how much runs differ among themselves. Ratios are compared by their logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.analysis import statistics
+from mdibench.analysis.metrics import due_in, read_items
+from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
+from mdibench.analysis.study import Group, Metric, Run
+from mdibench.errors import IncomparableRuns
+
+ALPHA = 0.05
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One metric of B against A. ``ratio`` is B / A, ``shift`` is B - A."""
+
+    metric: Metric
+    a: Estimate
+    b: Estimate
+    ratio: Effect
+    shift: Effect
+    method: str
+    p_adjusted: float = math.nan
+
+    @property
+    def word(self) -> str:
+        """Better, worse, no significant difference, or too little data to say."""
+        if math.isnan(self.p_adjusted):
+            return "too little data"
+        if self.p_adjusted >= ALPHA:
+            return "no significant difference"
+        return (
+            "better" if (self.shift.estimate.value > 0) == self.metric.higher_is_better else "worse"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything about B against A. ``differing`` names the config keys that differ."""
+
+    a: Group
+    b: Group
+    pairs: int
+    differences: tuple[Difference, ...]
+    differing: tuple[tuple[str, str, str], ...]
+    cautions: tuple[str, ...]
+
+
+def compare(a: Group, b: Group, metrics: Sequence[Metric]) -> Comparison:
+    """B against A by ``metrics``. Raises ``IncomparableRuns`` where that would not be honest."""
+    refuse_incomparable(a, b)
+    pairs = pair(a.runs, b.runs)
+    found = [difference(a, b, pairs, metric) for metric in metrics]
+    adjusted = holm([d.ratio.p_value if _positive(d) else d.shift.p_value for d in found])
+    found = [replace(d, p_adjusted=p) for d, p in zip(found, adjusted, strict=True)]
+    return Comparison(a, b, len(pairs), tuple(found), _differing(a, b), _cautions(a, b))
+
+
+def refuse_incomparable(a: Group, b: Group) -> None:
+    """Raise ``IncomparableRuns`` with every reason why B cannot be put beside A."""
+    reasons = [
+        f"{run.summary.identity.id} is {run.summary.identity.status}, not complete"
+        for run in (*a.runs, *b.runs)
+        if run.summary.identity.partial
+    ]
+    reasons += [
+        f"{run.summary.identity.id} measured no item"
+        for run in (*a.runs, *b.runs)
+        if not run.summary.measured.rate_per_s.n
+    ]
+    first, second = a.first.identity, b.first.identity
+    for name in ("kind", "dataset"):
+        if getattr(first, name) != getattr(second, name):
+            reasons.append(
+                f"A has {name} {getattr(first, name)!r}, B has {getattr(second, name)!r}"
+            )
+    if reasons:
+        raise IncomparableRuns("these runs cannot be compared: " + "; ".join(reasons))
+
+
+def pair(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """Runs that share their seed, where all of them do and no seed repeats; else none."""
+    first = {run.summary.identity.seed: run for run in a}
+    second = {run.summary.identity.seed: run for run in b}
+    if len(first) != len(a) or len(second) != len(b) or set(first) != set(second):
+        return []
+    return [(first[seed], second[seed]) for seed in sorted(first)]
+
+
+def difference(a: Group, b: Group, pairs: Sequence[tuple[Run, Run]], metric: Metric) -> Difference:
+    """One metric of B against A, by the best method that the runs allow."""
+    x, y = a.estimate(metric), b.estimate(metric)
+    if len(pairs) >= 2:
+        ratio, shift = _over_pairs(pairs, metric)
+        method = f"{len(pairs)} pairs of runs"
+    elif len(a.runs) >= 2 and len(b.runs) >= 2:
+        ratio, shift = _over_sets(a.runs, b.runs, metric)
+        method = f"{len(a.runs)} and {len(b.runs)} runs, unpaired"
+    elif len(a.runs) == len(b.runs) == 1:
+        ratio, shift, method = _of_two_runs(a.runs[0], b.runs[0], metric)
+    else:
+        ratio = shift = Effect(UNKNOWN, math.nan, False)
+        method = "one run against several: give at least two on both sides"
+    return Difference(metric, x, y, ratio, shift, method)
+
+
+def _over_pairs(pairs: Sequence[tuple[Run, Run]], metric: Metric) -> tuple[Effect, Effect]:
+    x = _values([run for run, _ in pairs], metric)
+    y = _values([run for _, run in pairs], metric)
+    return _ratio(x, y, statistics.paired_effect), statistics.paired_effect(x, y)
+
+
+def _over_sets(a: Sequence[Run], b: Sequence[Run], metric: Metric) -> tuple[Effect, Effect]:
+    x, y = _values(a, metric), _values(b, metric)
+    return _ratio(x, y, statistics.unpaired_effect), statistics.unpaired_effect(x, y)
+
+
+def _values(runs: Sequence[Run], metric: Metric) -> Numbers:
+    return np.array([metric.get(run.summary.measured).value for run in runs])
+
+
+def _ratio(x: Numbers, y: Numbers, effect: Callable[[Numbers, Numbers], Effect]) -> Effect:
+    if not ((x > 0).all() and (y > 0).all()):
+        return Effect(UNKNOWN, math.nan, False)
+    return _exponential(effect(np.log(x), np.log(y)))
+
+
+def _exponential(effect: Effect) -> Effect:
+    log = effect.estimate
+    ratio = Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high), log.n)
+    return replace(effect, estimate=ratio)
+
+
+def _of_two_runs(a: Run, b: Run, metric: Metric) -> tuple[Effect, Effect, str]:
+    column = {"accuracy": "correct", "latency-mean": "latency_s"}.get(metric.key)
+    if column:
+        x, y = _same_items(a, b, column)
+        if x.size >= 2 * statistics.BATCHES:
+            ratio = statistics.paired_series_ratio(x, y)
+            return ratio, statistics.paired_series_effect(x, y), f"{x.size:,} pairs of items"
+    x_, y_ = metric.get(a.summary.measured), metric.get(b.summary.measured)
+    shift = statistics.combined_effect(x_, y_)
+    return _ratio_of(x_, y_), shift, "one run each, unpaired"
+
+
+def _ratio_of(a: Estimate, b: Estimate) -> Effect:
+    if not (a.value > 0 and b.value > 0 and a.low > 0 and b.low > 0):
+        return Effect(UNKNOWN, math.nan, False)
+    logs = [Estimate(math.log(e.value), math.log(e.low), math.log(e.high), e.n) for e in (a, b)]
+    return _exponential(statistics.combined_effect(*logs))
+
+
+def _same_items(a: Run, b: Run, column: str) -> tuple[Numbers, Numbers]:
+    """A column of the items that both runs classified, where both sent the same inputs."""
+    if a.summary.identity.seed != b.summary.identity.seed:
+        return np.empty(0), np.empty(0)
+    (ids_a, x), (ids_b, y) = (_classified(run, column) for run in (a, b))
+    _, at_a, at_b = np.intersect1d(ids_a, ids_b, return_indices=True)
+    return x[at_a], y[at_b]
+
+
+def _classified(run: Run, column: str) -> tuple[Numbers, Numbers]:
+    """Ids (item and sample together) and values of what was due in the window and classified."""
+    items = read_items(run.reader)
+    sample = run.reader.numbers("items", ["item", "sample"])
+    of_item = dict(zip(sample["item"].tolist(), sample["sample"].tolist(), strict=True))
+    chosen = due_in(items, run.summary.window) & items.ok
+    ids = items["item"][chosen]
+    both = ids * 2.0**24 + np.array([of_item[item] for item in ids.tolist()])
+    return both, items[column][chosen]
+
+
+def _positive(found: Difference) -> bool:
+    return not math.isnan(found.ratio.p_value)
+
+
+def _cautions(a: Group, b: Group) -> tuple[str, ...]:
+    lines = [
+        f"{run.summary.identity.id} is INVALID: {finding.text}"
+        for run in (*a.runs, *b.runs)
+        for finding in run.findings
+        if finding.level == "invalid"
+    ]
+    if len(a.runs) == len(b.runs) == 1:
+        lines.append("one run each: how much runs differ among themselves is unknown")
+    return tuple(lines)
+
+
+def _differing(a: Group, b: Group) -> tuple[tuple[str, str, str], ...]:
+    first, second = _flat(a.runs[0].reader.manifest), _flat(b.runs[0].reader.manifest)
+    return tuple(
+        (key, first.get(key, "-"), second.get(key, "-"))
+        for key in sorted(first.keys() | second.keys())
+        if first.get(key) != second.get(key)
+    )
+
+
+def _flat(manifest: dict[str, object]) -> dict[str, str]:
+    """Config keys and the facts of the plan that a config may leave open, as text."""
+    plan = manifest.get("plan")
+    facts: dict[str, object] = {"config": manifest.get("config")}
+    if isinstance(plan, dict):
+        facts["plan"] = {key: plan.get(key) for key in ("ranks", "topology", "placement")}
+    flat: dict[str, str] = {}
+    _flatten(facts, "", flat)
+    for noise in ("run.seed", "run.results", "run.name"):
+        flat.pop(noise, None)
+    return flat
+
+
+def _flatten(value: object, key: str, flat: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        for name, below in value.items():
+            _flatten(below, f"{key}.{name}" if key and key != "config" else str(name), flat)
+    else:
+        flat[key.removeprefix("config.")] = str(value)

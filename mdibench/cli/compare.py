@@ -1,0 +1,67 @@
+"""``mdibench compare``: B against A, and a gate for continuous integration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mdibench.analysis.study import Group, Metric
+
+DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean", "p50", "p99")
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--metric", "names", multiple=True, metavar="NAME", help="Metric; repeatable.")
+@click.option(
+    "--fail-if",
+    "criteria",
+    multiple=True,
+    metavar="CRITERION",
+    help='E.g. "throughput < 0.95": B / A, judged by its whole interval; repeatable.',
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(
+    a: str, b: str, names: tuple[str, ...], criteria: tuple[str, ...], as_json: bool
+) -> None:
+    """Compare two runs or sets of repeats, with intervals.
+
+    A is the baseline, B what is judged: each a run or a folder of repeats of one config. Exit
+    status 3 when a criterion fires, 4 where the runs cannot be compared.
+    """
+    from mdibench.analysis import comparison, gate
+    from mdibench.analysis.comparison_view import as_text, to_json
+    from mdibench.errors import CriteriaFailed
+
+    gates = [gate.parse(text) for text in criteria]
+    metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
+    metrics += _missing(metrics, [g.metric for g in gates])
+    found = comparison.compare(_side(a), _side(b), metrics)
+    click.echo(to_json(found) if as_json else as_text(found), nl=False)
+    fired = [g.text for g in gates if g.fires(found)]
+    if fired:
+        raise CriteriaFailed("; ".join(f"criterion met: {text}" for text in fired))
+
+
+def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
+    return [metric for metric in dict.fromkeys(wanted) if metric not in metrics]
+
+
+def _side(path: str) -> Group:
+    """The repeats at ``path``."""
+    from mdibench.__main__ import say
+    from mdibench.analysis.reader import open_runs
+    from mdibench.analysis.study import group_repeats, study
+    from mdibench.errors import IncomparableRuns
+
+    readers, skipped = open_runs([path])
+    for problem in skipped:
+        say(f"skipped {problem}")
+    groups = group_repeats(study(reader) for reader in readers)
+    if len(groups) > 1:
+        names = ", ".join(group.name for group in groups)
+        raise IncomparableRuns(f"{path} holds runs of different configs ({names}): give one set")
+    return groups[0]
