@@ -24,22 +24,19 @@ class QueueStatistics:
 
     length: int
     peak: int
-    passed: int
-    """Tasks that have left it."""
     waited_s: float
-    """Summed waiting time of those."""
+    """Summed waiting time of the tasks that have left it."""
 
 
 class TaskQueue:
     """I_n or O_n. ``capacity`` is a bound that the source's in-flight cap guarantees."""
 
-    __slots__ = ("_capacity", "_entries", "_passed", "_peak", "_waited_s")
+    __slots__ = ("_capacity", "_entries", "_peak", "_waited_s")
 
     def __init__(self, capacity: int) -> None:
         self._entries: deque[Entry] = deque()
         self._capacity = capacity
         self._peak = 0
-        self._passed = 0
         self._waited_s = 0.0
 
     def __len__(self) -> int:
@@ -60,7 +57,6 @@ class TaskQueue:
     def pop(self, now: float) -> Entry:
         """Take the head."""
         entry = self._entries.popleft()
-        self._passed += 1
         self._waited_s += now - entry.since_s
         return entry
 
@@ -80,5 +76,5 @@ class TaskQueue:
         return batch
 
     def statistics(self) -> QueueStatistics:
-        """Length now, peak, tasks passed and the time they waited."""
-        return QueueStatistics(len(self._entries), self._peak, self._passed, self._waited_s)
+        """Length now, peak, and the time that tasks waited."""
+        return QueueStatistics(len(self._entries), self._peak, self._waited_s)

@@ -25,8 +25,10 @@ def telemetry_row(
 ) -> Row:
     """One row of the table ``telemetry`` about ``node`` at ``t_s``."""
     worker, source, counters = node.worker, node.source, node.worker.counters
+    waiting, leaving = worker.input_queue.statistics(), worker.output_queue.statistics()
     row = (
-        t_s, worker.setup.rank, worker.waiting, len(worker.output_queue),
+        t_s, worker.setup.rank, worker.waiting, leaving.length,
+        waiting.peak, leaving.peak, waiting.waited_s, leaving.waited_s,
         counters.tasks, counters.busy_s, traffic.encode_s, counters.send_s, counters.wait_s,
         worker.gamma_s, traffic.sent_bytes, traffic.received_bytes, traffic.gossip_bytes,
         list(counters.exits), worker.thresholds[0],

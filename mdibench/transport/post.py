@@ -132,8 +132,11 @@ class PostOffice:
                 self.control(rank, Kind.THRESHOLDS, payload)
 
     def report_suspect(self, rank: int, items: tuple[int, ...]) -> None:
-        """Tell the source that ``rank`` is silent."""
-        self.control(SOURCE, Kind.SUSPECT, pack_numbers(items, "q"), rank)
+        """Tell the source that ``rank`` is silent, in as many messages as ``items`` need."""
+        room = (self.endpoint.pool.size - HEADER_BYTES) // 8
+        for start in range(0, len(items), room):
+            part = pack_numbers(items[start : start + room], "q")
+            self.control(SOURCE, Kind.SUSPECT, part, rank)
 
     def _send_task(self, target: int, state: State, task: Task) -> None:
         link = self._links[target]
