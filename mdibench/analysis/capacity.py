@@ -146,6 +146,15 @@ def capacity(fleet: Fleet, demand: Demand) -> Bound:
     return Program(fleet, demand).solve()
 
 
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The variables at the optimum, and what one more unit of each row's right side would add."""
+
+    values: NDArray[np.float64]
+    limit_gains: NDArray[np.float64]
+    equality_gains: NDArray[np.float64]
+
+
 class Program:
     """The linear program, row by row. Extensions add variables and rows before ``solve``."""
 
@@ -162,31 +171,30 @@ class Program:
 
     def solve(self) -> Bound:
         """Maximise the rate."""
-        solution, marginals = self.maximise({RATE: 1.0})
-        return self._bound(solution, marginals)
+        return self._bound(self.maximise({RATE: 1.0}))
 
-    def maximise(
-        self, objective: Mapping[Hashable, float]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The variables at the optimum, and what one more unit of each limit would add."""
-        costs = np.zeros(len(self.columns))
+    def maximise(self, objective: Mapping[Hashable, float]) -> Optimum:
+        """Maximise a weighted sum of variables."""
+        width = len(self.columns)
+        costs = np.zeros(width)
         for variable, gain in objective.items():
             costs[self.columns[variable]] = -gain
-        width = len(self.columns)
         answer = linprog(
             costs,
             self.limits.matrix(width) if self.limits.right else None,
             self.limits.right or None,
-            self.equalities.matrix(width) if self.equalities.right else None,
-            self.equalities.right or None,
+            self.equalities.matrix(width),
+            self.equalities.right,
             method="highs",
         )
         if answer.status == _UNBOUNDED:
             raise UserError(_unbounded())
         if answer.status != 0:
             raise InvariantError(f"the bound's program did not end: {answer.message}")
-        marginals = answer.ineqlin.marginals if self.limits.right else np.zeros(0)
-        return np.asarray(answer.x), -np.asarray(marginals)
+        limits = answer.ineqlin.marginals if self.limits.right else ()
+        found = (answer.x, limits, answer.eqlin.marginals)
+        values, per_limit, per_equality = (np.asarray(part, np.float64) for part in found)
+        return Optimum(values, -per_limit, -per_equality)
 
     # --- variables ----------------------------------------------------------------------------
 
@@ -227,25 +235,26 @@ class Program:
             for kind in self._kinds
             if not (rank == SOURCE and kind > self.demand.exits)
         }
-        self._credit(balance, (SOURCE, 1), RATE, 1.0)
+        self.credit(balance, (SOURCE, 1), RATE, 1.0)
         for variable in list(self.columns):
             if isinstance(variable, Computed):
-                self._balance_computed(balance, variable)
+                self.balance_computed(balance, variable)
             elif isinstance(variable, Flow):
-                self._credit(balance, (variable.source, variable.kind), variable, -1.0)
-                self._credit(balance, (variable.target, variable.kind), variable, 1.0)
+                self.credit(balance, (variable.source, variable.kind), variable, -1.0)
+                self.credit(balance, (variable.target, variable.kind), variable, 1.0)
         for entries in balance.values():
             self.equalities.add(entries.items(), 0.0)
 
-    def _balance_computed(self, balance: Balance, task: Computed) -> None:
+    def balance_computed(self, balance: Balance, task: Computed) -> None:
         """x[n, k] uses up a task k and creates q_k tasks k + 1 and 1 - q_k results."""
         exits, goes_on = self.demand.exits, self.demand.go_on[task.block - 1]
-        self._credit(balance, (task.rank, task.block), task, -1.0)
+        self.credit(balance, (task.rank, task.block), task, -1.0)
         if task.block < exits:
-            self._credit(balance, (task.rank, task.block + 1), task, goes_on)
-        self._credit(balance, (task.rank, exits + 1), task, 1.0 - goes_on)
+            self.credit(balance, (task.rank, task.block + 1), task, goes_on)
+        self.credit(balance, (task.rank, exits + 1), task, 1.0 - goes_on)
 
-    def _credit(self, balance: Balance, place: Pair, variable: Hashable, amount: float) -> None:
+    def credit(self, balance: Balance, place: Pair, variable: Hashable, amount: float) -> None:
+        """Let ``amount`` tasks appear at ``place`` per unit of ``variable``."""
         row = balance.get(place)
         if row is not None and amount:
             column = self.columns[variable]
@@ -277,14 +286,14 @@ class Program:
 
     # --- the answer -----------------------------------------------------------------------------
 
-    def _bound(self, solution: NDArray[np.float64], marginals: NDArray[np.float64]) -> Bound:
-        rate = float(solution[0])
-        used = self.limits.matrix(len(self.columns)) @ solution
+    def _bound(self, optimum: Optimum) -> Bound:
+        rate = float(optimum.values[0])
+        used = self.limits.matrix(len(self.columns)) @ optimum.values
         resources = [
-            Resource(ranks, float(u), float(marginal) / rate)
-            for ranks, u, marginal in zip(self._resources, used, marginals, strict=True)
+            Resource(ranks, float(u), float(gain) / rate)
+            for ranks, u, gain in zip(self._resources, used, optimum.limit_gains, strict=True)
         ]
-        values = {v: float(solution[i]) for v, i in self.columns.items() if solution[i] > 0}
+        values = {v: float(x) for v, i in self.columns.items() if (x := optimum.values[i]) > 0}
         return Bound(
             rate,
             tuple(sorted(resources, key=lambda r: -r.share)),

@@ -76,12 +76,6 @@ class Recordings:
         return exits
 
 
-def go_on_after(exits: NDArray[np.int64], count: int) -> tuple[float, ...]:
-    """q_k for k = 1 to ``count``: of the items that come to exit k, the share that goes on."""
-    reached = np.array([np.count_nonzero(exits >= k) for k in range(1, count + 2)])
-    return tuple((reached[1:] / np.maximum(reached[:-1], 1)).tolist())
-
-
 def record(model: ModelSection) -> Recordings:
     """The recordings of the configured network over the evaluation items, cached where possible.
 
