@@ -27,6 +27,13 @@ import click
     help="File to write after every epoch, and to resume from when it exists.",
 )
 @click.option(
+    "--bottleneck",
+    type=click.FloatRange(min=2, max=1000),
+    metavar="RATIO",
+    help="Instead, learn encoders and decoders that shrink feature maps RATIO times.",
+)
+@click.option("--weights", default=None, help="With --bottleneck: the trained network's weights.")
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Weights file to write, a model card beside it; by default NAME.safetensors here.",
@@ -41,12 +48,22 @@ def train(
     precision: str,
     distillation: float | None,
     checkpoint: Path | None,
+    bottleneck: float | None,
+    weights: str | None,
     out: Path | None,
 ) -> None:
     """Train network NAME (digits-cnn by default) and write its weights.
 
     The same seed on the same machine with the same number of threads gives the same weights.
+    With --bottleneck, the network stays as it is, and the small networks at its cuts are trained.
     """
+    stem = name.replace(":", "-")
+    if bottleneck is not None:
+        from mdibench.models.bottleneck_job import PairJob, run_pair_job
+
+        file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
+        run_pair_job(PairJob(name, dataset, data_dir, weights, bottleneck, seed, threads, file))
+        return
     from mdibench.models.workshop import Job, run_job
 
     run_job(
@@ -60,6 +77,6 @@ def train(
             precision=precision,
             distillation=distillation,
             checkpoint=checkpoint,
-            out=out or Path(f"{name.replace(':', '-')}.safetensors"),
+            out=out or Path(f"{stem}.safetensors"),
         )
     )

@@ -38,7 +38,7 @@ class Job:
 
 def run_job(job: Job) -> None:
     """Train, write ``job.out`` and its card, and print the accuracy of each exit."""
-    torch.set_num_threads(job.threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(job.threads or usable_cores())
     torch.manual_seed(job.seed)
     plan = plan_for(job.name, job.dataset)
     recipe = chosen_recipe(plan.recipe, job)
@@ -73,6 +73,13 @@ def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
         distillation=recipe.distillation if job.distillation is None else job.distillation,
         bfloat16=wants_bfloat16 if job.precision == "auto" else job.precision == "bfloat16",
     )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def computes_bfloat16() -> bool:

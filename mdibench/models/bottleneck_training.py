@@ -1,0 +1,175 @@
+"""Learning the bottleneck pairs of a trained network, which stays frozen.
+
+Each pair starts from the principal components of its feature map's channels, the best linear
+code there is, and is then trained so that all heads behind it say what they said before: the loss
+is the divergence of every head's classes from the ones without a bottleneck, with all cuts
+narrowed at once. Rounding to 8 bits is part of the training (straight-through gradient).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdibench.data.dataset import Split
+from mdibench.models.bottleneck import Pair, narrow_channels
+from mdibench.models.evaluation import BATCH, ExitScores
+from mdibench.models.network import MultiExitNetwork
+
+STATISTICS_ITEMS = 500
+LARGEST = 127
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecipe:
+    """How pairs are trained after their start from principal components."""
+
+    ratio: float = 8.0
+    steps: int = 150
+    batch: int = 64
+    learning_rate: float = 1e-3
+
+
+class TrainablePair(nn.Module):
+    """A pair as torch layers, with the 8-bit rounding between them."""
+
+    def __init__(self, start: Pair) -> None:
+        super().__init__()
+        self.encoder = _layer(start.encoder, start.encoder_bias)
+        self.decoder = _layer(start.decoder, start.decoder_bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the receiver of ``features`` ``[N, C, H, W]`` gets."""
+        code = self.encoder(features)
+        scale = (code.detach().abs().amax((1, 2, 3), keepdim=True) / LARGEST).clamp_min(1e-12)
+        rounded = code + (torch.round(code / scale) * scale - code).detach()
+        decoded: Tensor = self.decoder(rounded)
+        return decoded
+
+    def frozen(self) -> Pair:
+        """The pair for use."""
+        return Pair(
+            self.encoder.weight.detach()[:, :, 0, 0].numpy().copy(),
+            _bias(self.encoder),
+            self.decoder.weight.detach()[:, :, 0, 0].numpy().copy(),
+            _bias(self.decoder),
+        )
+
+
+def train_pairs(
+    network: MultiExitNetwork,
+    items: Split,
+    recipe: PairRecipe,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> dict[int, Pair]:
+    """Pairs for all cuts of ``network`` (trained, frozen), learnt on ``items``; fixed by seed."""
+    rng = np.random.default_rng(seed)
+    sample = rng.choice(len(items), min(STATISTICS_ITEMS, len(items)), replace=False)
+    starts = principal_pairs(network, torch.from_numpy(items.inputs[sample]), recipe.ratio)
+    pairs = nn.ModuleDict({str(cut): TrainablePair(pair) for cut, pair in starts.items()})
+    optimizer = torch.optim.Adam(pairs.parameters(), recipe.learning_rate)
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * (1 - step / recipe.steps)
+        chosen = rng.choice(len(items), recipe.batch)
+        loss = _loss(network, pairs, torch.from_numpy(items.inputs[chosen]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        on_step(step + 1, recipe.steps)
+    return {int(cut): pair.frozen() for cut, pair in pairs.items()}  # type: ignore[operator]
+
+
+def principal_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, Pair]:
+    """Pairs from the principal components of every cut's channels, over ``items``."""
+    pairs = {}
+    features = items
+    with torch.inference_mode():
+        for cut, block in enumerate(network.blocks[:-1], start=1):
+            features = block(features)
+            narrow = narrow_channels(features.shape[1:], ratio)
+            pairs[cut] = _principal(features.numpy(), narrow)
+    return pairs
+
+
+def score_with_pairs(
+    network: MultiExitNetwork, pairs: Mapping[int, Pair], split: Split
+) -> ExitScores:
+    """Logits of every exit when every cut is narrowed: the worst that a run can meet."""
+    modules = {cut: TrainablePair(pair) for cut, pair in pairs.items()}
+    batches = []
+    with torch.inference_mode():
+        for start in range(0, len(split), BATCH):
+            features = torch.from_numpy(split.inputs[start : start + BATCH])
+            batches.append(torch.stack(_narrowed(network, modules, features)).numpy())
+    return ExitScores(np.concatenate(batches, axis=1), split.labels)
+
+
+def _principal(features: np.ndarray, narrow: int) -> Pair:
+    """``features`` ``[N, C, H, W]``: centre, rotate, keep the first ``narrow`` directions."""
+    columns = features.transpose(1, 0, 2, 3).reshape(features.shape[1], -1).astype(np.float64)
+    mean = columns.mean(axis=1)
+    covariance = np.cov(columns)
+    _, directions = np.linalg.eigh(covariance)  # ascending eigenvalues
+    basis = directions[:, ::-1][:, :narrow].astype(np.float32)
+    return Pair(
+        np.ascontiguousarray(basis.T),
+        (-basis.T @ mean).astype(np.float32),
+        np.ascontiguousarray(basis),
+        mean.astype(np.float32),
+    )
+
+
+def _loss(network: MultiExitNetwork, pairs: nn.ModuleDict, items: Tensor) -> Tensor:
+    """Divergence of every narrowed head from the same head without a bottleneck."""
+    with torch.no_grad():
+        teachers = _narrowed(network, {}, items)
+    modules = {int(cut): pair for cut, pair in pairs.items()}
+    students = _narrowed(network, modules, items)
+    return torch.stack(
+        [
+            functional.kl_div(
+                functional.log_softmax(student, dim=1),
+                functional.log_softmax(teacher, dim=1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            for student, teacher in zip(students[1:], teachers[1:], strict=True)
+        ]
+    ).sum()
+
+
+def _narrowed(
+    network: MultiExitNetwork, pairs: Mapping[int, nn.Module], items: Tensor
+) -> list[Tensor]:
+    """Logits of every head, with the feature map passing a pair at every cut that has one."""
+    logits = []
+    features = items
+    for number, (block, head) in enumerate(zip(network.blocks, network.heads, strict=True), 1):
+        features = block(features)
+        logits.append(head(features))
+        if number in pairs:
+            features = pairs[number](features)
+    return logits
+
+
+def _layer(weight: np.ndarray, bias: np.ndarray) -> nn.Conv2d:
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+    layer.load_state_dict(
+        {
+            "weight": torch.from_numpy(weight)[:, :, None, None].clone(),
+            "bias": torch.from_numpy(bias).clone(),
+        }
+    )
+    return layer
+
+
+def _bias(layer: nn.Conv2d) -> np.ndarray:
+    assert layer.bias is not None
+    return layer.bias.detach().numpy().copy()
