@@ -21,6 +21,8 @@ WIDTHS_S = tuple(
     step * 10.0**power for power in range(-1, 5) for step in (1.0, 2.0, 5.0)
 )
 BINS = 200
+NARROWEST_S = 0.5
+"""Narrower bins would show the noise of single arrivals."""
 SHARES = (0.5, 0.95, 0.99)
 
 
@@ -33,10 +35,11 @@ class Span:
 
 
 def edges_of(span: Span, sample_s: float, bins: int = BINS) -> Array:
-    """Edges of at most ``bins`` + 1 bins that cover ``span``, none narrower than a sample."""
+    """Edges of about ``bins`` bins at most that cover ``span``, none narrower than a sample."""
+    least_s = max(NARROWEST_S, sample_s)
     length_s = max(span.end_s - span.start_s, sample_s, 1e-9)
     width_s = next(
-        (w for w in WIDTHS_S if w >= sample_s and w * bins >= length_s), length_s / bins
+        (w for w in WIDTHS_S if w >= least_s and w * bins >= length_s), length_s / bins
     )
     first = math.floor(span.start_s / width_s + 1e-9)
     last = max(first + 1, math.ceil(span.end_s / width_s - 1e-9))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +99,7 @@ class Synthetic:
         end_s = self.warmup_s + self.duration_s
         ends: list[tuple[float, float]] = []
         for item in range(int(end_s * self.rate)):
-            arrived_s = item / self.rate
+            arrived_s = item / self.rate + 0.4 * math.sin(3 * item / self.rate) / 3
             if self.drop_every and item % self.drop_every == self.drop_every - 1:
                 self._put(arrived_s, "items", item=item, sample=item, label=item % 10,
                           prediction=None, correct=None, exit=None, confidence=None,
@@ -147,34 +148,61 @@ class Synthetic:
         self._samples(max(end_s, max(e for _, e in ends)), busy, hops, leaves, ends)
 
     def _samples(self, end_s: float, busy: Any, hops: Any, leaves: Any, ends: Any) -> None:
+        counts = _Counts(self, busy, hops, leaves, ends)
         for sample in range(1, int(end_s / self.sample_s) + 1):
             t_s = sample * self.sample_s
             for rank in range(self.ranks):
                 if rank == self.silent_rank and t_s >= self.silent_from_s:
                     continue
-                self._telemetry(t_s, rank, busy[rank], hops, leaves, ends)
+                self._put(t_s, "telemetry", **counts.telemetry(t_s, rank))
                 for target in range(self.ranks):
                     if target != rank:
-                        crossed = sum(1 for at, a, b in hops if at <= t_s and (a, b) == (rank, target))
-                        self._put(t_s, "links", t_s=t_s, source=rank, target=target,
-                                  messages=2 * crossed, tasks=crossed, bytes=crossed * 16448,
-                                  hop_delay_s=self.hop_s if crossed else None, ping_pongs=0)  # fmt: skip
+                        self._put(t_s, "links", **counts.link(t_s, rank, target))
 
-    def _telemetry(self, t_s: float, rank: int, busy: Any, hops: Any, leaves: Any, ends: Any) -> None:
-        waiting = sum(1 for came, start, _ in busy if came <= t_s < start)
-        done = [(start, end) for _, start, end in busy if end <= t_s]
-        sent = sum(1 for at, a, _ in hops if at <= t_s and a == rank)
-        received = sum(1 for at, _, b in hops if at <= t_s and b == rank)
-        offered = sum(1 for a, _ in ends if a <= t_s)
-        source = rank == 0
-        self._put(t_s, "telemetry", t_s=t_s, rank=rank, input_queue=waiting,
-                  output_queue=waiting // 3, tasks=len(done), busy_s=sum(e - s for s, e in done),
-                  encode_s=0.0, send_s=0.02 * t_s, wait_s=0.0, gamma_s=self.service_s,
-                  sent_bytes=sent * 16448, received_bytes=received * 16448, gossip_bytes=0,
-                  exits=[sum(1 for at, n, d in leaves if at <= t_s and n == rank and d == k)
-                         for k in range(1, self.exits + 1)],
-                  threshold=0.8, interarrival_s=1 / self.rate if source else None,
-                  offered=offered if source else None,
-                  in_flight=sum(1 for a, e in ends if a <= t_s < e) if source else None,
-                  overruns=0, flops=0, refused=0, rss_bytes=180_000_000 + 1_000_000 * rank,
-                  cpu_s=0.3 * t_s)  # fmt: skip
+
+class _Counts:
+    """How much of everything had happened at a moment: times in order, counted by bisection."""
+
+    def __init__(self, run: Synthetic, busy: Any, hops: Any, leaves: Any, ends: Any) -> None:
+        self.run = run
+        self.came = [sorted(c for c, _, _ in each) for each in busy]
+        self.started = [sorted(s for _, s, _ in each) for each in busy]
+        self.done = [sorted(e for _, _, e in each) for each in busy]
+        self.crossed: dict[Any, list[float]] = {}
+        for at, a, b in sorted(hops):
+            for key in ((a, b), ("from", a), ("to", b)):
+                self.crossed.setdefault(key, []).append(at)
+        self.left: dict[Any, list[float]] = {}
+        for at, rank, depth in sorted(leaves):
+            self.left.setdefault((rank, depth), []).append(at)
+        self.arrived = sorted(a for a, _ in ends)
+        self.ended = sorted(e for _, e in ends)
+
+    def link(self, t_s: float, rank: int, target: int) -> dict[str, Any]:
+        crossed = bisect_right(self.crossed.get((rank, target), []), t_s)
+        return {
+            "t_s": t_s, "source": rank, "target": target, "messages": 2 * crossed,
+            "tasks": crossed, "bytes": crossed * 16448,
+            "hop_delay_s": self.run.hop_s if crossed else None, "ping_pongs": 0,
+        }  # fmt: skip
+
+    def telemetry(self, t_s: float, rank: int) -> dict[str, Any]:
+        waiting = bisect_right(self.came[rank], t_s) - bisect_right(self.started[rank], t_s)
+        done = bisect_right(self.done[rank], t_s)
+        source, run = rank == 0, self.run
+        offered = bisect_right(self.arrived, t_s)
+        return {
+            "t_s": t_s, "rank": rank, "input_queue": waiting, "output_queue": waiting // 3,
+            "tasks": done, "busy_s": done * run.service_s, "encode_s": 0.0,
+            "send_s": 0.02 * t_s, "wait_s": 0.0, "gamma_s": run.service_s,
+            "sent_bytes": bisect_right(self.crossed.get(("from", rank), []), t_s) * 16448,
+            "received_bytes": bisect_right(self.crossed.get(("to", rank), []), t_s) * 16448,
+            "gossip_bytes": 0,
+            "exits": [bisect_right(self.left.get((rank, k), []), t_s)
+                      for k in range(1, run.exits + 1)],
+            "threshold": 0.8, "interarrival_s": 1 / run.rate if source else None,
+            "offered": offered if source else None,
+            "in_flight": offered - bisect_right(self.ended, t_s) if source else None,
+            "overruns": 0, "flops": 0, "refused": 0, "rss_bytes": 180_000_000 + 1_000_000 * rank,
+            "cpu_s": 0.3 * t_s,
+        }  # fmt: skip

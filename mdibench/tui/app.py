@@ -1,0 +1,277 @@
+"""The monitor's screen: panes that show snapshots, and keys that choose what they show.
+
+The app reads through a feed in a thread, so that a slow disk never freezes a key, and paints at a
+steady pace. It only ever reads a run, unless somebody confirms that the run should end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from textual import on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.driver import Driver
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static
+
+from mdibench.errors import UserError
+from mdibench.tui.actions import Actions
+from mdibench.tui.feed import RunFeed
+from mdibench.tui.keys import BINDINGS
+from mdibench.tui.layout import PANELS, Arrangement, arrange
+from mdibench.tui.paint import frame, panels, plots, ranks, tiles
+from mdibench.tui.paint.lines import Line
+from mdibench.tui.paint.options import Options
+from mdibench.tui.pane import Heading, Painter, Pane, RankPane, Tile
+from mdibench.tui.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
+from mdibench.view.look import Looking
+from mdibench.view.playhead import Playhead
+from mdibench.view.snapshot import Snapshot
+
+
+class Monitor(Actions):
+    """The app; its result is the last snapshot shown."""
+
+    TITLE = "mdibench"
+    CSS_PATH = "monitor.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        feed: RunFeed,
+        options: Options | None = None,
+        *,
+        pace_s: float = 0.25,
+        theme: str = DEFAULT,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
+        super().__init__(driver_class=driver_class)
+        for ours in OURS:
+            self.register_theme(ours)
+        self.feed = feed
+        self.options = options or Options()
+        self.playhead = Playhead()
+        self.looking = Looking(0.0, 0.0)
+        self.pace_s = pace_s
+        self.snapshot: Snapshot | None = None
+        self.alone: str | None = None
+        self.bare = False
+        self.arrangement: Arrangement | None = None
+        self.styles_of_roles: dict[str, Style] = {}
+        self._stepped_s = feed.clocks.steady()
+        self._wake = asyncio.Event()
+        self.theme = WITHOUT_COLOUR if self.no_color else theme
+        if self.no_color:
+            self.options = replace(self.options, coloured=False)
+        self._take_theme()
+
+    def compose(self) -> ComposeResult:
+        """Every pane there is; the arrangement decides which are seen."""
+        yield Heading(_one(frame.heading), id="heading")
+        yield Heading(_one(frame.in_a_line), id="line")
+        yield Static("", id="problem", markup=False)
+        yield Heading(tiles.figures, id="figures")
+        with Vertical(id="body"):
+            with Horizontal(id="tiles"):
+                for name in tiles.TILES:
+                    yield Tile(partial(tiles.tile, name), id=f"tile-{name}", title=name)
+            with Horizontal(id="middle", classes="holder"):
+                yield RankPane(ranks.table, id="ranks", title="¹ranks", scrolls=True)
+                yield Pane(panels.exits, id="exits", title="²exits: share, accuracy")
+            with Horizontal(id="lower", classes="holder"):
+                with Vertical(id="charts"):
+                    for chart in plots.CHARTS:
+                        yield Pane(partial(plots.plot, chart), id=f"chart-{chart}", title=chart)
+                with Vertical(id="net", classes="holder"):
+                    yield Pane(panels.matrix, id="links", title="⁴who sends to whom, /s")
+                    yield Pane(panels.topology, id="topology", title="⁵topology: |I|·|O| busy")
+                yield Pane(panels.events, id="events", title="⁶events", scrolls=True)
+        yield Heading(_one(frame.timeline), id="timeline")
+        yield Input(placeholder="filter: text or expression, !text for all others", id="filter")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Begin to follow the run."""
+        self.set_focus(None)
+        self.theme_changed_signal.subscribe(self, lambda _: self._take_theme())
+        self.run_worker(self._follow(), name="follow", exclusive=True)
+
+    async def _follow(self) -> None:
+        """Read and show at a steady pace for ever; a key may ask for an earlier look."""
+        while True:
+            await asyncio.to_thread(self.feed.read)
+            self.step()
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), self.pace_s)
+            except asyncio.TimeoutError:
+                continue
+
+    def step(self) -> None:
+        """Let time pass, and show the moment that is due."""
+        now_s = self.feed.clocks.steady()
+        passed_s, self._stepped_s = now_s - self._stepped_s, now_s
+        end_s = self.feed.now_s()
+        self.playhead = self.playhead.advanced(passed_s, end_s, not self.feed.over)
+        self.look()
+
+    def look(self) -> None:
+        """Show the moment under the playhead."""
+        moment_s = self.playhead.moment_s(self.feed.now_s())
+        self.show(self.feed.look(moment_s, self.looking))
+        self._tell_problem()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Put a snapshot on the screen; the same one again costs nothing."""
+        options = replace(
+            self.options,
+            paused=not self.playhead.playing and self.playhead.at_s is not None,
+            following=self.playhead.at_s is None,
+            replay=snapshot.over,
+            speed=self.playhead.speed,
+        )
+        if (snapshot, options) == (self.snapshot, self.options) and self.arrangement:
+            return
+        self.snapshot, self.options = snapshot, options
+        self.arrange_panels()
+        with self.batch_update():
+            for pane in self.screen_of_panels.query(Pane):
+                pane.show(snapshot, options)
+
+    @property
+    def screen_of_panels(self) -> Screen[object]:
+        """The screen below every dialog."""
+        return self.screen_stack[0]
+
+    def arrange_panels(self) -> None:
+        """Lay the panels out for the present size, run and choice."""
+        if self.snapshot is None:
+            return
+        width, height = self.size
+        facts = self.snapshot.facts
+        arrangement = arrange(
+            width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
+        )
+        self._name_charts()
+        if arrangement != self.arrangement:
+            self.arrangement = arrangement
+            self._apply(arrangement)
+        self._show_charts(arrangement)
+
+    def _apply(self, arrangement: Arrangement) -> None:
+        screen = self.screen_of_panels
+        for name in ("line", "tiny", "narrow", "wide", "huge"):
+            screen.set_class(arrangement.name == name, name)
+        screen.set_class(arrangement.alone is not None, "alone")
+        screen.set_class(arrangement.bare, "bare")
+        screen.set_class(arrangement.grid, "grid")
+        for panel in PANELS:
+            screen.query_one(f"#{panel}").set_class(panel == arrangement.alone, "has")
+        for holder in screen.query(".holder").results(Widget):
+            holder.set_class(len(holder.query(".has")) > 0, "has")
+        self._apply_sizes(arrangement)
+
+    def _apply_sizes(self, arrangement: Arrangement) -> None:
+        find = self.screen_of_panels.query_one
+        alone = arrangement.alone is not None
+        roomy = arrangement.name in ("wide", "huge") and not alone
+        narrow = arrangement.name == "narrow" and not alone
+        find("#middle").styles.height = arrangement.middle_height if roomy else "1fr"
+        find("#ranks").styles.height = arrangement.ranks_height if narrow else "1fr"
+        find("#net").styles.width = "1fr" if alone else arrangement.links_width
+        find("#links").styles.height = arrangement.links_height if roomy else "1fr"
+        find("#topology").set_class(arrangement.net, "fits")
+
+    def _show_charts(self, arrangement: Arrangement) -> None:
+        first = plots.CHARTS.index(self.options.chart)
+        order = [*plots.CHARTS[first:], *plots.CHARTS[:first]]
+        stacked = order if arrangement.grid else order[: arrangement.charts]
+        for chart in plots.CHARTS:
+            pane = self.screen_of_panels.query_one(f"#chart-{chart}")
+            left_out = chart == "control" and arrangement.grid and arrangement.alone != "charts"
+            pane.display = chart in stacked and not left_out
+
+    def _name_charts(self) -> None:
+        for chart in plots.CHARTS:
+            pane = self.screen_of_panels.query_one(f"#chart-{chart}", Pane)
+            pane.border_title = f"³{plots.title(chart, self.options)}"
+
+    def on_resize(self) -> None:
+        """Another size may need another arrangement."""
+        self.arrange_panels()
+
+    def _take_theme(self) -> None:
+        self.styles_of_roles = styles_of(self.current_theme)
+
+    def _tell_problem(self) -> None:
+        text = self.feed.problem
+        if not text and self.feed.damaged:
+            text = f"{self.feed.damaged} damaged lines in the stream were left out"
+        panel = self.screen_of_panels.query_one("#problem", Static)
+        panel.set_class(bool(text), "told")
+        panel.update(text)
+
+    @on(Input.Changed, "#filter")
+    def filter_changed(self, event: Input.Changed) -> None:
+        """Filter while it is being typed."""
+        self.choose(filter=event.value)
+
+    @on(Input.Submitted, "#filter")
+    def filter_done(self) -> None:
+        """Keep the filter, and give the keys back to the panels."""
+        self.close_filter(keep=True)
+
+    @on(RankPane.Sorted)
+    def heading_clicked(self, event: RankPane.Sorted) -> None:
+        """Sort by that column; the same one again turns the order round."""
+        again = event.key == self.options.sort
+        self.choose(sort=event.key, reverse=not self.options.reverse if again else True)
+
+    @on(RankPane.Selected)
+    def row_clicked(self, event: RankPane.Selected) -> None:
+        """Select that rank."""
+        self.choose(selected=event.rank)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Textual's commands, and every key of ours by name."""
+        yield from super().get_system_commands(screen)
+        for binding in BINDINGS:
+            action = binding.action
+            yield SystemCommand(
+                binding.description.capitalize(),
+                f"key {binding.key_display or binding.key.split(',')[0]}",
+                lambda action=action: self.call_later(self.run_action, action),
+            )
+
+
+def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:
+    """A painter of a single line, as a painter of lines."""
+    return lambda snapshot, width, height, options: [painter(snapshot, width, options)]
+
+
+def watch(
+    folder: Path, *, theme: str = DEFAULT, options: Options | None = None,
+    pace_s: float = 0.25, driver_class: type[Driver] | None = None,
+) -> Snapshot | None:
+    """Show the run in ``folder`` until somebody leaves; the last snapshot shown."""
+    feed = RunFeed(folder)
+    try:
+        return Monitor(
+            feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class
+        ).run()
+    finally:
+        feed.close()
+
+
+__all__ = ["Monitor", "UserError", "watch"]

@@ -1,0 +1,93 @@
+"""Lines of pieces with roles: measuring, cutting and aligning them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from rich.cells import cell_len, set_cell_size
+
+Piece: TypeAlias = tuple[str, str]
+Line: TypeAlias = list[Piece]
+
+PLAIN = ""
+DIM = "dim"
+STRONG = "strong"
+ACCENT = "accent"
+GOOD = "good"
+WARN = "warn"
+BAD = "bad"
+FAINT = "faint"
+SOFT = "soft"
+"""The accent, held back: areas that would be loud in full colour."""
+SOFT_GOOD = "softgood"
+SOFT_WARN = "softwarn"
+HEAD = "head"
+HEADS = "heads"
+"""The heading that the table is sorted by."""
+RANK_COLOURS = 8
+HEAT_LEVELS = 6
+
+
+def rank_role(rank: int) -> str:
+    """The role of everything that belongs to ``rank``."""
+    return f"rank{rank % RANK_COLOURS}"
+
+
+def heat_role(share: float) -> str:
+    """The role of a load from 0 to 1."""
+    level = min(HEAT_LEVELS - 1, max(0, int(share * HEAT_LEVELS)))
+    return f"heat{level}"
+
+
+def width_of(line: Iterable[Piece]) -> int:
+    """Cells that a line takes."""
+    return sum(cell_len(text) for text, _ in line)
+
+
+def text_of(line: Iterable[Piece]) -> str:
+    """The bare text."""
+    return "".join(text for text, _ in line)
+
+
+def cut(line: Iterable[Piece], width: int) -> Line:
+    """The line in at most ``width`` cells."""
+    kept: Line = []
+    room = width
+    for text, role in line:
+        size = cell_len(text)
+        if size > room:
+            if room > 0:
+                kept.append((set_cell_size(text, room), role))
+            return kept
+        kept.append((text, role))
+        room -= size
+    return kept
+
+
+def ellipsis(text: str, width: int) -> str:
+    """Text in at most ``width`` cells, with ``…`` where something was left out."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+
+
+def fill(line: Iterable[Piece], width: int) -> Line:
+    """The line in exactly ``width`` cells."""
+    kept = cut(line, width)
+    blank = width - width_of(kept)
+    return [*kept, (" " * blank, PLAIN)] if blank else kept
+
+
+def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Line:
+    """``left`` at the left edge and ``right`` at the right one; the left side gives way."""
+    room = width - width_of(right)
+    return [*fill(left, room), *right] if room >= 0 else cut(right, width)
+
+
+def columns(width: int, *cells: Sequence[Piece]) -> Line:
+    """Cells side by side in equal shares of ``width``."""
+    share, line = width // max(1, len(cells)), []
+    for cell in cells[:-1]:
+        line += fill(cell, share)
+    return [*line, *cut(cells[-1], width - share * (len(cells) - 1))] if cells else line

@@ -1,0 +1,223 @@
+"""Exits, links, topology and events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mdibench.tui.paint.canvas import Canvas
+from mdibench.tui.paint.glyphs import Glyphs, bar, shade
+from mdibench.tui.paint.lines import (
+    ACCENT,
+    BAD,
+    DIM,
+    FAINT,
+    PLAIN,
+    WARN,
+    Line,
+    ellipsis,
+    fill,
+    heat_role,
+    rank_role,
+    width_of,
+)
+from mdibench.tui.paint.options import Options, matches
+from mdibench.view.snapshot import EventLine, ExitView, Snapshot
+from mdibench.view.text import accuracy, count, margin, rate, whole_percent
+from mdibench.view.topology import positions
+
+# --- exits ----------------------------------------------------------------------------------------
+
+
+def exits(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Who left where, and how well: a bar per exit."""
+    most = max((e.share for e in snapshot.exits), default=0.0) or 1.0
+    lines = [_exit(e, most, width, options.glyphs) for e in snapshot.exits]
+    if len(lines) > height > 0:
+        left_out = sum(e.left for e in snapshot.exits[height - 1 :])
+        rest = f"{len(lines) - height + 1} deeper exits: {count(left_out)} items"
+        lines = [*lines[: height - 1], [(rest, DIM)]]
+    return lines
+
+
+def _exit(view: ExitView, most: float, width: int, glyphs: Glyphs) -> Line:
+    right: Line = [
+        (whole_percent(view.share).rjust(5), PLAIN if view.left else DIM),
+        (accuracy(view.accuracy).rjust(8), PLAIN if not view.accuracy.few else DIM),
+    ]
+    if width >= 34:
+        right.append((margin(view.accuracy).rjust(6), DIM))
+    if width >= 44:
+        right.append((count(view.left).rjust(9), DIM))
+    room = max(0, width - width_of(right) - 3)
+    name = f"{view.exit:>2} "
+    full, rest = bar(view.share / most, room, glyphs)
+    return [(name, DIM), (full, ACCENT), (rest, FAINT), *right]
+
+
+# --- who sends to whom ----------------------------------------------------------------------------
+
+CELL = 6
+
+
+def matrix(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Tasks per second from row to column: figures where they fit, shades where not."""
+    rows = snapshot.links.tasks_per_s
+    if len(rows) < 2:
+        return [[("one rank: nobody to send to", DIM)]]
+    if 4 + CELL * len(rows) <= width and len(rows) < height:
+        return _figures(rows)
+    return _shades(rows, width, height, options.glyphs)
+
+
+def _figures(rows: Sequence[Sequence[float]]) -> list[Line]:
+    most = max((v for row in rows for v in row if not math.isnan(v)), default=0.0)
+    head: Line = [("to →", DIM)]
+    head += [(str(m).rjust(CELL), rank_role(m)) for m in range(len(rows))]
+    return [head, *(_figure_row(n, row, most) for n, row in enumerate(rows))]
+
+
+def _figure_row(n: int, row: Sequence[float], most: float) -> Line:
+    line: Line = [(f"{n:>3} ", rank_role(n))]
+    for m, value in enumerate(row):
+        if m == n or math.isnan(value):
+            line.append(("·".rjust(CELL), FAINT))
+        else:
+            line.append((rate(value).rjust(CELL), _weight(value, most)))
+    return line
+
+
+def _weight(value: float, most: float) -> str:
+    """How loud a figure is: the largest stand out."""
+    if not value:
+        return FAINT
+    return ACCENT if value > 0.66 * most else PLAIN if value > 0.2 * most else DIM
+
+
+def _shades(
+    rows: Sequence[Sequence[float]], width: int, height: int, glyphs: Glyphs
+) -> list[Line]:
+    """A square a rank pair, or a group of them where there are too many."""
+    size = len(rows)
+    group = max(1, math.ceil(size / max(1, height - 2)), math.ceil(size / max(1, width - 5)))
+    sums = _grouped(rows, group)
+    cell = 2 if 5 + 2 * len(sums) <= width else 1
+    most = max((v for row in sums for v in row), default=0.0)
+    lines: list[Line] = [[(f"rows send to columns, most {rate(most)}/s", DIM)]]
+    for place, row in enumerate(sums):
+        line: Line = [(f"{place * group:>4} ", rank_role(place) if group == 1 else DIM)]
+        for value in row:
+            share = value / most if most > 0 else 0.0
+            line.append((shade(share, glyphs) * cell, heat_role(share)))
+        lines.append(line)
+    if group > 1:
+        lines.append([(f"{group} ranks to a square", DIM)])
+    return lines
+
+
+def _grouped(rows: Sequence[Sequence[float]], group: int) -> list[list[float]]:
+    starts = range(0, len(rows), group)
+    return [
+        [
+            sum(v for row in rows[a : a + group] for v in row[b : b + group] if not math.isnan(v))
+            for b in starts
+        ]
+        for a in starts
+    ]
+
+
+# --- topology -------------------------------------------------------------------------------------
+
+
+def topology(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Nodes with their load, links with their traffic."""
+    if width < 16 or height < 5:
+        return [[("too small a panel to draw in", DIM)]]
+    canvas = Canvas(width, height, options.glyphs)
+    places = _places(snapshot, width, height)
+    _draw_links(canvas, snapshot, places)
+    for view in snapshot.ranks:
+        if view.rank in places:
+            _draw_node(canvas, snapshot, view.rank, places[view.rank])
+    return canvas.lines()
+
+
+def _places(snapshot: Snapshot, width: int, height: int) -> dict[int, tuple[int, int]]:
+    """Cell of every node's middle, with room for its two lines of text."""
+    spots = positions(snapshot.facts.neighbours)
+    across, down = max(1, width - 12), max(1, height - 3)
+    return {
+        n: (6 + round(x * (across - 1)), 1 + round(y * (down - 1))) for n, (x, y) in spots.items()
+    }
+
+
+def _draw_links(
+    canvas: Canvas, snapshot: Snapshot, places: dict[int, tuple[int, int]]
+) -> None:
+    rows = snapshot.links.tasks_per_s
+    most = max((v for row in rows for v in row if not math.isnan(v)), default=0.0)
+    edges = {
+        (min(n, m), max(n, m)) for n, each in enumerate(snapshot.facts.neighbours) for m in each
+    }
+    loads = {(n, m): max(rows[n][m], rows[m][n]) for n, m in edges if n in places and m in places}
+    for (n, m), load in sorted(loads.items(), key=lambda item: (item[1], item[0])):
+        share = load / most if most > 0 and load > 0 else 0.0
+        role = heat_role(share) if share else FAINT
+        _draw_edge(canvas, places[n], places[m], role, 1 if share > 0.33 else 2 if share else 4)
+
+
+def _draw_edge(
+    canvas: Canvas, start: tuple[int, int], end: tuple[int, int], role: str, every: int
+) -> None:
+    across, down = canvas.glyphs.across, canvas.glyphs.down
+    ends = [(x * across + across // 2, y * down + down // 2) for x, y in (start, end)]
+    canvas.line(*ends[0], *ends[1], role, every)
+
+
+def _draw_node(canvas: Canvas, snapshot: Snapshot, rank: int, place: tuple[int, int]) -> None:
+    """Name above, then queue and busy share; only the name where nodes are many."""
+    view = next(each for each in snapshot.ranks if each.rank == rank)
+    column, row = place
+    name = f"[{rank}{' S' if rank == 0 else ''}]"
+    trouble = view.stale and not snapshot.over
+    canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(rank))
+    if len(snapshot.ranks) > 16:
+        return
+    load = f"{count(view.input_queue)}·{count(view.output_queue)}"
+    busy = "" if math.isnan(view.busy) else f" {whole_percent(view.busy)}"
+    below = "silent" if trouble else load + busy
+    role = BAD if trouble else WARN if view.busy >= 0.95 else PLAIN
+    canvas.text(column - len(below) // 2, row + 1, below, role)
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+LEVEL_ROLES = {"info": DIM, "warning": WARN, "error": BAD}
+
+
+def events(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The log, newest first; warnings of the plan at its end."""
+    shown = [e for e in reversed(snapshot.events) if matches(options.filter, _searchable(e))]
+    lines = [_event(event, width, options.glyphs) for event in shown]
+    lines += [_warning(text, width, options.glyphs) for text in snapshot.facts.warnings]
+    if not lines:
+        lines = [[("nothing happened yet", DIM)]]
+    return lines[options.offset : options.offset + height]
+
+
+def _searchable(event: EventLine) -> str:
+    return f"rank{event.rank} {event.level} {event.kind} {event.text}"
+
+
+def _event(event: EventLine, width: int, glyphs: Glyphs) -> Line:
+    role = LEVEL_ROLES.get(event.level, PLAIN)
+    glyph = glyphs.states.get(event.level, " ")
+    start: Line = [(f"{event.t_s:6.1f} ", DIM), (f"{glyph} ", role)]
+    start.append((f"{event.rank} ", rank_role(event.rank)))
+    text = ellipsis(event.text, width - width_of(start))
+    return fill([*start, (text, PLAIN if event.level == "info" else role)], width)
+
+
+def _warning(text: str, width: int, glyphs: Glyphs) -> Line:
+    start: Line = [("  plan ", DIM), (f"{glyphs.states['warning']} ", WARN)]
+    return [*start, (ellipsis(text, width - width_of(start)), WARN)]

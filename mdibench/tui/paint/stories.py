@@ -1,0 +1,105 @@
+"""An item's story as text: where its time went, and why each step was taken."""
+
+from __future__ import annotations
+
+import math
+
+from mdibench.tui.paint.lines import (
+    ACCENT,
+    BAD,
+    DIM,
+    FAINT,
+    GOOD,
+    PLAIN,
+    STRONG,
+    WARN,
+    Line,
+    ellipsis,
+    rank_role,
+    width_of,
+)
+from mdibench.view.story import Chapter, Story
+from mdibench.view.text import bytes_of, count, milliseconds, percent
+
+
+def story(told: Story, width: int) -> list[Line]:
+    """The whole story in ``width`` cells; as many lines as it takes."""
+    lines = [_headline(told), _facts(told), []]
+    if told.chapters and not math.isnan(told.latency_s):
+        lines += [*_shares(told, width), []]
+    for chapter in told.chapters:
+        lines += _chapter(chapter, width)
+    if not told.chapters:
+        lines.append([("no steps were recorded for this item (run.trace samples them)", DIM)])
+    return lines
+
+
+def _headline(told: Story) -> Line:
+    line: Line = [(f"item {count(told.item)}", STRONG), ("   ", PLAIN)]
+    if told.status == "ok":
+        right = told.label is not None and told.label == told.prediction
+        line += [
+            (f"label {told.label}   prediction {told.prediction} ", PLAIN),
+            ("✓" if right else "✗", GOOD if right else BAD),
+            (f"   exit {told.exit}", PLAIN),
+            (f"   {milliseconds(told.latency_s)}", STRONG),
+        ]
+    else:
+        line.append((told.status, WARN if told.status == "in flight" else BAD))
+        line.append((f"  {told.reason}", PLAIN))
+    return line
+
+
+def _facts(told: Story) -> Line:
+    line: Line = [(f"scheduled {told.scheduled_s:.4f} s", DIM)]
+    if math.isnan(told.scheduled_s):
+        line = [("not finished yet", DIM)]
+    admission_s = told.admitted_s - told.scheduled_s
+    if not math.isnan(admission_s):
+        line.append((f"   admitted +{milliseconds(admission_s)}", DIM))
+    if told.hops is not None and told.wire_bytes is not None:
+        line.append((f"   {told.hops} hops, {bytes_of(told.wire_bytes)} on the wire", DIM))
+    if told.attempts > 1:
+        line.append((f"   {told.attempts} attempts", WARN))
+    line.append(("   ", PLAIN))
+    for place, rank in enumerate(told.path):
+        line += [(" → " if place else "", DIM), (str(rank), rank_role(rank))]
+    return line
+
+
+def _shares(told: Story, width: int) -> list[Line]:
+    """Where the latency went, as one bar and its legend."""
+    parts = [
+        ("computing", told.computed_s, GOOD, "█"),
+        ("in input queues", told.waited_input_s, WARN, "▓"),
+        ("in output queues", told.waited_output_s, ACCENT, "▒"),
+        ("on the way", told.elsewhere_s, DIM, "░"),
+    ]
+    room = max(10, min(width - 2, 96))
+    picture: Line = []
+    legend: Line = []
+    for name, part_s, role, glyph in parts:
+        share = part_s / told.latency_s if told.latency_s > 0 else 0.0
+        picture.append((glyph * round(share * room), role))
+        legend += [(f"{glyph} ", role), (f"{name} {percent(share)}   ", PLAIN)]
+    return [picture, legend]
+
+
+def _chapter(chapter: Chapter, width: int) -> list[Line]:
+    """The step, and its reason on the same line where that fits, else on the next."""
+    step: Line = [
+        (f"{chapter.t_s:9.4f} s  ", DIM),
+        (f"rank {chapter.rank:<3}", rank_role(chapter.rank)),
+        (f"{chapter.queue:>5} ", DIM),
+        (f"{milliseconds(chapter.queued_s):>9}  ", PLAIN),
+    ]
+    if chapter.kind == "compute":
+        step += [(f"{chapter.note:<14}", PLAIN), (f"{milliseconds(chapter.duration_s):>9}", PLAIN)]
+    else:
+        role = rank_role(chapter.target) if chapter.target is not None else PLAIN
+        step.append((f"{chapter.note:<23}", role))
+    room = width - width_of(step) - 3
+    if len(chapter.why) <= room:
+        return [[*step, ("   ", PLAIN), (chapter.why, DIM)]]
+    indent = " " * 13
+    return [step, [(indent + "└ ", FAINT), (ellipsis(chapter.why, width - len(indent) - 2), DIM)]]

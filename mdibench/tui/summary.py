@@ -1,0 +1,54 @@
+"""A run in a few lines of plain text: printed after the monitor has left the screen."""
+
+from __future__ import annotations
+
+import math
+
+from mdibench.view.snapshot import Snapshot
+from mdibench.view.text import (
+    accuracy,
+    bare_milliseconds,
+    clock,
+    count,
+    margin,
+    rate,
+    whole_percent,
+)
+
+
+def summary(snapshot: Snapshot, folder: str) -> str:
+    """State, flow, quality, latency, exits and ranks of the moment shown; ends with a newline."""
+    facts, flow, state = snapshot.facts, snapshot.flow, snapshot.state
+    reason = f" ({state.reason})" if state.reason else ""
+    lines = [
+        f"{facts.name} · {facts.setting}",
+        f"  {state.word}{reason} after {clock(snapshot.end_s)}",
+        f"  items      {count(flow.offered)} offered, {count(flow.completed)} done, "
+        f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_under_way(snapshot)}",
+        f"  rate       {_mean_rate(snapshot)}",
+        f"  accuracy   {accuracy(snapshot.quality.run)} {margin(snapshot.quality.run)}"
+        f" of {count(snapshot.quality.run.count)} after warm-up,"
+        f" {accuracy(snapshot.quality.of_offered)} of those offered",
+        f"  latency    p50 {bare_milliseconds(snapshot.latency.p50)}"
+        f"  p95 {bare_milliseconds(snapshot.latency.p95)}"
+        f"  p99 {bare_milliseconds(snapshot.latency.p99)}"
+        f"  max {bare_milliseconds(snapshot.latency.largest)} ms",
+        "  exits      " + "  ".join(f"{e.exit}: {whole_percent(e.share)}" for e in snapshot.exits),
+        f"  files      {folder}",
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _under_way(snapshot: Snapshot) -> str:
+    under_way = snapshot.flow.in_flight
+    return f", {count(under_way)} in flight" if under_way and not snapshot.over else ""
+
+
+def _mean_rate(snapshot: Snapshot) -> str:
+    """Completions per second after warm-up, over the whole time shown."""
+    start_s = snapshot.facts.warmup_s
+    end_s = snapshot.facts.window[1] if snapshot.facts.window else snapshot.t_s
+    if end_s <= start_s:
+        return "nothing measured yet"
+    per_s = snapshot.quality.run.count / (end_s - start_s)
+    return f"{rate(per_s if not math.isnan(per_s) else 0.0)} /s done after warm-up"
