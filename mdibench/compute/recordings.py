@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,6 +25,9 @@ from mdibench.data.cache import cache_folder
 from mdibench.data.dataset import Split
 from mdibench.models.network import MultiExitNetwork
 from mdibench.network.plan import ModelInfo
+
+if TYPE_CHECKING:
+    from mdibench.compute.confidence import Measure
 
 _FORMAT = b"1"
 
@@ -76,45 +80,58 @@ class Recordings:
         return exits
 
 
-def record(model: ModelSection) -> Recordings:
+def record(model: ModelSection, temperatures: Sequence[float] | None = None) -> Recordings:
     """The recordings of the configured network over the evaluation items, cached where possible.
 
-    Raises UserError where network, weights or data are not to be had.
+    ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
+    weights or data are not to be had.
     """
     from mdibench.data.registry import load_dataset
     from mdibench.models.registry import load_model
 
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
-    path = cache_folder() / "recordings" / f"{_key(network, split, model.confidence)}.npz"
+    key = _key(network, split, f"{model.confidence} {temperatures}")
+    path = cache_folder() / "recordings" / f"{key}.npz"
     known = _read(path)
     if known is not None:
         return known
-    recordings = observe(network, split, model.confidence)
+    recordings = observe(network, split, model.confidence, temperatures)
     with suppress(OSError):  # a cache that cannot be written is no reason to fail
         _write(path, recordings)
     return recordings
 
 
-def observe(network: MultiExitNetwork, split: Split, measure: str) -> Recordings:
-    """Run the network over ``split``, batch by batch."""
-    import torch
+def recorded_in(profile: Path) -> Recordings:
+    """The recordings that ``mdibench profile`` left in the folder ``profile``."""
+    from mdibench.record.profile import read_exits
 
-    from mdibench.compute.confidence import MEASURES
-    from mdibench.models.evaluation import score
-
-    logits = torch.from_numpy(score(network, split).logits)
-    confidence = MEASURES[measure]  # type: ignore[index]
+    table = read_exits(profile)
     return Recordings(
-        logits.argmax(2).numpy(),
-        torch.stack([confidence(exit_logits) for exit_logits in logits]).double().numpy(),
-        split.labels,
+        np.array(table.predictions, np.int64),
+        np.array(table.confidences, np.float64),
+        np.array(table.labels, np.int64),
     )
 
 
-def _key(network: MultiExitNetwork, split: Split, measure: str) -> str:
+def observe(
+    network: MultiExitNetwork,
+    split: Split,
+    measure: Measure,
+    temperatures: Sequence[float] | None = None,
+) -> Recordings:
+    """Run the network over ``split``, batch by batch."""
+    from mdibench.compute.calibrated import confidences
+    from mdibench.models.evaluation import score
+
+    scores = score(network, split)
+    scaled = confidences(scores, measure, tuple(temperatures) if temperatures else None)
+    return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), split.labels)
+
+
+def _key(network: MultiExitNetwork, split: Split, judged_by: str) -> str:
     digest = hashlib.sha256(_FORMAT)
-    digest.update(f"{network.name} {measure} {network.blocks} {network.heads}".encode())
+    digest.update(f"{network.name} {judged_by} {network.blocks} {network.heads}".encode())
     for part in (*network.blocks, *network.heads):
         for name, value in part.state_dict().items():
             digest.update(name.encode())

@@ -14,12 +14,16 @@ Z = 1.96
 
 @dataclass(frozen=True, slots=True)
 class Median:
-    """A median with its 95 % interval, seconds."""
+    """A median with its 95 % interval, seconds, and the spread of single calls.
+
+    ``deciles_s`` are the shortest time, the 10 %, 20 %, ... quantiles, and the longest.
+    """
 
     median_s: float
     low_s: float
     high_s: float
     repeats: int
+    deciles_s: tuple[float, ...] = ()
 
 
 def median_interval(durations: Sequence[float]) -> Median:
@@ -30,7 +34,8 @@ def median_interval(durations: Sequence[float]) -> Median:
     low = max(0, math.floor((count - 1) / 2 - half))
     high = min(count - 1, math.ceil((count - 1) / 2 + half))
     middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    return Median(middle, ordered[low], ordered[high], count)
+    deciles = tuple(ordered[round(tenth * (count - 1) / 10)] for tenth in range(11))
+    return Median(middle, ordered[low], ordered[high], count, deciles)
 
 
 def time_calls(

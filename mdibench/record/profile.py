@@ -21,20 +21,24 @@ import pyarrow.parquet as pq
 from mdibench.errors import Problem, UserError
 
 MAJOR = 1
-MINOR = 0
+MINOR = 1
 JSON_FILE = "profile.json"
 PARQUET_FILE = "exits.parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Time of one batch: median of ``repeats``, with the 95 % interval of that median, seconds."""
+    """Time of one batch: median of ``repeats``, with the 95 % interval of that median, seconds.
+
+    ``deciles_s`` is the spread of single calls: shortest, 10 %, 20 %, ..., longest.
+    """
 
     batch: int
     median_s: float
     low_s: float
     high_s: float
     repeats: int
+    deciles_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,11 @@ def _as_arrow(exits: ExitTable) -> pa.Table:
 def _block(raw: dict[str, Any]) -> BlockProfile:
     changes = {
         "output_shape": tuple(raw["output_shape"]),
-        "times": tuple(Timing(**timing) for timing in raw["times"]),
-        "head_times": tuple(Timing(**timing) for timing in raw["head_times"]),
+        "times": tuple(_timing(timing) for timing in raw["times"]),
+        "head_times": tuple(_timing(timing) for timing in raw["head_times"]),
     }
     return BlockProfile(**{**raw, **changes})
+
+
+def _timing(raw: dict[str, Any]) -> Timing:
+    return Timing(**{**raw, "deciles_s": tuple(raw.get("deciles_s", ()))})

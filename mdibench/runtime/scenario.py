@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mdibench.compute.engine import Engine
 from mdibench.compute.recorded import NullEngine
 from mdibench.config import RunConfig
 from mdibench.config_file import load_config, read_text
+from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
+from mdibench.policy.schemes import SCHEMES
+from mdibench.runtime.assemble import thresholds_of
 from mdibench.runtime.workload import NULL, Items, load_items, measured, model_info, with_seconds
+
+if TYPE_CHECKING:
+    from mdibench.compute.recordings import Recordings
+    from mdibench.record.profile import Profile
 
 DEFAULT_WORKERS = 4
 """Where neither the command nor the config says how many."""
@@ -22,8 +30,9 @@ DEFAULT_WORKERS = 4
 class Scenario:
     """A run that has not been run.
 
-    ``block_s[n][k-1]`` are the seconds of one task of block k on rank n; ``engine`` knows what the
-    real network says about each item.
+    ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are what
+    the real network says about the items; None for the null block. ``profile`` has the spread of
+    the block times, where one was given, for the ranks without an emulated device.
     """
 
     config: RunConfig
@@ -31,40 +40,102 @@ class Scenario:
     model: ModelInfo
     plan: Plan
     block_s: Sequence[Sequence[float]]
-    engine: Engine
-    items: Items
+    thresholds: tuple[float, ...]
+    recordings: Recordings | None
+    profile: Profile | None = None
+
+    @property
+    def early_exit(self) -> bool:
+        """Whether items may leave before the last exit."""
+        given = self.config.scheme.early_exit
+        return SCHEMES[self.config.scheme.name].early_exit if given is None else given
+
+    def engine(self) -> Engine:
+        """Answers with the recorded outcomes."""
+        if self.recordings is None:
+            return NullEngine(self.model.exits)
+        return self.recordings.engine(self.model)
+
+    def items(self) -> Items:
+        """The evaluation items; their tensors are not needed any more."""
+        if self.recordings is None:
+            return load_items(self.config.model)
+        size = self.model.input_bytes
+        return Items(self.recordings.labels.tolist(), lambda sample: (None, size))
 
 
 def load_scenario(
-    path: Path, overrides: Sequence[str] = (), workers: int | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    profile: Path | None = None,
 ) -> Scenario:
     """Read the config, plan for ``workers`` ranks, and record the network's outcomes.
 
-    Block times are those of the emulated devices; where there are none, they are measured here.
+    Block times are those of the emulated devices; where there are none, those of the profile in
+    the folder ``profile``; without one they are measured here.
     Raises UserError with all that the user must mend.
     """
     config = load_config(path, overrides)
     model = model_info(config.model)
     ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
     plan = make_plan(config, ranks, model)
+    known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
-        model = with_seconds(model, measured(config.model))
+        seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
+        model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
-    engine, items = _outcomes(config, model)
-    return Scenario(config, read_text(path), model, plan, _block_s(plan, model), engine, items)
-
-
-def _block_s(plan: Plan, model: ModelInfo) -> list[tuple[float, ...]]:
+    thresholds, recordings = _outcomes(config, model, profile)
     own = tuple(block.seconds for block in model.blocks)
-    return [device.block_s if device else own for device in plan.devices]
+    return Scenario(
+        config=config,
+        text=read_text(path),
+        model=model,
+        plan=plan,
+        block_s=[device.block_s if device else own for device in plan.devices],
+        thresholds=thresholds,
+        recordings=recordings,
+        profile=known,
+    )
 
 
-def _outcomes(config: RunConfig, model: ModelInfo) -> tuple[Engine, Items]:
-    """The recorded engine and its items, which need no tensors any more."""
+def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
+    """The profile in ``folder``; UserError unless it is one of this config's network."""
+    from mdibench.record.profile import read_profile
+
+    profile = read_profile(folder)
+    section = config.model
+    differing = [
+        f'{key} is "{profile.model.get(key)}" there and "{value}" here'
+        for key, value in (
+            ("name", section.name),
+            ("dataset", section.dataset),
+            ("confidence", section.confidence),
+        )
+        if profile.model.get(key) != value
+    ]
+    sizes = [block.output_bytes for block in profile.blocks]
+    if not differing and sizes != [block.output_bytes for block in model.blocks]:
+        differing = ["its blocks are cut elsewhere"]
+    if differing:
+        remedy = "profile this config's network: mdibench profile CONFIG"
+        what = f"a profile of another network: {'; '.join(differing)}"
+        raise UserError(Problem(what, str(folder), remedy))
+    return profile
+
+
+def _outcomes(
+    config: RunConfig, model: ModelInfo, profile: Path | None
+) -> tuple[tuple[float, ...], Recordings | None]:
+    """Thresholds, and what the real network says about every item at every exit."""
     if config.model.name == NULL:
-        return NullEngine(model.exits), load_items(config.model)
-    from mdibench.compute.recordings import record
+        return thresholds_of(config, model.exits), None
+    from mdibench.compute.recordings import record, recorded_in
 
-    recordings = record(config.model)
-    items = Items(recordings.labels.tolist(), lambda sample: (None, model.input_bytes))
-    return recordings.engine(model), items
+    if config.scheme.target_accuracy is None and config.scheme.accuracy_drop is None:
+        recordings = recorded_in(profile) if profile else record(config.model)
+        return thresholds_of(config, model.exits), recordings
+    from mdibench.compute.calibrated import calibrated_exits
+
+    calibrated = calibrated_exits(config.model, config.scheme)
+    return calibrated.chosen.thresholds, record(config.model, calibrated.temperatures)

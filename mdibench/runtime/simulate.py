@@ -6,18 +6,19 @@ depends on how fast this machine is: the same seed gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from mdibench.core.records import SOURCE, Result, Task
 from mdibench.errors import INTERRUPTED, OK
 from mdibench.record.run_folder import RunWriter
-from mdibench.runtime.assemble import generator, make_node, thresholds_of
+from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.environment import host_facts
 from mdibench.runtime.manifest import Facts, open_run, outcome
 from mdibench.runtime.progress import Progress
 from mdibench.runtime.sampling import link_rows, telemetry_row
 from mdibench.runtime.scenario import Scenario
+from mdibench.runtime.service import service_times
 from mdibench.runtime.world import MessageBytes, Parts, World
 from mdibench.transport.links import LinkClock
 from mdibench.transport.sizes import task_bytes
@@ -48,24 +49,20 @@ def build_world(
 ) -> World:
     """The scenario's nodes, engines and links under one virtual clock at 0."""
     config, plan = scenario.config, scenario.plan
-    thresholds = thresholds_of(config, plan.exits)
+    items = scenario.items()
     nodes = [
-        make_node(config, plan, rank, thresholds, scenario.items if rank == SOURCE else None)
+        make_node(config, plan, rank, scenario.thresholds, items if rank == SOURCE else None)
         for rank in range(plan.ranks)
     ]
     parts = Parts(
         nodes=nodes,
-        engines=[scenario.engine] * plan.ranks,
+        engines=[scenario.engine()] * plan.ranks,
         links={pair: LinkClock(link) for pair, link in plan.links.items()},
-        service_time=_service_time(scenario.block_s),
+        service_time=service_times(scenario),
         message_bytes=_message_bytes(scenario),
         record=record,
     )
     return World(parts, generator(config, "links"))
-
-
-def _service_time(block_s: Sequence[Sequence[float]]) -> Callable[[int, Sequence[Task]], float]:
-    return lambda rank, tasks: block_s[rank][tasks[0].block - 1] * len(tasks)
 
 
 def _message_bytes(scenario: Scenario) -> MessageBytes:
@@ -113,7 +110,7 @@ def _facts(scenario: Scenario) -> Facts:
         kind="simulated",
         plan=scenario.plan,
         model=scenario.model,
-        thresholds=thresholds_of(scenario.config, scenario.plan.exits),
+        thresholds=scenario.thresholds,
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
     )

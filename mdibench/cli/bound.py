@@ -1,0 +1,34 @@
+"""``mdibench bound``: the rate that no policy can beat, and what would raise it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--ranks", type=click.IntRange(1, 65_535), help="Number of ranks, the source too.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Folder of `mdibench profile`.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Best accuracy at this rate.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def bound(
+    config: Path,
+    ranks: int | None,
+    profile: Path | None,
+    rate: float | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """The largest rate that any policy could sustain with CONFIG, by linear programming.
+
+    Given who hosts which block, how long blocks take, what links carry and how many items go on
+    after each exit; and the best accuracy at a few rates, or at --rate.
+    """
+    from mdibench.cli.bound_text import bound_json, bound_lines, study_bound
+    from mdibench.runtime.scenario import load_scenario
+
+    found = study_bound(load_scenario(config, overrides, ranks, profile), rate)
+    click.echo(bound_json(found) if as_json else "\n".join(bound_lines(found)))
