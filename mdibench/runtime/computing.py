@@ -40,8 +40,10 @@ class ComputeThread:
 
         An exception of the engine is raised here.
         """
+        if seconds <= 0 and self._done.empty():
+            return None
         try:
-            done = self._done.get(timeout=seconds) if seconds > 0 else self._done.get_nowait()
+            done = self._done.get(timeout=seconds)
         except Empty:
             return None
         if isinstance(done, BaseException):

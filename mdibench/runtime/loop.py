@@ -28,11 +28,22 @@ from mdibench.runtime.sampling import ProcessFacts, link_rows, telemetry_row
 from mdibench.transport.post import Mail, PostOffice
 from mdibench.wire import Row
 
-BURST = 8
+BURST = 4
 """Polls in a row before a sleep: a single poll does not complete MPI's progress."""
 SHORTEST_SLEEP_S = 20e-6
-LONGEST_SLEEP_S = 1e-3
+BUSY_SLEEP_S = 5e-4
+LONGEST_SLEEP_S = 2e-3
 """A message that comes while the loop sleeps waits this long at most."""
+
+
+def longer(sleep_s: float) -> float:
+    """The next sleep without news: doubled at first, then slowly up to the longest.
+
+    A busy rank so answers within ``BUSY_SLEEP_S``; only a rank that has been idle for a tenth of a
+    second sleeps longer.
+    """
+    growth = 2.0 if sleep_s < BUSY_SLEEP_S else 1.02
+    return min(growth * sleep_s, LONGEST_SLEEP_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +114,13 @@ class Loop:
 
     def _poll(self) -> bool:
         """One burst of polls; whether anything happened."""
-        for _ in range(1 if self._alone else BURST):
+        for _ in range(0 if self._alone else BURST):
             incoming = self.post.poll()
             for event in incoming:
                 self._take(event)
-            if self._collect(0.0) or incoming:
+            if incoming:
                 return True
-        return False
+        return self._collect(0.0)
 
     def _rest(self) -> None:
         """Sleep until something is due, a batch is done, or it is time to poll again."""
@@ -117,7 +128,7 @@ class Loop:
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:
             due_s = min(due_s, self._sleep_s)
-            self._sleep_s = min(2 * self._sleep_s, LONGEST_SLEEP_S)
+            self._sleep_s = longer(self._sleep_s)
         if due_s > 0 and self._collect(due_s):
             self._sleep_s = SHORTEST_SLEEP_S
 

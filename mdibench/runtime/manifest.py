@@ -19,6 +19,7 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import plan_facts
 from mdibench.record import run_folder
 from mdibench.record.run_folder import RunWriter
+from mdibench.runtime.judging import Judging
 
 RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
 
@@ -32,7 +33,7 @@ class Facts:
     kind: RunKind
     plan: Plan
     model: ModelInfo
-    thresholds: tuple[float, ...]
+    judging: Judging
     ranks: Sequence[dict[str, Any]] = ()
     clock_offsets_s: Sequence[float] = ()
     clock_error_s: float = 0.0
@@ -66,7 +67,9 @@ def _manifest(facts: Facts, name: str, started: datetime) -> dict[str, Any]:
         "scheme": config.scheme.name,
         "label": config.run.label,
         "seed": config.run.seed,
-        "thresholds": list(facts.thresholds),
+        "thresholds": list(facts.judging.thresholds),
+        "temperatures": list(facts.judging.temperatures),
+        "calibration": facts.judging.calibration,
         "plan": plan_facts(facts.plan) | {"hosts": [rank["host"] for rank in facts.ranks]},
         "model": asdict(facts.model),
         "ranks": list(facts.ranks),

@@ -12,9 +12,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -25,10 +25,12 @@ from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.runtime import environment
-from mdibench.runtime.assemble import generator, make_node, thresholds_of
+from mdibench.runtime.agreement import from_source, together
+from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.computing import ComputeThread
 from mdibench.runtime.ending import Ending
 from mdibench.runtime.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
+from mdibench.runtime.judging import Judging, judging_of
 from mdibench.runtime.loop import Loop, LoopSetup
 from mdibench.runtime.manifest import Facts, open_run, outcome, run_kind
 from mdibench.runtime.progress import Progress
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from mdibench.transport.mpi import Group
     from mdibench.transport.post import PostOffice
 
-T = TypeVar("T")
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
 SLOTS_PER_NEIGHBOUR = 2
@@ -71,9 +72,7 @@ def run_rank(order: Order) -> tuple[int, Path | None]:
     return run_in(group, order, launch)
 
 
-def run_in(
-    group: Group, order: Order, launch: environment.Launch
-) -> tuple[int, Path | None]:
+def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
     """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
     with Ending(group) as ending:
         try:
@@ -107,20 +106,23 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 
 
 def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
-    text = _agree(group, lambda: _config_text(order, group))
+    text = from_source(group, lambda: _read_config(order))
     config = parse_config(text, str(order.config), order.overrides)
-    info, plan = _agree(group, lambda: _plan(config, group))
     _set_threads(config, launch)
-    engine = _agree(group, lambda: make_engine(config.model, plan.blocks[group.rank]))
-    items = _agree(group, lambda: load_items(config.model) if group.rank == SOURCE else None)
-    facts = _facts(config, text, info, plan, group)
-    writer = _agree(group, lambda: open_run(facts) if group.rank == SOURCE else None)
+    info, plan = _plan(config, group)
+    found = from_source(group, lambda: asdict(judging_of(config, plan.exits)))
+    judging = Judging.from_json(**found)
+    blocks, source = plan.blocks[group.rank], group.rank == SOURCE
+    engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
+    items = together(group, lambda: load_items(config.model) if source else None)
+    facts = _facts(config, text, info, plan, judging, group)
+    writer = together(group, lambda: open_run(facts) if source else None)
 
     clock = _run_clock(group, facts)
     strays = StrayErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(strays)
     post = _post_office(config, plan, info, group)
-    node = make_node(config, plan, group.rank, facts.thresholds, items)
+    node = make_node(config, plan, group.rank, judging.thresholds, items)
     compute = ComputeThread(engine, plan.devices[group.rank])
     hooks: Hooks
     if writer is not None:
@@ -136,46 +138,18 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     compute.stop()
 
 
-def _agree(group: Group, step: Callable[[], T]) -> T:
-    """Do ``step`` on every rank; if any rank's user has something to mend, all ranks stop."""
-    problems: list[Problem] = []
-    result: list[T] = []
-    try:
-        result.append(step())
-    except UserError as error:
-        problems = list(error.problems)
-    shared = group.share([[p.what, p.where, p.remedy] for p in problems])
-    if any(shared):
-        distinct = dict.fromkeys(tuple(p) for of_rank in shared for p in of_rank)
-        raise UserError(*(Problem(*parts) for parts in distinct))
-    return result[0]
-
-
-def _config_text(order: Order, group: Group) -> str:
-    """The config's text, read on rank 0 alone; checked there before anybody uses it."""
-    text: list[str] = []
-    problems: list[Problem] = []
-    if group.rank == SOURCE:
-        try:
-            load_config(order.config, order.overrides)
-            text.append(read_text(order.config))
-        except UserError as error:
-            problems = list(error.problems)
-    message = json.dumps([text, [[p.what, p.where, p.remedy] for p in problems]])
-    text, failures = json.loads(group.broadcast(message.encode() if group.rank == SOURCE else None))
-    if failures:
-        raise UserError(*(Problem(*parts) for parts in failures))
-    return text[0]
+def _read_config(order: Order) -> str:
+    """The config's text, once it is known to be a good config with good files beside it."""
+    load_config(order.config, order.overrides)
+    return read_text(order.config)
 
 
 def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
     """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
-    info = model_info(config.model)
+    info = together(group, lambda: model_info(config.model))
     if group.size > 1 and config.emulation is None:
-        seconds = measured(config.model) if group.rank == SOURCE else None
-        message = json.dumps(seconds).encode() if group.rank == SOURCE else None
-        info = with_seconds(info, json.loads(group.broadcast(message)))
-    return info, make_plan(config, group.size, info)
+        info = with_seconds(info, from_source(group, lambda: measured(config.model)))
+    return info, together(group, lambda: make_plan(config, group.size, info))
 
 
 def _set_threads(config: RunConfig, launch: environment.Launch) -> None:
@@ -187,7 +161,9 @@ def _set_threads(config: RunConfig, launch: environment.Launch) -> None:
     )
 
 
-def _facts(config: RunConfig, text: str, info: ModelInfo, plan: Plan, group: Group) -> Facts:
+def _facts(
+    config: RunConfig, text: str, info: ModelInfo, plan: Plan, judging: Judging, group: Group
+) -> Facts:
     """What all ranks know of each other before the run."""
     import torch
 
@@ -208,7 +184,7 @@ def _facts(config: RunConfig, text: str, info: ModelInfo, plan: Plan, group: Gro
         kind=run_kind(config, plan),
         plan=plan,
         model=info,
-        thresholds=thresholds_of(config, plan.exits),
+        judging=judging,
         ranks=[facts for facts, _, _ in shared],
         clock_offsets_s=[offset for _, offset, _ in shared],
         clock_error_s=max(error for _, _, error in shared),

@@ -14,6 +14,7 @@ from mdibench.errors import INTERRUPTED, OK
 from mdibench.record.run_folder import RunWriter
 from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.environment import host_facts
+from mdibench.runtime.judging import Judging
 from mdibench.runtime.manifest import Facts, open_run, outcome
 from mdibench.runtime.progress import Progress
 from mdibench.runtime.sampling import link_rows, telemetry_row
@@ -110,7 +111,7 @@ def _facts(scenario: Scenario) -> Facts:
         kind="simulated",
         plan=scenario.plan,
         model=scenario.model,
-        thresholds=scenario.thresholds,
+        judging=Judging(scenario.thresholds),
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
     )

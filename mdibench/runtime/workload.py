@@ -38,8 +38,13 @@ def model_info(model: ModelSection) -> ModelInfo:
     return real_model_info(model)
 
 
-def make_engine(model: ModelSection, blocks: Collection[int]) -> Engine:
-    """An engine that holds ``blocks`` of the configured network, warmed up."""
+def make_engine(
+    model: ModelSection, blocks: Collection[int], temperatures: Sequence[float] = ()
+) -> Engine:
+    """An engine that holds ``blocks`` of the configured network.
+
+    ``temperatures`` divide the logits, one per exit; none are 1.
+    """
     if model.name == NULL:
         from mdibench.compute.recorded import NullEngine
 
@@ -47,7 +52,8 @@ def make_engine(model: ModelSection, blocks: Collection[int]) -> Engine:
     from mdibench.compute.torch_engine import TorchEngine
     from mdibench.models.registry import load_network
 
-    return TorchEngine(load_network(model.name, model.weights, blocks), model.confidence)
+    network = load_network(model.name, model.weights, blocks)
+    return TorchEngine(network, model.confidence, temperatures or None)
 
 
 def load_items(model: ModelSection) -> Items:
