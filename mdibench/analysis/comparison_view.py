@@ -51,9 +51,7 @@ def _row(found: Difference) -> list[str]:
 
 
 def _stack(text: str) -> str:
-    value, plus_minus, side = text.partition(" ±")
-    unit = side.partition(" ")[2]
-    return f"{value} {unit}\n±{side.partition(' ')[0]}" if plus_minus else text
+    return text.replace(" ±", "\n±")
 
 
 def _ratio(estimate: Estimate) -> str:
@@ -68,7 +66,7 @@ def table(found: Comparison) -> Table:
     columns = (
         Column("metric", "metric"), Column("a", "A", "number"), Column("b", "B", "number"),
         Column("ratio", "B / A", "number"), Column("difference", "B - A", "number"),
-        Column("p_adjusted", "p (Holm)", "number"), Column("word", "B is"),
+        Column("p_adjusted", "p (Holm)", "p"), Column("word", "B is"),
         Column("method", "method"),
     )  # fmt: skip
     rows: tuple[tuple[Cell, ...], ...] = tuple(

@@ -16,7 +16,9 @@ from mdibench.analysis.statistics import Estimate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-Kind = Literal["text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules"]
+Kind = Literal[
+    "text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules", "p"
+]
 Cell: TypeAlias = str | int | float | Estimate | None
 
 Intervals = Literal["full", "half", "none"]
@@ -33,6 +35,7 @@ SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
     "per_s": ((1, "/s"),),
     "bit/s": ((1, "bit/s"), (1e3, "kbit/s"), (1e6, "Mbit/s"), (1e9, "Gbit/s")),
     "joules": ((1e-3, "mJ"), (1, "J")),
+    "p": ((1, ""),),
 }
 
 
@@ -117,14 +120,25 @@ def _display_column(
     factor, unit = choose_scale(column.kind, [value_of(cell) for cell in cells])
     decimals = _decimals(column.kind, [value_of(cell) / factor for cell in cells])
     heading = f"{column.title} {unit}".strip()
+    if column.kind == "p":
+        return heading, [_p_value(value_of(cell)) for cell in cells]
     return heading, [format_cell(cell, factor, decimals, intervals) for cell in cells]
+
+
+def _p_value(p: float) -> str:
+    if math.isnan(p):
+        return NOT_AVAILABLE
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def format_one(kind: Kind, cell: Cell, intervals: Intervals = "full") -> str:
     """A single figure with its unit, e.g. ``12.3 ms``."""
     factor, unit = choose_scale(kind, [value_of(cell)])
     text = format_cell(cell, factor, _decimals(kind, [value_of(cell) / factor]), intervals)
-    return text if text == NOT_AVAILABLE else f"{text} {unit}".strip()
+    if text == NOT_AVAILABLE:
+        return text
+    value, space, interval = text.partition(" ")
+    return f"{value} {unit}".strip() + space + interval
 
 
 def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
@@ -138,13 +152,14 @@ def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
 def _decimals(kind: Kind, values: Sequence[float]) -> int:
     """About three significant digits for the typical value of a column."""
     sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
-    if kind == "share":
-        return 1
+    if kind in ("share", "p"):
+        return 3 if kind == "p" else 1
     if kind == "count" or not sizes:
         return 0
     typical = sizes[len(sizes) // 2]
     least = 1 if typical < 1000 and kind != "bytes" else 0
-    return min(3, max(least, 2 - math.floor(math.log10(typical))))
+    most = 2 if kind == "number" and typical > 0.01 else 3
+    return min(most, max(least, 2 - math.floor(math.log10(typical))))
 
 
 def value_of(cell: Cell) -> float:

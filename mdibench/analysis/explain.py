@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdibench.analysis.breakdown import BlockTime, Breakdown
+from mdibench.analysis.document import format_one
 from mdibench.analysis.metrics import RunSummary
 
 BUSY = 0.8
@@ -141,9 +142,10 @@ def sentences(summary: RunSummary, steps: Breakdown | None, found: Sequence[Cut]
 def _where_time_went(steps: Breakdown) -> str:
     mean = steps.times[0]
     order = sorted(mean.parts.items(), key=lambda part: -part[1])
-    told = [f"{name} {seconds / mean.latency_s:.0%}" for name, seconds in order if seconds > 0]
+    shares = {name: seconds / mean.latency_s for name, seconds in order if seconds > 0}
+    told = [f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005]
     return (
-        f"An average item took {1e3 * mean.latency_s:.3g} ms: {', '.join(told)} "
+        f"An average item took {format_one('seconds', mean.latency_s)}: {', '.join(told)} "
         f"(over {mean.items:,} traced items)."
     )
 
@@ -170,7 +172,7 @@ def _what_breaks_even(found: Sequence[Cut]) -> str:
             f"({local.rate_per_s:.3g} items/s): two is slower than one."
         )
     return (
-        f"The source alone could carry {local.rate_per_s:.3g} items/s at most, a cut after block "
-        f"{best.after} {best.rate_per_s:.3g} items/s; that cut breaks even at a link of "
-        f"{best.break_even_bps / 1e6:.3g} Mbit/s."
+        f"The source alone could carry {local.rate_per_s:.3g} items/s at most; cut after block "
+        f"{best.after}, it and one more worker could carry {best.rate_per_s:.3g} items/s. That cut "
+        f"breaks even with the source alone at a link of {format_one('bit/s', best.break_even_bps)}."
     )

@@ -2,24 +2,108 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from mdibench.analysis.document import Report
+    from mdibench.analysis.study import Group
+
+FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...")
-def report(runs: tuple[str, ...]) -> None:
+@click.option("--html", type=FILE, metavar="FILE", help="One page that needs no network.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Markdown; - for stdout.")
+@click.option("--json", "json_", type=FILE, metavar="FILE", help="JSON; - for stdout.")
+@click.option("--csv", "csv_", type=FOLDER, metavar="DIR", help="One CSV file per table.")
+@click.option("--png", type=FOLDER, metavar="DIR", help="Every figure as PNG, 300 dpi.")
+@click.option("--svg", type=FOLDER, metavar="DIR", help="Every figure as SVG.")
+def report(
+    runs: tuple[str, ...],
+    html: Path | None,
+    markdown: Path | None,
+    json_: Path | None,
+    csv_: Path | None,
+    png: Path | None,
+    svg: Path | None,
+) -> None:
     """Turn runs into tables, figures and a verdict.
 
-    RUNS are folders of runs, or folders with runs below them.
+    RUNS are folders of runs, or folders with runs below them. Without an option the tables are
+    printed; with one, files are written instead.
     """
+    from mdibench.analysis import formats
+
+    groups, skipped = _study(runs)
+    if not any((html, markdown, json_, csv_, png, svg)):
+        _print(groups)
+        return
+    full = _build(groups, skipped)
+    pictures: dict[str, str] = {}
+    for folder, form in ((png, "png"), (svg, "svg")):
+        if folder:
+            written = formats.write_figures(full, folder, form)
+            pictures = {key: path.as_posix() for key, path in written.items()}
+            _tell(folder, f"{len(written)} figures")
+    if html:
+        from mdibench.analysis.page import to_html
+
+        _write(html, to_html(full))
+    if markdown:
+        _write(markdown, formats.to_markdown(full, pictures))
+    if json_:
+        _write(json_, formats.to_json(full))
+    if csv_:
+        _tell(csv_, f"{len(formats.write_csv(full, csv_))} tables")
+
+
+def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
     from mdibench.__main__ import say
     from mdibench.analysis.reader import open_runs
     from mdibench.analysis.study import group_repeats, study
-    from mdibench.analysis.terminal import many_runs, one_run, to_text
 
-    readers, skipped = open_runs(runs)
+    readers, skipped = open_runs(paths)
     for problem in skipped:
         say(f"skipped {problem}")
-    studied = [study(reader) for reader in readers]
-    content = one_run(studied[0]) if len(studied) == 1 else many_runs(group_repeats(studied))
-    click.echo(to_text(content), nl=False)
+    return group_repeats(study(reader) for reader in readers), skipped
+
+
+def _build(groups: list[Group], skipped: list[str]) -> Report:
+    from mdibench.analysis.report import build
+
+    return build(groups, skipped)
+
+
+def _print(groups: list[Group]) -> None:
+    import sys
+
+    from mdibench.analysis.terminal import many_runs, one_run, to_text
+
+    runs = [run for group in groups for run in group.runs]
+    content = one_run(runs[0]) if len(runs) == 1 else many_runs(groups)
+    click.echo(to_text(content, colour=sys.stdout.isatty()), nl=False)
+
+
+def _write(path: Path, text: str) -> None:
+    from mdibench.errors import Problem, UserError
+
+    if str(path) == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as failure:
+        raise UserError(Problem(f"cannot be written: {failure.strerror}", str(path))) from failure
+    _tell(path, f"{len(text) / 1024:,.0f} KiB")
+
+
+def _tell(path: Path, what: str) -> None:
+    from mdibench.__main__ import say
+
+    say(f"wrote {path} ({what})")
