@@ -29,7 +29,7 @@ from mdibench.tui.feed import RunFeed
 from mdibench.tui.keys import BINDINGS
 from mdibench.tui.layout import PANELS, Arrangement, arrange
 from mdibench.tui.paint import frame, panels, plots, ranks, tiles
-from mdibench.tui.paint.lines import Line
+from mdibench.tui.paint.lines import DIM, Line
 from mdibench.tui.paint.options import Options
 from mdibench.tui.pane import Heading, Painter, Pane, RankPane, Tile
 from mdibench.tui.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
@@ -109,6 +109,8 @@ class Monitor(Actions):
 
     async def _follow(self) -> None:
         """Read and show at a steady pace for ever; a key may ask for an earlier look."""
+        reading: list[Line] = [[(f" mdibench  reading {self.feed.facts.name} …", DIM)]]
+        self.query_one("#heading", Heading).put(reading)
         while True:
             await asyncio.to_thread(self.feed.read)
             self.step()

@@ -37,8 +37,8 @@ class Synthetic:
 
     def manifest(self, status: str = "running") -> dict[str, Any]:
         ranks = range(self.ranks)
-        blocks = [[k for k in range(1, self.exits + 1) if self._rank_of(n, k)] for n in ranks]
-        blocks[0] = sorted({1, *blocks[0]})
+        size = max(2, min(self.exits, 2 * self.exits // self.ranks + 1))
+        blocks = [sorted({(n + j) % self.exits + 1 for j in range(size)}) for n in ranks]
         return {
             "schema": [1, 0], "id": "20260101T000000Z-fixed_acc-0000", "name": "fixed_acc",
             "status": status, "reason": "", "started_utc": "2026-01-01T00:00:00+00:00",
@@ -65,9 +65,6 @@ class Synthetic:
             "model": {"name": "digits-cnn", "classes": 10},
             "warnings": [],
         }  # fmt: skip
-
-    def _rank_of(self, n: int, k: int) -> bool:
-        return (n + k) % max(1, self.ranks // 2) == 0 or self.ranks == 1
 
     def rows(self) -> Rows:
         """Every row of the run, in stream order."""

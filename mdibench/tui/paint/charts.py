@@ -13,14 +13,13 @@ from mdibench.tui.paint.lines import (
     FAINT,
     PLAIN,
     Line,
-    ellipsis,
     fill,
     heat_role,
     rank_role,
     width_of,
 )
 from mdibench.view.snapshot import Floats
-from mdibench.view.text import figure
+from mdibench.view.text import count, figure
 
 LEGEND_FROM = 44
 """Charts narrower than this have no legend at their right edge."""
@@ -86,12 +85,15 @@ def line_chart(
     if width < 12 or height < 3 or len(edges_s) < 2:
         return []
     scale = _scale(series, axis)
-    ticks = _ticks(scale, axis, height - 1)
+    marks = (1.0, 0.5, 0.0) if height >= 6 else (1.0, 0.0)
+    ticks = {_row(share, height - 1): axis.show(scale.value(share)) for share in marks}
     gutter = max(len(text) for text in ticks.values()) + 1
     legend = _legend(series, axis, height - 1) if width >= LEGEND_FROM else []
     beside = max((width_of(line) for line in legend), default=-1) + 1
     canvas = Canvas(width - gutter - beside, height - 1, glyphs)
-    _guides(canvas, ticks)
+    for share in marks:
+        y = _dot_row(canvas, share)
+        canvas.line(0, y, canvas.dots_across - 1, y, FAINT, every=2 * canvas.glyphs.across)
     for each in series:
         _draw(canvas, each, scale, len(edges_s) - 1)
     lines = []
@@ -113,16 +115,9 @@ def _scale(series: Sequence[Series], axis: Axis) -> _Scale:
     return _Scale(bottom, top if top > bottom else bottom + 1.0, False)
 
 
-def _ticks(scale: _Scale, axis: Axis, height: int) -> dict[int, str]:
-    """Figures by row: top and bottom, and the middle where there is room."""
-    rows = [0, height - 1] if height < 5 else [0, (height - 1) // 2, height - 1]
-    return {row: axis.show(scale.value(1 - row / max(1, height - 1))) for row in rows}
-
-
-def _guides(canvas: Canvas, ticks: dict[int, str]) -> None:
-    for row in ticks:
-        y = _dot_row(canvas, 1 - row / max(1, canvas.height - 1))
-        canvas.line(0, y, canvas.dots_across - 1, y, FAINT, every=2 * canvas.glyphs.across)
+def _row(share: float, height: int) -> int:
+    """The row of cells at a share of the height."""
+    return min(height - 1, int((1 - share) * height))
 
 
 def _dot_row(canvas: Canvas, share: float) -> int:
@@ -185,16 +180,16 @@ def heat_map(
         return []
     grouped = _grouped(rows, ranks, height - 1)
     gutter = max(len(name) for name, _ in grouped) + 1
-    plot = width - gutter - 5
+    plot = width - gutter - 6
     top = max((v for _, row in grouped for v in row if not math.isnan(v)), default=0.0)
     lines: list[Line] = []
     for place, (name, row) in enumerate(grouped):
         role = rank_role(ranks[place]) if len(grouped) == len(rows) else DIM
         line: Line = [(name.rjust(gutter - 1) + " ", role)]
         line += _heat(row, top, plot, glyphs)
-        lines.append([*line, (ellipsis(figure(newest(row)), 5).rjust(5), PLAIN)])
+        lines.append([*line, (count(newest(row)).rjust(6), PLAIN)])
     axis = _time_axis(edges_s, gutter, plot)
-    return [*lines, [*fill(axis, gutter + plot), (f"≤{figure(top)}".rjust(5), DIM)]]
+    return [*lines, [*fill(axis, gutter + plot), (f"≤{count(top)}".rjust(6), DIM)]]
 
 
 def _grouped(

@@ -22,7 +22,7 @@ from mdibench.tui.paint.lines import (
     width_of,
 )
 from mdibench.tui.paint.options import Options, matches
-from mdibench.view.snapshot import EventLine, ExitView, Snapshot
+from mdibench.view.snapshot import EventLine, ExitView, RankView, Snapshot
 from mdibench.view.text import accuracy, count, margin, rate, whole_percent
 from mdibench.view.topology import positions
 
@@ -128,6 +128,9 @@ def _grouped(rows: Sequence[Sequence[float]], group: int) -> list[list[float]]:
 
 # --- topology -------------------------------------------------------------------------------------
 
+NAMED_NODES = 16
+"""With more nodes than this only the source and those in trouble have names."""
+
 
 def topology(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """Nodes with their load, links with their traffic."""
@@ -136,9 +139,10 @@ def topology(snapshot: Snapshot, width: int, height: int, options: Options) -> l
     canvas = Canvas(width, height, options.glyphs)
     places = _places(snapshot, width, height)
     _draw_links(canvas, snapshot, places)
+    draw = _draw_node if len(snapshot.ranks) <= NAMED_NODES else _draw_dot
     for view in snapshot.ranks:
         if view.rank in places:
-            _draw_node(canvas, snapshot, view.rank, places[view.rank])
+            draw(canvas, view, view.stale and not snapshot.over, places[view.rank])
     return canvas.lines()
 
 
@@ -160,6 +164,8 @@ def _draw_links(
         (min(n, m), max(n, m)) for n, each in enumerate(snapshot.facts.neighbours) for m in each
     }
     loads = {(n, m): max(rows[n][m], rows[m][n]) for n, m in edges if n in places and m in places}
+    if len(snapshot.ranks) > NAMED_NODES:
+        loads = {pair: load for pair, load in loads.items() if load > 0}
     for (n, m), load in sorted(loads.items(), key=lambda item: (item[1], item[0])):
         share = load / most if most > 0 and load > 0 else 0.0
         role = heat_role(share) if share else FAINT
@@ -174,20 +180,27 @@ def _draw_edge(
     canvas.line(*ends[0], *ends[1], role, every)
 
 
-def _draw_node(canvas: Canvas, snapshot: Snapshot, rank: int, place: tuple[int, int]) -> None:
-    """Name above, then queue and busy share; only the name where nodes are many."""
-    view = next(each for each in snapshot.ranks if each.rank == rank)
+def _draw_node(canvas: Canvas, view: RankView, trouble: bool, place: tuple[int, int]) -> None:
+    """Name above, then queues and busy share."""
     column, row = place
-    name = f"[{rank}{' S' if rank == 0 else ''}]"
-    trouble = view.stale and not snapshot.over
-    canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(rank))
-    if len(snapshot.ranks) > 16:
-        return
+    name = f"[{view.rank}{' S' if view.rank == 0 else ''}]"
+    canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(view.rank))
     load = f"{count(view.input_queue)}·{count(view.output_queue)}"
     busy = "" if math.isnan(view.busy) else f" {whole_percent(view.busy)}"
     below = "silent" if trouble else load + busy
     role = BAD if trouble else WARN if view.busy >= 0.95 else PLAIN
     canvas.text(column - len(below) // 2, row + 1, below, role)
+
+
+def _draw_dot(canvas: Canvas, view: RankView, trouble: bool, place: tuple[int, int]) -> None:
+    """A dot as bright as the rank is busy; a name where it matters."""
+    column, row = place
+    if trouble or view.rank == 0:
+        name = f"[{view.rank}{' S' if view.rank == 0 else ''}]"
+        canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(0))
+        return
+    busy = 0.0 if math.isnan(view.busy) else view.busy
+    canvas.text(column, row, canvas.glyphs.states["running"], heat_role(busy))
 
 
 # --- events ---------------------------------------------------------------------------------------

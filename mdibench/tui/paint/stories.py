@@ -15,8 +15,8 @@ from mdibench.tui.paint.lines import (
     WARN,
     Line,
     ellipsis,
+    fill,
     rank_role,
-    width_of,
 )
 from mdibench.view.story import Chapter, Story
 from mdibench.view.text import bytes_of, count, milliseconds, percent
@@ -27,8 +27,9 @@ def story(told: Story, width: int) -> list[Line]:
     lines = [_headline(told), _facts(told), []]
     if told.chapters and not math.isnan(told.latency_s):
         lines += [*_shares(told, width), []]
+    beside = all(STEP + len(chapter.why) <= width for chapter in told.chapters)
     for chapter in told.chapters:
-        lines += _chapter(chapter, width)
+        lines += _chapter(chapter, width, beside)
     if not told.chapters:
         lines.append([("no steps were recorded for this item (run.trace samples them)", DIM)])
     return lines
@@ -85,8 +86,12 @@ def _shares(told: Story, width: int) -> list[Line]:
     return [picture, legend]
 
 
-def _chapter(chapter: Chapter, width: int) -> list[Line]:
-    """The step, and its reason on the same line where that fits, else on the next."""
+STEP = 64
+"""Cells of a step without its reason."""
+
+
+def _chapter(chapter: Chapter, width: int, beside: bool) -> list[Line]:
+    """The step, and its reason ``beside`` it or on the next line."""
     step: Line = [
         (f"{chapter.t_s:9.4f} s  ", DIM),
         (f"rank {chapter.rank:<3}", rank_role(chapter.rank)),
@@ -98,8 +103,7 @@ def _chapter(chapter: Chapter, width: int) -> list[Line]:
     else:
         role = rank_role(chapter.target) if chapter.target is not None else PLAIN
         step.append((f"{chapter.note:<23}", role))
-    room = width - width_of(step) - 3
-    if len(chapter.why) <= room:
-        return [[*step, ("   ", PLAIN), (chapter.why, DIM)]]
+    if beside:
+        return [[*fill(step, STEP), (chapter.why, DIM)]]
     indent = " " * 13
     return [step, [(indent + "└ ", FAINT), (ellipsis(chapter.why, width - len(indent) - 2), DIM)]]

@@ -1,0 +1,127 @@
+"""``mdibench monitor``: watch a run live, or replay a finished one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mdibench.errors import OK, Problem, UserError
+
+if TYPE_CHECKING:
+    from mdibench.view.snapshot import Snapshot
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--results", default="results", show_default=True, type=click.Path(path_type=Path),
+    help="Where to look for the newest run when RUN is not given.",
+)  # fmt: skip
+@click.option("--plain", is_flag=True, help="Progress lines instead of the full screen.")
+@click.option("--theme", default="mdi-dark", show_default=True, help="Colours to start with.")
+@click.option(
+    "--glyphs", type=click.Choice(["braille", "block", "ascii"]), default="braille",
+    show_default=True, help="What pictures are made of.",
+)  # fmt: skip
+@click.option(
+    "--refresh", "pace_s", type=click.FloatRange(0.05, 10), default=0.25, show_default=True,
+    help="Seconds between two refreshes.",
+)  # fmt: skip
+@click.option("--tty", hidden=True, help="Terminal to draw on, with keys from standard input.")
+def monitor(
+    run: Path | None,
+    results: Path,
+    plain: bool,
+    theme: str,
+    glyphs: str,
+    pace_s: float,
+    tty: str | None,
+) -> int:
+    """Watch RUN (a run's folder, or one with runs in it), or the newest run.
+
+    A live run is followed and a finished one can be replayed. Leaving never harms a run. Where
+    there is no terminal, progress is printed as lines.
+    """
+    folder = newest_run(run or results, given=run is not None)
+    if tty is not None:
+        return _on_terminal(folder, tty, theme, glyphs, pace_s)
+    if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return _as_lines(folder)
+    _leave(folder, _screen(folder, theme, glyphs, pace_s))
+    return OK
+
+
+def newest_run(path: Path, given: bool) -> Path:
+    """The run in ``path``, or the newest below it; ``UserError`` where there is none."""
+    from mdibench.record.run_folder import find_runs
+
+    if not given and not path.exists():
+        raise UserError(Problem("no runs yet", str(path), "mdibench run CONFIG makes one"))
+    runs = find_runs([path])
+    if not runs:
+        raise UserError(
+            Problem("no run here: no folder with a run.json", str(path), "name a run's folder")
+        )
+    return runs[-1]
+
+
+def _screen(
+    folder: Path, theme: str, glyphs: str, pace_s: float, borrowed: bool = False
+) -> Snapshot | None:
+    from mdibench.tui.app import watch
+    from mdibench.tui.paint.glyphs import SETS
+    from mdibench.tui.paint.options import Options
+
+    options = Options(glyphs=SETS[glyphs])
+    if not borrowed:
+        return watch(folder, theme=theme, options=options, pace_s=pace_s)
+    from mdibench.tui.borrowed import BorrowedDriver
+
+    return watch(
+        folder, theme=theme, options=options, pace_s=pace_s, driver_class=BorrowedDriver
+    )
+
+
+def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
+    from mdibench.tui.borrowed import borrowed
+
+    try:
+        with borrowed(tty):
+            snapshot = _screen(folder, theme, glyphs, pace_s, borrowed=True)
+    except OSError as failure:
+        what = f"cannot be used as a terminal: {failure.strerror or failure}"
+        raise UserError(Problem(what, tty)) from None
+    _leave(folder, snapshot)
+    return OK
+
+
+def _leave(folder: Path, snapshot: Snapshot | None) -> None:
+    """Say on the normal screen what was seen last, and how to see it again."""
+    from mdibench.tui.summary import summary
+
+    if snapshot is None:
+        return
+    text = summary(snapshot, str(folder))
+    if not snapshot.over:
+        text += f"  it goes on; watch it again with: mdibench monitor {folder}\n"
+    os.write(1, text.encode())
+
+
+def _as_lines(folder: Path) -> int:
+    from mdibench.tui.feed import RunFeed
+    from mdibench.tui.plain import follow
+
+    def write(line: str) -> None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    feed = RunFeed(folder)
+    try:
+        follow(feed, write)
+    finally:
+        feed.close()
+    return OK
