@@ -13,6 +13,7 @@ import click
 @click.option("--data-dir", default=None, help="Folder of the data set's files.")
 @click.option("--seed", default=1, show_default=True, help="Seed of weights, order and corruption.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs; by default the recipe's.")
+@click.option("--items", type=click.IntRange(min=1), help="Train on the first items only: a try.")
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads; by default all cores.")
 @click.option(
     "--precision",
@@ -44,6 +45,7 @@ def train(
     data_dir: str | None,
     seed: int,
     epochs: int | None,
+    items: int | None,
     threads: int | None,
     precision: str,
     distillation: float | None,
@@ -73,6 +75,7 @@ def train(
             data_dir=data_dir,
             seed=seed,
             epochs=epochs,
+            items=items,
             threads=threads,
             precision=precision,
             distillation=distillation,

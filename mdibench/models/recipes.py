@@ -51,18 +51,26 @@ PLANS: Mapping[str, Plan] = {
 
 
 def plan_for(name: str, dataset: str) -> Plan:
-    """The plan of network ``name``; a user's own network is trained like ResNets on CIFAR-10."""
-    plan = PLANS.get(name, Plan("cifar10", _CIFAR))
-    return replace(plan, dataset=dataset or plan.dataset)
+    """The plan of network ``name``; a user's own is trained as ours are on the same data."""
+    if name in PLANS:
+        return replace(PLANS[name], dataset=dataset or PLANS[name].dataset)
+    if dataset == "cifar10":
+        return Plan("cifar10", _CIFAR)
+    digits = PLANS["digits-cnn"]
+    return replace(digits, recipe=replace(digits.recipe, exit_weights=()))
 
 
-def items_of_epoch(dataset: Dataset, seed: int) -> ItemsOfEpoch:
-    """Digits get new corruption in every epoch; other data sets stay as they are."""
-    if dataset.name != "digits":
-        return lambda epoch: dataset.train
+def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> ItemsOfEpoch:
+    """Digits get new corruption in every epoch; other data sets stay as they are.
 
-    def newly_corrupted(epoch: int) -> Split:
-        # The evaluation split of these seeds shares no original with what is taken here.
-        return load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
+    ``count`` limits each epoch to the first items.
+    """
 
-    return newly_corrupted
+    def items(epoch: int) -> Split:
+        split = dataset.train
+        if dataset.name == "digits":
+            # The evaluation split of these seeds shares no original with what is taken here.
+            split = load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
+        return Split(split.inputs[:count], split.labels[:count])
+
+    return items

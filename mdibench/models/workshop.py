@@ -29,6 +29,7 @@ class Job:
     data_dir: str | None
     seed: int
     epochs: int | None
+    items: int | None
     threads: int | None
     precision: str
     distillation: float | None
@@ -47,7 +48,7 @@ def run_job(job: Job) -> None:
     with TrainingProgress(job.name, recipe.epochs) as progress:
         train(
             network,
-            items_of_epoch(dataset, job.seed),
+            items_of_epoch(dataset, job.seed, job.items),
             recipe,
             job.seed,
             checkpoint=job.checkpoint,

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
+from mdibench.config import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
@@ -18,7 +21,8 @@ from mdibench.models.bottleneck_training import (
     train_pairs,
 )
 from mdibench.models.evaluation import score
-from mdibench.models.registry import load_network
+from mdibench.models.registry import load_network, model_info
+from mdibench.models.weights import FOLDER
 
 
 def random_pair(channels: int = 6, narrow: int = 3, seed: int = 0) -> Pair:
@@ -141,3 +145,17 @@ def test_bad_files_of_pairs_are_one_clear_line(tmp_path: Path) -> None:
     save_pairs(path, {1: random_pair()}, {"network": "other"})
     with pytest.raises(UserError, match="of network 'other', not of 'tiny'"):
         load_pairs("tiny", 8, str(path))
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "bottleneck").glob("*.safetensors")))
+def test_packaged_pairs_fit_their_network_and_keep_the_last_exit(path: Path) -> None:
+    with safe_open(path, "np") as opened:
+        facts = opened.metadata()
+    info = model_info(ModelSection(name=facts["network"], dataset=facts["dataset"]))
+    pairs = load_pairs(facts["network"], float(facts["ratio"]))
+    assert sorted(pairs) == list(range(1, info.exits))
+    for cut, pair in pairs.items():
+        block = info.blocks[cut - 1]
+        assert block.output_bytes >= float(facts["ratio"]) * pair.encoded_bytes(block.output_shape)
+    before, after = (json.loads(facts[key])[-1] for key in ("accuracy without", "accuracy"))
+    assert after >= before - 0.01

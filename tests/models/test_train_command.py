@@ -72,6 +72,6 @@ def test_a_checkpoint_continues(tmp_path: Path) -> None:
 
 def test_precision_follows_the_option_before_the_machine() -> None:
     recipe = recipes.PLANS["digits-cnn"].recipe
-    job = workshop.Job("digits-cnn", "", None, 1, 3, 1, "float32", 0.5, None, Path("x"))
+    job = workshop.Job("digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, Path("x"))
     chosen = workshop.chosen_recipe(recipe, job)
     assert (chosen.bfloat16, chosen.epochs, chosen.distillation) == (False, 3, 0.5)
