@@ -7,6 +7,7 @@ is not ended within ``PATIENCE_S`` ends the job itself.
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 import time
@@ -31,7 +32,7 @@ _LONGEST_TEXT = 2000
 
 
 class Ending:
-    """A context around a rank's life."""
+    """A context around a rank's life. SIGUSR1 makes a rank print its stacks and go on."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
@@ -57,6 +58,7 @@ class Ending:
 
     def __enter__(self) -> Ending:
         signal.signal(signal.SIGTERM, _terminated)
+        faulthandler.register(signal.SIGUSR1)
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mdibench.record.run_folder import find_runs
@@ -84,11 +86,20 @@ class Job:
         try:
             out, err = self.process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
+            self._ask_for_stacks()
             self.process.kill()
             out, err = self.process.communicate()
             pytest.fail(f"the job hangs\n{out}\n{err}")
         seconds = time.monotonic() - self._begun_s
         return Done(self.process.returncode, out, err, seconds, self.results)
+
+
+    def _ask_for_stacks(self) -> None:
+        """Let every rank of a hanging job say where it is."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            if "python" in child.name():
+                child.send_signal(signal.SIGUSR1)
+        time.sleep(1)
 
 
 def job(folder: Path, ranks: int, text: str = SMALL, options: Sequence[str] = ()) -> Done:

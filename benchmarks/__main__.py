@@ -1,0 +1,177 @@
+"""``nox -s bench``: what the harness itself costs, as ratios from one run; Markdown on stdout.
+
+Each part is a child process of its own, so that none inherits another's threads or memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mdibench.runtime.launch import launcher
+
+ROOT = Path(__file__).parents[1]
+PAIRS = 5
+SECONDS = 4.0
+
+LOCAL = """
+[run]
+name = "local"
+warmup_s = 1.0
+duration_s = {seconds}
+trace = 0.0
+[model]
+name = "{model}"
+dataset = "digits"
+[scheme]
+name = "local"
+threshold = {threshold}
+[admission]
+mode = "offline"
+max_in_flight = 64
+"""
+NULL = """
+[run]
+name = "null"
+warmup_s = 1.0
+duration_s = {seconds}
+trace = 0.0
+[model]
+name = "null"
+[scheme]
+name = "{scheme}"
+threshold = 0.5
+[admission]
+mode = "offline"
+max_in_flight = 64
+[placement]
+replicate = true
+"""
+WAITING = """
+[run]
+name = "waiting"
+warmup_s = 1.0
+duration_s = {seconds}
+[model]
+name = "digits-cnn"
+[scheme]
+name = "local"
+[admission]
+mode = "fixed-rate"
+interarrival_s = 1.0
+"""
+
+
+def environment() -> dict[str, str]:
+    """One thread per rank, this folder importable."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def child(*line: str) -> Any:
+    """The JSON that a child prints last."""
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run(config: str, ranks: int) -> dict[str, Any]:
+    """Run a config and read what it measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.toml"
+        path.write_text(config)
+        mpirun = [str(launcher()), "-n", str(ranks)] if ranks > 1 else []
+        program = [sys.executable, "-m", "mdibench", "run", str(path), "-q"]
+        subprocess.run(
+            [*mpirun, *program, f"--set=run.results={folder}"],
+            env=environment(),
+            capture_output=True,
+            check=True,
+        )
+        return facts_of(Path(folder))
+
+
+def facts_of(results: Path) -> dict[str, Any]:
+    """Rate in the measured window, and processor share and peak memory by rank."""
+    import mdibench
+    from mdibench.record.run_folder import find_runs, read_manifest
+
+    (folder,) = find_runs([results])
+    window = read_manifest(folder)["window"]
+    frames = mdibench.load(folder)
+    done = frames.items.completed_s.between(window["start_s"], window["end_s"])
+    telemetry = frames.telemetry
+    telemetry = telemetry[telemetry.t_s.between(window["start_s"], window["end_s"])]
+    ends = telemetry.groupby("rank")[["t_s", "cpu_s", "rss_bytes"]].agg(["first", "last", "max"])
+    shares = (ends.cpu_s["last"] - ends.cpu_s["first"]) / (ends.t_s["last"] - ends.t_s["first"])
+    return {
+        "rate": float(done.sum()) / (window["end_s"] - window["start_s"]),
+        "cpu_share": [float(share) for share in shares],
+        "rss_mib": [float(rss) / 2**20 for rss in ends.rss_bytes["max"]],
+    }
+
+
+def overhead_of_local(model: str, threshold: float) -> tuple[float, list[float]]:
+    """Median ratio of our rate to a bare loop's, measured in turns, and all ratios."""
+    ratios = []
+    for _ in range(PAIRS):
+        bare = child(sys.executable, "-m", "benchmarks.bare_loop", model, str(threshold), "4")
+        ours = run(LOCAL.format(model=model, threshold=threshold, seconds=SECONDS), 1)
+        ratios.append(ours["rate"] / bare["rate"])
+    return statistics.median(ratios), ratios
+
+
+def help_seconds() -> float:
+    """Median time of ``mdibench --help``."""
+    times = []
+    for _ in range(9):
+        begun = time.perf_counter()
+        line = [sys.executable, "-m", "mdibench", "--help"]
+        subprocess.run(line, capture_output=True, check=True)
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def row(what: str, value: str, target: str) -> None:
+    """One row of the table, as soon as it is known."""
+    print(f"| {what} | {value} | {target} |", flush=True)
+
+
+def main() -> None:
+    """Measure all and print the table."""
+    print("| what | measured | wanted |\n| --- | --- | --- |", flush=True)
+    for name, model, threshold, wanted in (
+        ("a network of about 10 ms an item", "benchmarks.networks:ten_milliseconds", 1.0, 0.95),
+        ("the digits network", "digits-cnn", 0.8, 0.80),
+    ):
+        median, ratios = overhead_of_local(model, threshold)
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        row(
+            f"rate of one rank, scheme `local`, over a bare torch loop: {name}",
+            f"{median:.3f} ({spread}, {PAIRS} pairs)",
+            f"at least {wanted}",
+        )
+    wire = child(str(launcher()), "-n", "2", sys.executable, str(ROOT / "benchmarks/transport.py"))
+    row("bandwidth of 1 MiB feature maps over bare mpi4py", f"{wire['ratio']:.2f}", "at least 0.7")
+    row(
+        "processor time of a small task's hop, both sides",
+        f"{wire['small_task_processor_us']:.0f} µs",
+        "at most 60 µs",
+    )
+    waiting = run(WAITING.format(seconds=SECONDS), 3)
+    share = max(waiting["cpu_share"][1:])
+    row("processor share of a rank that only waits", f"{100 * share:.1f} %", "under 5 %")
+    for scheme, ranks in (("local", 1), ("mdi-exit", 2)):
+        null = run(NULL.format(scheme=scheme, seconds=SECONDS), ranks)
+        row(f"null blocks, `{scheme}`, {ranks} rank(s)", f"{null['rate']:,.0f} items/s", "stated")
+    row("`mdibench --help`", f"{help_seconds():.3f} s", "under 0.2 s")
+    memory = ", ".join(f"{rss:.0f}" for rss in waiting["rss_mib"])
+    row("peak resident memory by rank, MiB (digits)", memory, "stated")
+
+
+main()
