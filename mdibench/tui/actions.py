@@ -231,9 +231,6 @@ class Actions(App[Snapshot]):
 
     def action_end_run(self) -> None:
         """Ask, and then ask the run to end."""
-        if self.feed.over:
-            self.notify("this run has ended already")
-            return
         question = Question(
             "End this run now?",
             "It admits nothing more, drains what is in flight and writes its files.",

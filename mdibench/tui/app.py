@@ -145,7 +145,10 @@ class Monitor(Actions):
         )
         if (snapshot, options) == (self.snapshot, self.options) and self.arrangement:
             return
+        ended = snapshot.over and (self.snapshot is None or not self.snapshot.over)
         self.snapshot, self.options = snapshot, options
+        if ended:
+            self.refresh_bindings()
         self.arrange_panels()
         with self.batch_update():
             for pane in self.screen_of_panels.query(Pane):
@@ -223,6 +226,10 @@ class Monitor(Actions):
         panel = self.screen_of_panels.query_one("#problem", Static)
         panel.set_class(bool(text), "told")
         panel.update(text)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run that has ended cannot be ended."""
+        return not (action == "end_run" and self.feed.over)
 
     @on(Input.Changed, "#filter")
     def filter_changed(self, event: Input.Changed) -> None:

@@ -205,10 +205,12 @@ class RunFeed:
         from mdibench.record import schema
         from mdibench.record.columns import read_columns
 
-        names = schema.names("steps")
         found = Tables(self.facts.ranks, self.facts.exits)
-        columns = read_columns(self.folder, "steps", names, ("item", item))
-        found.load("steps", {name: _as_values(each) for name, each in columns.items()})
+        stored = read_columns(self.folder, "steps", schema.names("steps"), ("item", item))
+        columns = {name: _as_values(each) for name, each in stored.items()}
+        for name in [c.name for c in schema.STEPS if c.type == "int" and c.name in columns]:
+            columns[name] = _whole(stored[name])
+        found.load("steps", columns)
         return found.steps.get(item, [])
 
     def _steps_in_stream(self, item: int) -> list[Row]:
@@ -234,3 +236,8 @@ def has_tables(folder: Path) -> bool:
 def _as_values(values: Any) -> Values:
     """A column as ``record`` reads it, in the words of ``view``."""
     return Coded(*values) if isinstance(values, tuple) else values
+
+
+def _whole(values: Any) -> list[object]:
+    """Whole numbers that came as floats."""
+    return [None if value != value else int(value) for value in values]

@@ -45,10 +45,7 @@ def _under_way(snapshot: Snapshot) -> str:
 
 
 def _mean_rate(snapshot: Snapshot) -> str:
-    """Completions per second after warm-up, over the whole time shown."""
-    start_s = snapshot.facts.warmup_s
-    end_s = snapshot.facts.window[1] if snapshot.facts.window else snapshot.t_s
-    if end_s <= start_s:
+    """Completions per second in the measured window."""
+    if math.isnan(snapshot.flow.mean_per_s):
         return "nothing measured yet"
-    per_s = snapshot.quality.run.count / (end_s - start_s)
-    return f"{rate(per_s if not math.isnan(per_s) else 0.0)} /s done after warm-up"
+    return f"{rate(snapshot.flow.mean_per_s)} /s done after warm-up"

@@ -57,11 +57,13 @@ class Batch:
         return self.columns.get(name, [None] * self.length)
 
     def plain(self, name: str) -> list[object]:
-        """As a list of Python values."""
+        """As a list of Python values, null as ``None``."""
         values = self(name)
         if isinstance(values, Coded):
             return [values.words[code] if code >= 0 else None for code in values.codes.tolist()]
-        return values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if isinstance(values, np.ndarray):
+            return [None if value != value else value for value in values.tolist()]
+        return list(values)
 
     def number(self, name: str) -> Array:
         """As float64, null as NaN."""

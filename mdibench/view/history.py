@@ -23,6 +23,8 @@ WIDTHS_S = tuple(
 BINS = 200
 NARROWEST_S = 0.5
 """Narrower bins would show the noise of single arrivals."""
+SHORTEST = 0.5
+"""The newest bin tells a rate once this share of it has passed."""
 SHARES = (0.5, 0.95, 0.99)
 
 
@@ -70,8 +72,7 @@ class Memory:
 def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) -> History:
     """All series up to ``moment_s``; the last bin ends there."""
     ends = np.minimum(edges, moment_s)
-    widths = np.diff(ends)
-    widths[widths <= 0] = np.nan
+    widths = _widths(ends, edges)
     columns = tables.items.columns
     cuts = np.searchsorted(columns["known_s"], ends, side="right")
     completed = np.diff(_count(columns["ok"], cuts))
@@ -83,7 +84,7 @@ def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) ->
         return History(
             edges_s=_floats(edges),
             completed_per_s=_floats(completed / widths),
-            offered_per_s=_rate(source, "offered", ends),
+            offered_per_s=_rate(source, "offered", edges, ends),
             accuracy=_floats(correct / np.where(completed > 0, completed, np.nan)),
             p50_s=tuple(each[0] for each in latency),
             p95_s=tuple(each[1] for each in latency),
@@ -100,6 +101,12 @@ def _floats(values: Array) -> Floats:
     return tuple(values.tolist())
 
 
+def _widths(ends: Array, edges: Array) -> Array:
+    """Lengths of the bins as far as they have passed; NaN where too short to tell a rate from."""
+    widths = np.diff(ends)
+    return np.where(widths >= SHORTEST * (edges[1] - edges[0]), widths, np.nan)
+
+
 def _count(cumulative: Array, cuts: Array) -> Array:
     """A running count at each cut (0 before the first row)."""
     if not len(cumulative):
@@ -111,7 +118,7 @@ def _places(rank: RankTable, ends: Array) -> Array:
     return np.searchsorted(rank.columns["t_s"], ends, side="right")
 
 
-def _rate(rank: RankTable, name: str, ends: Array) -> Floats:
+def _rate(rank: RankTable, name: str, edges: Array, ends: Array) -> Floats:
     """Increase per second of a counter, drawn straight between samples, up to the newest one."""
     values, times = rank.columns[name], rank.columns["t_s"]
     known = ~np.isnan(values)
@@ -119,8 +126,7 @@ def _rate(rank: RankTable, name: str, ends: Array) -> Floats:
         return (math.nan,) * (len(ends) - 1)
     times, values = np.r_[0.0, times[known]], np.r_[0.0, values[known]]
     ends = np.minimum(ends, times[-1])
-    widths = np.diff(ends)
-    return _floats(np.diff(np.interp(ends, times, values)) / np.where(widths > 0, widths, np.nan))
+    return _floats(np.diff(np.interp(ends, times, values)) / _widths(ends, edges))
 
 
 def _level(rank: RankTable, name: str, ends: Array) -> Floats:

@@ -62,7 +62,7 @@ def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
         phase=phase,
         t_s=moment_s,
         end_s=looking.end_s,
-        flow=_flow(tables, window, horizon_s),
+        flow=_flow(tables, facts, window, horizon_s),
         quality=_quality(tables, window),
         latency=_latency(tables, window.measured, window.now),
         recent_latency=_latency(tables, window.recent, window.now),
@@ -105,7 +105,7 @@ def _between(tables: Tables, name: str, start: int, stop: int) -> int:
     return _total(tables, name, stop) - _total(tables, name, start)
 
 
-def _flow(tables: Tables, window: _Window, horizon_s: float) -> Flow:
+def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) -> Flow:
     now, recent, seconds = window.now, window.recent, window.recent_s
     completed, dropped = _total(tables, "ok", now), _total(tables, "dropped", now)
     offered, offered_per_s = _offered(tables, now, horizon_s)
@@ -120,7 +120,17 @@ def _flow(tables: Tables, window: _Window, horizon_s: float) -> Flow:
         offered_per_s=offered_per_s,
         admitted_per_s=offered_per_s - recently_dropped / seconds if seconds else math.nan,
         completed_per_s=_between(tables, "ok", recent, now) / seconds if seconds else math.nan,
+        mean_per_s=_mean_rate(tables, facts, horizon_s),
     )
+
+
+def _mean_rate(tables: Tables, facts: RunFacts, horizon_s: float) -> float:
+    start_s, end_s = facts.window or (facts.warmup_s, facts.planned_s or math.inf)
+    end_s = min(end_s, horizon_s)
+    if end_s <= start_s:
+        return math.nan
+    rows = tables.items.known(start_s), tables.items.known(end_s)
+    return _between(tables, "ok", *rows) / (end_s - start_s)
 
 
 def _offered(tables: Tables, ended: int, horizon_s: float) -> tuple[int, float]:

@@ -55,7 +55,7 @@ def rank_view(table: RankTable, rank: int, facts: RunFacts, moment_s: float) -> 
 
 def _share(table: RankTable, name: str, count: int) -> float:
     """A time counter's increase as a share of time; batches may be booked a little late."""
-    return min(1.0, table.slope(name, count, LOOK_BACK_S))
+    return float(np.minimum(1.0, table.slope(name, count, LOOK_BACK_S)))
 
 
 def _spark_edges(moment_s: float) -> Array:

@@ -29,6 +29,8 @@ class Flow:
     offered_per_s: float
     admitted_per_s: float
     completed_per_s: float
+    mean_per_s: float
+    """Completions per second since warm-up, up to the end of the measured window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,8 +194,8 @@ class Tables:
         for values in zip(*(get.plain(name) for name in names), strict=True):
             row = dict(zip(names, values, strict=True))
             item = row.get("item")
-            if isinstance(item, int):
-                self.steps.setdefault(item, []).append(row)
+            if isinstance(item, (int, float)):
+                self.steps.setdefault(int(item), []).append(row)
         while len(self.steps) > ITEMS_WITH_STEPS:
             self.steps.popitem(last=False)
 

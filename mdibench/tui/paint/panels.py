@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from mdibench.tui.paint.canvas import Canvas
@@ -15,8 +16,6 @@ from mdibench.tui.paint.lines import (
     PLAIN,
     WARN,
     Line,
-    ellipsis,
-    fill,
     heat_role,
     rank_role,
     width_of,
@@ -211,8 +210,9 @@ LEVEL_ROLES = {"info": DIM, "warning": WARN, "error": BAD}
 def events(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """The log, newest first; warnings of the plan at its end."""
     shown = [e for e in reversed(snapshot.events) if matches(options.filter, _searchable(e))]
-    lines = [_event(event, width, options.glyphs) for event in shown]
-    lines += [_warning(text, width, options.glyphs) for text in snapshot.facts.warnings]
+    lines = [line for event in shown for line in _event(event, width, options.glyphs)]
+    for text in snapshot.facts.warnings:
+        lines += _warning(text, width, options.glyphs)
     if not lines:
         lines = [[("nothing happened yet", DIM)]]
     return lines[options.offset : options.offset + height]
@@ -222,15 +222,24 @@ def _searchable(event: EventLine) -> str:
     return f"rank{event.rank} {event.level} {event.kind} {event.text}"
 
 
-def _event(event: EventLine, width: int, glyphs: Glyphs) -> Line:
+def _event(event: EventLine, width: int, glyphs: Glyphs) -> list[Line]:
     role = LEVEL_ROLES.get(event.level, PLAIN)
-    glyph = glyphs.states.get(event.level, " ")
-    start: Line = [(f"{event.t_s:6.1f} ", DIM), (f"{glyph} ", role)]
-    start.append((f"{event.rank} ", rank_role(event.rank)))
-    text = ellipsis(event.text, width - width_of(start))
-    return fill([*start, (text, PLAIN if event.level == "info" else role)], width)
+    start: Line = [
+        (f"{event.t_s:6.1f} ", DIM),
+        (f"{glyphs.states.get(event.level, ' ')} ", role),
+        (f"{event.rank} ", rank_role(event.rank)),
+    ]
+    return _wrapped(start, event.text, PLAIN if event.level == "info" else role, width)
 
 
-def _warning(text: str, width: int, glyphs: Glyphs) -> Line:
+def _warning(text: str, width: int, glyphs: Glyphs) -> list[Line]:
     start: Line = [("  plan ", DIM), (f"{glyphs.states['warning']} ", WARN)]
-    return [*start, (ellipsis(text, width - width_of(start)), WARN)]
+    return _wrapped(start, text, WARN, width)
+
+
+def _wrapped(start: Line, text: str, role: str, width: int) -> list[Line]:
+    """Text behind ``start``, on as many lines as it takes."""
+    indent = width_of(start)
+    parts = textwrap.wrap(text, max(8, width - indent)) or [""]
+    rest: list[Line] = [[(" " * indent, PLAIN), (part, role)] for part in parts[1:]]
+    return [[*start, (parts[0], role)], *rest]

@@ -294,6 +294,10 @@ def _queue_width(snapshot: Snapshot) -> int:
     return max(3, len(count(longest))) + 1 + SPARK
 
 
+def _age_width(snapshot: Snapshot) -> int:
+    return 0 if snapshot.over else 7
+
+
 def _trouble_width(snapshot: Snapshot) -> int:
     return 14 if any(rank.overruns or rank.refused for rank in snapshot.ranks) else 0
 
@@ -322,7 +326,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
     Column("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
     Column("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
-    Column("age", "report", _cells(7), 5, _age, lambda r: r.age_s),
+    Column("age", "report", _age_width, 5, _age, lambda r: r.age_s),
     Column("trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)),
 )  # fmt: skip
 SORT_KEYS = tuple(column.key for column in COLUMNS if column.title.strip())

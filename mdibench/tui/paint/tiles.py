@@ -144,7 +144,9 @@ def _throughput(snapshot: Snapshot, width: int) -> list[Line]:
         ),
         spread(
             [(count(flow.completed), PLAIN), (" done", DIM)],
-            [("in flight ", DIM), (count(flow.in_flight), PLAIN)],
+            _mean(snapshot)
+            if snapshot.over
+            else [("in flight ", DIM), (count(flow.in_flight), PLAIN)],
             width,
         ),
         spread(
@@ -153,6 +155,10 @@ def _throughput(snapshot: Snapshot, width: int) -> list[Line]:
             width,
         ),
     ]
+
+
+def _mean(snapshot: Snapshot) -> Line:
+    return [("mean ", DIM), (rate(snapshot.flow.mean_per_s), PLAIN)]
 
 
 # --- accuracy -------------------------------------------------------------------------------------
