@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ def sweep(
 def _run(ready: Sweep) -> int:
     from mdibench.cli.sweep_progress import SweepProgress
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = ready.record.folder
     with SweepProgress(len(ready.tasks), len(ready.tasks) - len(ready.left)) as progress:
         progress.begin(folder, ready.seconds_left(ready.left))

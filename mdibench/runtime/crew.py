@@ -87,7 +87,7 @@ class Crew:
     def stop(self) -> None:
         """End the ranks, in order if they can."""
         if not self.over:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(LAST_WORDS_S)
             except subprocess.TimeoutExpired:

@@ -91,7 +91,7 @@ class Sweep:
             for number in range(self._lanes)
         ]
         try:
-            while any(lane.work() for lane in lanes):
+            while any([lane.work() for lane in lanes]):  # every lane works, so no generator
                 for lane in lanes:
                     for task, reason, wall_s in lane.news():
                         self._enter(task, reason, wall_s, report)
