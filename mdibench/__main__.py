@@ -40,6 +40,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return errors.OK
+    except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
+        say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
+        return errors.INTERNAL_ERROR
 
 
 def say(line: str) -> None:

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import click
+
+
+class _Monitor:
+    """The live monitor on the launcher's terminal, or a word on how to get one elsewhere."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, folder: Path) -> None:
+        """Show the run in ``folder``."""
+        from mdibench.tui.terminal import attach
+
+        self._child = attach(folder)
+        if self._child is None:
+            click.echo(f"no terminal here; elsewhere: mdibench monitor {folder}", err=True)
+
+    def wait(self) -> None:
+        """Until the monitor is left."""
+        if self._child is not None:
+            self._child.wait()
 
 
 @click.command()
@@ -29,7 +50,7 @@ def run(
     if ranks is None:
         from mdibench.runtime.rank import Order, run_rank
 
-        status, folder = run_rank(Order(config, overrides, tui, quiet))
+        status, folder = run_rank(Order(config, overrides, _Monitor() if tui else None, quiet))
         if folder is not None:
             from mdibench.analysis.terminal import summary_lines
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
@@ -48,13 +48,23 @@ CONTROL_BYTES = 64 * 1024
 SLOTS_PER_NEIGHBOUR = 2
 
 
+class Monitor(Protocol):
+    """Something that shows the run while it goes on; called on rank 0 only."""
+
+    def start(self, folder: Path) -> None:
+        """The run's folder is there."""
+
+    def wait(self) -> None:
+        """The run is over: come back when nobody looks at it any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the command line asks for."""
+    """What the command line asks for, the same on every rank."""
 
     config: Path
     overrides: tuple[str, ...] = ()
-    monitor: bool = False
+    monitor: Monitor | None = None
     quiet: bool = False
 
 
@@ -81,6 +91,10 @@ def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int,
             if group.rank == SOURCE:
                 raise
             return USAGE_ERROR, None
+    if order.monitor is not None:
+        if group.rank == SOURCE:
+            order.monitor.wait()
+        group.barrier()
     return OK, ending.folder
 
 
@@ -126,9 +140,13 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     compute = ComputeThread(engine, plan.devices[group.rank])
     hooks: Hooks
     if writer is not None:
-        progress = Progress(config.run.warmup_s + config.run.duration_s, order.quiet)
+        progress = Progress(
+            config.run.warmup_s + config.run.duration_s, order.quiet or order.monitor is not None
+        )
         hooks = SourceHooks(post, node, writer, strays, progress)
         ending.keep(writer, lambda: outcome(node), hooks)
+        if order.monitor is not None:
+            order.monitor.start(writer.folder)
     else:
         hooks = WorkerHooks(post, strays)
         ending.report_through(post)

@@ -93,7 +93,6 @@ class Job:
         seconds = time.monotonic() - self._begun_s
         return Done(self.process.returncode, out, err, seconds, self.results)
 
-
     def _ask_for_stacks(self) -> None:
         """Let every rank of a hanging job say where it is."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
