@@ -59,7 +59,7 @@ def _queues(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list
 
 def whole(value: float) -> str:
     """A queue length: whole where it is one."""
-    return f"{value:.1f}" if 0 < value % 1 and value < 9.95 else count(value)
+    return f"{value:.1f}" if value % 1 > 0 and value < 9.95 else count(value)
 
 
 def _rate(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
