@@ -91,7 +91,7 @@ class Sweep:
             for number in range(self._lanes)
         ]
         try:
-            while any([lane.work() for lane in lanes]):  # every lane works, so no generator
+            while True in [lane.work() for lane in lanes]:  # each lane, before any is looked at
                 for lane in lanes:
                     for task, reason, wall_s in lane.news():
                         self._enter(task, reason, wall_s, report)
