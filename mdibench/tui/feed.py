@@ -179,7 +179,7 @@ class RunFeed:
         return max(0.0, self.clocks.epoch() - written_s)
 
     def _read_tables(self) -> bool:
-        from mdibench.record.columns import read_columns  # pyarrow: only for finished runs
+        from mdibench.record.stored import read_columns  # pyarrow: only for finished runs
 
         if len(self.tables.items) or self.tables.newest_s > 0:
             return False
@@ -203,7 +203,7 @@ class RunFeed:
 
     def _stored_steps(self, item: int) -> list[Row]:
         from mdibench.record import schema
-        from mdibench.record.columns import read_columns
+        from mdibench.record.stored import read_columns
 
         found = Tables(self.facts.ranks, self.facts.exits)
         stored = read_columns(self.folder, "steps", schema.names("steps"), ("item", item))
