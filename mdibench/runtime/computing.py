@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from mdibench.compute.engine import Engine
 from mdibench.core.events import Computed
@@ -27,7 +28,9 @@ class ComputeThread:
         self._engine = engine
         self._device = device
         self._batches: SimpleQueue[tuple[Task, ...] | None] = SimpleQueue()
-        self._done: SimpleQueue[Computed | BaseException] = SimpleQueue()
+        self._done: deque[Computed | BaseException] = deque()
+        self._news = threading.Lock()
+        self._news.acquire()
         self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
         self._thread.start()
 
@@ -38,14 +41,14 @@ class ComputeThread:
     def wait(self, seconds: float) -> Computed | None:
         """The next finished batch, or ``None`` when there is none within ``seconds``.
 
-        An exception of the engine is raised here.
+        An exception of the engine is raised here. (Not a ``SimpleQueue``: its timed ``get`` can
+        wait for ever when the deadline passes between two of its attempts.)
         """
-        if seconds <= 0 and self._done.empty():
+        if not self._done and seconds > 0:
+            self._news.acquire(timeout=seconds)
+        if not self._done:
             return None
-        try:
-            done = self._done.get(timeout=seconds)
-        except Empty:
-            return None
+        done = self._done.popleft()
         if isinstance(done, BaseException):
             raise done
         return done
@@ -58,10 +61,15 @@ class ComputeThread:
     def _work(self) -> None:
         while (tasks := self._batches.get()) is not None:
             try:
-                self._done.put(self._run(tasks))
+                self._hand_over(self._run(tasks))
             except BaseException as error:  # noqa: BLE001 - it is raised again in the loop's thread
-                self._done.put(error)
+                self._hand_over(error)
                 return
+
+    def _hand_over(self, done: Computed | BaseException) -> None:
+        self._done.append(done)
+        if self._news.locked():
+            self._news.release()
 
     def _run(self, tasks: Sequence[Task]) -> Computed:
         begun_s = time.perf_counter()
