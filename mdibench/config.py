@@ -40,6 +40,7 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
         ("placement", "blocks"),
     ),
     (("topology", "name"), ("topology", "edges")),
+    (("emulation", "device"), ("emulation", "drawn"), ("emulation", "tiers")),
 )
 """Keys that exclude each other, group by group."""
 
@@ -199,6 +200,14 @@ class EmulationSection(Section):
 
     device: str | list[str] | None = None
     """One device for all ranks, or one per rank."""
+    drawn: dict[str, Positive] | None = None
+    """Device -> weight: each rank's device is drawn from ``topology.seed``."""
+    tiers: list[str] | None = None
+    """Devices by distance from the source in hops (edge, fog, cloud); the last holds beyond."""
+    speed_spread: NotNegative = 0.0
+    """Standard deviation of the logarithm of a rank's block times around its device's."""
+    rate_spread: NotNegative = 0.0
+    """The same of an edge's bandwidth around its link's."""
     link: str | None = None
     """Profile of every link that ``topology.links`` does not describe."""
     devices: dict[str, DeviceTable] = {}
@@ -227,6 +236,24 @@ class SweepSection(Section):
     """Config key -> its values. A value may be a table of keys, with a ``label`` and ``ranks``."""
 
 
+class EventTable(Section):
+    """Something that happens during a simulated run.
+
+    ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
+    ``fail``: it falls silent with all it has; ``slow``: its blocks take ``factor`` times as long as
+    at the start; ``link``: both ways of an edge change; ``load``: items arrive ``factor`` times as
+    fast as at the start.
+    """
+
+    at_s: Seconds
+    kind: Literal["join", "leave", "fail", "slow", "link", "load"]
+    rank: Rank | None = None
+    between: Pair | None = None
+    factor: Positive | None = None
+    bandwidth_mbps: Positive | None = None
+    delay_ms: NotNegative | None = None
+
+
 class RunConfig(Section):
     """A whole config file."""
 
@@ -241,6 +268,8 @@ class RunConfig(Section):
     search: SearchSection | None = None
     sweep: SweepSection | None = None
     """Only ``mdibench sweep`` looks at it."""
+    events: list[EventTable] = []
+    """Only ``mdibench simulate`` lets them happen."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def where(self, *path: str | int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mdibench.config import ALTERNATIVES, RunConfig
 from mdibench.config_origins import KeyPath, dotted
 from mdibench.config_words import Finding, choose
+from mdibench.core.records import SOURCE
 from mdibench.policy.schemes import SCHEMES
 
 CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
@@ -16,7 +17,7 @@ CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
 
 def contradictions(config: RunConfig) -> list[Finding]:
     """Everything in which keys of ``config`` do not fit together."""
-    checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices)
+    checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices, _events)
     return [finding for check in checks for finding in check(config)]
 
 
@@ -31,7 +32,7 @@ def _alternatives(config: RunConfig) -> Iterator[Finding]:
 
 def _is_given(config: RunConfig, path: KeyPath) -> bool:
     section, key = (str(part) for part in path)
-    return getattr(getattr(config, section), key) not in (None, False)
+    return getattr(getattr(config, section), key, None) not in (None, False)
 
 
 def _scheme(config: RunConfig) -> Iterator[Finding]:
@@ -117,3 +118,37 @@ def _devices(config: RunConfig) -> Iterator[Finding]:
                 "neither gflops nor block_ms is given",
                 "give one: the sustained rate, or a measured time for each block",
             )
+
+
+EVENT_KEYS = {
+    "join": ("rank",),
+    "leave": ("rank",),
+    "fail": ("rank",),
+    "slow": ("rank", "factor"),
+    "link": ("between",),
+    "load": ("factor",),
+}
+"""What each kind of event must say; a link also what becomes of it."""
+LINK_CHANGES = ("bandwidth_mbps", "delay_ms")
+
+
+def _events(config: RunConfig) -> Iterator[Finding]:
+    for index, event in enumerate(config.events):
+        path: KeyPath = ("events", index)
+        needed = EVENT_KEYS[event.kind]
+        allowed = {"at_s", "kind", *needed, *(LINK_CHANGES if event.kind == "link" else ())}
+        given = {key for key, value in event if value is not None}
+        what = f'an event of kind "{event.kind}"'
+        for key in needed:
+            if key not in given:
+                yield Finding(path, f"{what} needs {key}", f"give {key}")
+        for key in sorted(given - allowed):
+            yield Finding((*path, key), f"{what} has no {key}", "leave it out")
+        if event.kind == "link" and not given & set(LINK_CHANGES):
+            yield Finding(path, f"{what} changes nothing", "give bandwidth_mbps or delay_ms")
+        if event.kind in ("join", "leave", "fail") and event.rank == SOURCE:
+            yield Finding((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
+        if event.kind == "load" and config.admission.mode not in CLOCKED_MODES:
+            remedy = f"give admission.mode = {' or '.join(CLOCKED_MODES)}"
+            mode = f'mode "{config.admission.mode}" makes its own arrivals'
+            yield Finding(path, f"{mode} and knows no load steps", remedy, (("admission", "mode"),))

@@ -62,6 +62,19 @@ class Suspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """The neighbour ``rank`` is part of the fleet, or leaves it in good order.
+
+    One that leaves gets no new tasks and is not suspected; it finishes what it has. A ``fresh``
+    one starts anew: what was known of it, and counted with it, no longer holds.
+    """
+
+    rank: int
+    here: bool
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that ``next_wake`` asked for has come."""
 
@@ -74,7 +87,15 @@ class StopRequested:
 
 
 Event: TypeAlias = (
-    Arrived | Computed | LinkFree | Delivered | ThresholdsSet | Suspected | Tick | StopRequested
+    Arrived
+    | Computed
+    | LinkFree
+    | Delivered
+    | ThresholdsSet
+    | Suspected
+    | Presence
+    | Tick
+    | StopRequested
 )
 
 # --- instructions: what to do --------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Neighbour:
         "gamma_s",
         "heard_s",
         "hop_delay_s",
+        "left",
         "ping_pongs",
         "rank",
         "received",
@@ -51,6 +52,7 @@ class Neighbour:
         self.under_way = 0
         self.ping_pongs = 0
         self.suspected = False
+        self.left = False
         self._acknowledged = 0
         self._told: tuple[int, float] | None = None
         self._recent_items: deque[int] = deque(maxlen=memory)
@@ -82,6 +84,8 @@ class Neighbour:
 
     def needs_telling(self, input_queue: int, gamma_s: float) -> bool:
         """Whether n's state differs from what it last told this neighbour (Γ by over 5 %)."""
+        if self.left:
+            return False
         if self._told is None:
             return input_queue > 0 or gamma_s > 0
         told_queue, told_gamma_s = self._told

@@ -21,6 +21,7 @@ from mdibench.core.events import (
     Instruction,
     LinkFree,
     Note,
+    Presence,
     ReportSuspect,
     Send,
     ThresholdsSet,
@@ -114,6 +115,7 @@ class Worker:
             LinkFree: self._link_free,
             Delivered: self._delivered,
             ThresholdsSet: self._thresholds_set,
+            Presence: self._presence,
             Tick: self._tick,
         }
 
@@ -197,6 +199,13 @@ class Worker:
 
     def _thresholds_set(self, event: ThresholdsSet) -> None:
         self.thresholds = event.thresholds
+
+    def _presence(self, event: Presence) -> None:
+        if event.fresh:
+            newcomer = Neighbour(event.rank, self._now, self.setup.max_in_flight)
+            newcomer.under_way = self.neighbours[event.rank].under_way
+            self.neighbours[event.rank] = newcomer
+        self.neighbours[event.rank].left = not event.here
 
     def _tick(self, event: Tick) -> None:
         self._last_tick_s = self._now
@@ -326,7 +335,7 @@ class Worker:
     def _reachable(self, block: int, came_from: int | None) -> list[Neighbour]:
         """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""
         ways = [self.neighbours[rank] for rank in self.setup.next_hops.get(block, ())]
-        trusted = [n for n in ways if not n.suspected]
+        trusted = [n for n in ways if not (n.suspected or n.left)]
         onward = [n for n in trusted if n.rank != came_from] or trusted
         return [n for n in onward if n.under_way < self.setup.link_window]
 
@@ -357,10 +366,10 @@ class Worker:
     def _watch(self, neighbour: Neighbour) -> None:
         """Suspect a neighbour that has been silent for too long, and say so once."""
         limit = self.setup.suspect_after_s
-        if not limit or neighbour.suspected or self._now - neighbour.heard_s <= limit:
+        silence_s = self._now - neighbour.heard_s
+        if not limit or neighbour.suspected or neighbour.left or silence_s <= limit:
             return
         neighbour.suspected = True
-        silence_s = self._now - neighbour.heard_s
         self._event("warning", "suspect", f"rank {neighbour.rank} silent for {silence_s:.1f} s")
         self._out.append(ReportSuspect(neighbour.rank, neighbour.items_in_its_hands()))
 

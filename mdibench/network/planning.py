@@ -40,7 +40,7 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
     problems: list[Problem] = []
     graph = graph_of(config, ranks, problems)
     links = links_of(config, graph, problems)
-    devices = devices_of(config, ranks, model, problems)
+    devices = devices_of(config, graph, model, problems)
     _check_thresholds(config, model, problems)
     blocks = _blocks(config, graph, model, _seconds(model, devices), problems)
     if problems:

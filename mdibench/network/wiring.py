@@ -12,6 +12,7 @@ from mdibench.config_words import choose
 from mdibench.errors import Problem
 from mdibench.network import topology
 from mdibench.network.generators import GENERATORS
+from mdibench.network.heterogeneity import device_names, spread_rates, spread_speeds
 from mdibench.network.plan import Device, Link, ModelInfo
 from mdibench.network.profiles import DEVICES, LINKS, MBIT, MS
 from mdibench.network.topology import Graph
@@ -49,14 +50,18 @@ def links_of(
     for pair in sorted({way for edge in graph.edges for way in (edge, edge[::-1])}):
         table = tables.get(pair) or (None if pair in graph.edges else tables.get(pair[::-1]))
         links[pair] = _refined(base, table) if table else base
-    return links
+    spread = config.emulation.rate_spread if config.emulation else 0.0
+    return spread_rates(links, spread, config.topology.seed) if spread else links
 
 
 def devices_of(
-    config: RunConfig, ranks: int, model: ModelInfo, problems: list[Problem]
+    config: RunConfig, graph: Graph, model: ModelInfo, problems: list[Problem]
 ) -> tuple[Device | None, ...]:
     """The emulated device of each rank; None where the rank's own speed counts."""
-    given = config.emulation.device if config.emulation else None
+    emulation, ranks = config.emulation, len(graph)
+    if emulation is None:
+        return (None,) * ranks
+    given = device_names(emulation, graph, config.topology.seed) or emulation.device
     if given is None:
         return (None,) * ranks
     if isinstance(given, list) and len(given) != ranks:
@@ -71,7 +76,9 @@ def devices_of(
     names = (given or [REAL]) if isinstance(given, list) else [given]
     known = {name: _device(config, name, model, problems) for name in dict.fromkeys(names)}
     per_rank = names if len(names) == ranks else [names[0]] * ranks
-    return tuple(known[name] for name in per_rank)
+    devices = tuple(known[name] for name in per_rank)
+    spread, seed = emulation.speed_spread, config.topology.seed
+    return spread_speeds(devices, spread, seed) if spread else devices
 
 
 def _from_name(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:

@@ -102,10 +102,11 @@ def make_node(
     rank: int,
     thresholds: tuple[float, ...],
     items: Items | None,
+    now: float = 0.0,
 ) -> Node:
-    """The machine of ``rank``; rank 0 needs the items."""
+    """The machine of ``rank``, started at ``now``; rank 0 needs the items."""
     setup = worker_setup(config, plan, rank, thresholds)
-    worker = Worker(setup, generator(config, f"worker {rank}"))
+    worker = Worker(setup, generator(config, f"worker {rank}"), now)
     if rank != SOURCE:
         return Node(worker)
     assert items is not None

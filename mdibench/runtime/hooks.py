@@ -19,6 +19,7 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import InvariantError, MdibenchError, WireError
 from mdibench.record.run_folder import RunWriter
 from mdibench.runtime.progress import Progress
+from mdibench.runtime.sampling import log_line
 from mdibench.transport.post import Mail, PostOffice
 from mdibench.wire import HEADER_BYTES, Kind, Row, pack_rows, unpack_rows
 
@@ -144,8 +145,7 @@ class SourceHooks:
         for table, row in [*rows, *self._strays.take()]:
             self.writer.append(table, row)
             if table == "events":
-                t_s, rank, level, kind, text = row
-                self._log.write(f"{t_s:10.4f} rank {rank} {level} {kind}: {text}\n")
+                self._log.write(log_line(row))
 
     def mail(self, mail: Mail, now: float) -> None:
         """Rows of other ranks, their last words, or the news that one has failed."""

@@ -1,7 +1,8 @@
-"""Telemetry rows of a node, the same in every world."""
+"""Telemetry rows of a node and lines of the log, the same in every world."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mdibench.core.node import Node
@@ -51,3 +52,9 @@ def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[Row]:
         )  # fmt: skip
         rows.append(("links", row))
     return rows
+
+
+def log_line(row: Sequence[object]) -> str:
+    """A row of the table ``events`` as a line of ``log.txt``."""
+    t_s, rank, level, kind, text = row
+    return f"{t_s:10.4f} rank {rank} {level} {kind}: {text}\n"

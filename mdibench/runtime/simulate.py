@@ -7,20 +7,24 @@ depends on how fast this machine is: the same seed gives the same files.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
+from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task
 from mdibench.errors import INTERRUPTED, OK
 from mdibench.record.run_folder import RunWriter
 from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.environment import host_facts
+from mdibench.runtime.happenings import Script, check_events
 from mdibench.runtime.judging import Judging
 from mdibench.runtime.manifest import Facts, open_run, outcome
 from mdibench.runtime.progress import Progress
-from mdibench.runtime.sampling import link_rows, telemetry_row
+from mdibench.runtime.sampling import link_rows, log_line, telemetry_row
 from mdibench.runtime.scenario import Scenario
 from mdibench.runtime.service import service_times
-from mdibench.runtime.world import MessageBytes, Parts, World
+from mdibench.runtime.world import MessageBytes, Parts, Silent, World
 from mdibench.transport.links import LinkClock
 from mdibench.transport.sizes import task_bytes
 from mdibench.wire import HEADER_BYTES
@@ -31,18 +35,26 @@ VIRTUAL_HOST = "virtual"
 
 def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
     """Run ``scenario`` to its end; the exit status and the run's folder."""
+    check_events(scenario.config, scenario.plan)
     writer = open_run(_facts(scenario))
-    world = build_world(scenario, writer.append)
     status, verdict, reason = OK, "complete", ""
-    try:
-        _run(world, scenario, writer, quiet)
-    except KeyboardInterrupt:
-        status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
-    except BaseException as error:
-        writer.finish("failed", f"{type(error).__name__}: {error}", **_outcome(world))
-        raise
+    with (writer.folder / "log.txt").open("a", encoding="utf-8") as log:
+        world = build_world(scenario, partial(_record, writer, log))
+        try:
+            _run(world, scenario, writer, quiet)
+        except KeyboardInterrupt:
+            status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
+        except BaseException as error:
+            writer.finish("failed", f"{type(error).__name__}: {error}", **_outcome(world))
+            raise
     writer.finish(verdict, reason, **_outcome(world))
     return status, writer.folder
+
+
+def _record(writer: RunWriter, log: TextIO, table: str, row: tuple[object, ...]) -> None:
+    writer.append(table, row)
+    if table == "events":
+        log.write(log_line(row))
 
 
 def build_world(
@@ -63,7 +75,17 @@ def build_world(
         message_bytes=_message_bytes(scenario),
         record=record,
     )
-    return World(parts, generator(config, "links"))
+    world = World(parts, generator(config, "links"))
+    Script(world, config, partial(_newcomer, scenario, nodes[SOURCE]))
+    return world
+
+
+def _newcomer(scenario: Scenario, source: Node, rank: int, now: float) -> Node:
+    """A worker that starts in the middle of the run, with the thresholds of that time."""
+    assert source.source is not None
+    return make_node(
+        scenario.config, scenario.plan, rank, source.source.thresholds, None, now
+    )
 
 
 def _message_bytes(scenario: Scenario) -> MessageBytes:
@@ -96,7 +118,9 @@ def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> No
 
 
 def _sample(world: World, writer: RunWriter, t_s: float) -> None:
-    for node, traffic in zip(world.parts.nodes, world.traffic, strict=True):
+    for node, traffic in zip(world.nodes, world.traffic, strict=True):
+        if isinstance(node, Silent):
+            continue
         for table, row in (telemetry_row(node, traffic, t_s), *link_rows(node, traffic, t_s)):
             writer.append(table, row)
     writer.flush()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from mdibench.compute.engine import Engine
 from mdibench.core.events import (
@@ -58,6 +58,28 @@ class Parts:
     """Way of what does not cross the shaped links: thresholds and suspicions."""
 
 
+class Silent:
+    """A rank that nobody hears of: it takes everything and says nothing."""
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """Nothing."""
+        return []
+
+    def next_wake(self) -> float:
+        """Never."""
+        return float("inf")
+
+
+SILENT = Silent()
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that changes the world itself."""
+
+    action: Callable[[], None]
+
+
 class World:
     """Runs nodes until the source ends the run."""
 
@@ -67,7 +89,11 @@ class World:
         self.events = 0
         self.traffic = [Traffic() for _ in parts.nodes]
         self._generator = generator
-        self._heap: list[tuple[float, int, int, Event]] = []
+        self.nodes: list[Node | Silent] = list(parts.nodes)
+        """The nodes that take part now; a rank that has fallen silent has ``SILENT`` here."""
+        self.slowness = [1.0] * len(parts.nodes)
+        """Factors on the service times of each rank."""
+        self._heap: list[tuple[float, int, int, Event | Happening]] = []
         self._sequence = 0
         self._engine_free_s = [0.0] * len(parts.nodes)
         self._wake: list[float] = [float("inf")] * len(parts.nodes)
@@ -90,7 +116,10 @@ class World:
             if event is TICK and not self._due(rank):
                 continue
             self.events += 1
-            self._follow(rank, self.parts.nodes[rank].handle(event, self.now))
+            if isinstance(event, Happening):
+                event.action()
+            else:
+                self._follow(rank, self.nodes[rank].handle(event, self.now))
         if not self._ended and not self._heap:
             raise InvariantError("nothing left to happen, and the run has not ended")
         return self._ended
@@ -100,19 +129,36 @@ class World:
         self._sequence += 1
         heappush(self._heap, (at_s, self._sequence, rank, event))
 
+    def happen(self, at_s: float, action: Callable[[], None]) -> None:
+        """Do ``action`` at ``at_s``, before whatever else is posted for that time from now on."""
+        self._sequence += 1
+        heappush(self._heap, (at_s, self._sequence, SOURCE, Happening(action)))
+
+    def replace_node(self, rank: int, node: Node | Silent) -> None:
+        """From now on ``node`` is rank ``rank``: ``SILENT``, or a worker that starts afresh.
+
+        What the former one was computing and sending is lost.
+        """
+        self.nodes[rank] = node
+        self._engine_free_s[rank] = 0.0
+        self._heap = [entry for entry in self._heap if not _is_own(rank, entry[2], entry[3])]
+        heapify(self._heap)
+        self._wake[rank] = float("inf")
+        self._schedule_wake(rank)
+
     # --- wake-ups ---------------------------------------------------------------------------
 
     def _due(self, rank: int) -> bool:
         """Whether the wake-up just popped is still wanted; if not, the wanted one is scheduled."""
         if self._wake[rank] <= self.now:
             self._wake[rank] = float("inf")
-        if self.parts.nodes[rank].next_wake() <= self.now:
+        if self.nodes[rank].next_wake() <= self.now:
             return True
         self._schedule_wake(rank)
         return False
 
     def _schedule_wake(self, rank: int) -> None:
-        at_s = max(self.now, self.parts.nodes[rank].next_wake())
+        at_s = max(self.now, self.nodes[rank].next_wake())
         if at_s < self._wake[rank]:
             self._wake[rank] = at_s
             self.post(at_s, rank, TICK)
@@ -126,7 +172,7 @@ class World:
 
     def _compute(self, rank: int, instruction: Compute) -> None:
         tasks = instruction.tasks
-        seconds = self.parts.service_time(rank, tasks)
+        seconds = self.parts.service_time(rank, tasks) * self.slowness[rank]
         engine = self.parts.engines[rank]
         self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0].block)
         self._engine_free_s[rank] = max(self.now, self._engine_free_s[rank]) + seconds
@@ -162,3 +208,10 @@ class World:
 
     def _end(self, rank: int, instruction: EndRun) -> None:
         self._ended = True
+
+
+def _is_own(rank: int, target: int, event: Event | Happening) -> bool:
+    """Whether an event for ``target`` is about a batch or a message of ``rank``."""
+    if isinstance(event, Arrived):
+        return event.sender == rank
+    return target == rank and isinstance(event, (Computed, LinkFree, Delivered))
