@@ -14,10 +14,10 @@ from mdibench.runtime.computing import ComputeThread
 
 
 class Engine:
-    """Answers with the item's number as its class; item 13 is too much for it."""
+    """Answers with the item's number as its class; item -13 is too much for it."""
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
-        if tasks[0].item == 13:
+        if tasks[0].item == -13:
             raise ValueError("thirteen")
         return [Outcome(task.item, 1.0) for task in tasks]
 
@@ -55,7 +55,7 @@ def test_waiting_for_nothing_ends_in_time() -> None:
 
 def test_an_engine_error_is_raised_in_the_loop() -> None:
     thread = ComputeThread(Engine())
-    thread.submit((Task(13, 1),))
+    thread.submit((Task(-13, 1),))
     with pytest.raises(ValueError, match="thirteen"):
         waited(thread)
 
