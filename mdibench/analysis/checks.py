@@ -91,7 +91,8 @@ def _files(subject: Subject) -> Iterator[Finding]:
 
 def _conservation(subject: Subject) -> Iterator[Finding]:
     ledger, items = subject.summary.ledger, subject.items
-    repeated = [int(item) for item, n in Counter(items["item"].tolist()).items() if n > 1]
+    found, times = np.unique(items["item"], return_counts=True)
+    repeated = found[times > 1].astype(np.int64).tolist()
     ended = ledger.ok + ledger.dropped + ledger.lost
     sums = f"{ledger.ok} ok + {ledger.dropped} dropped + {ledger.lost} lost"
     bug = "report this: the ledger of the run contradicts itself"

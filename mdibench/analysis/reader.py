@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mdibench.errors import Problem, UserError
 from mdibench.record import run_folder, schema
+from mdibench.record.columns import to_codes, to_floats
 from mdibench.record.tables import arrow_schema, read_stream
 
 Numbers = NDArray[np.float64]
@@ -52,20 +53,22 @@ class RunReader:
     def numbers(self, name: str, columns: Sequence[str]) -> dict[str, Numbers]:
         """Numeric columns of table ``name`` as float64 ``[rows]``, null as NaN."""
         table = self.table(name, columns)
-        return {column: _as_float(table[column]) for column in columns}
+        return {column: to_floats(table[column]) for column in columns}
 
     def texts(self, name: str, column: str) -> tuple[NDArray[np.int64], list[str]]:
         """A text column as codes ``[rows]`` (-1 for null) and the texts that they stand for."""
-        encoded = self.table(name, [column])[column].combine_chunks().dictionary_encode()
-        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return codes, encoded.dictionary.to_pylist()
+        stored = self._stored(name, [column], dictionary=True)
+        if column not in stored.column_names or not pa.types.is_string(_plain(stored, column)):
+            return np.full(len(stored), -1), []
+        texts = stored[column]
+        return to_codes(texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode())
 
-    def _stored(self, name: str, columns: Sequence[str]) -> pa.Table:
+    def _stored(self, name: str, columns: Sequence[str], dictionary: bool = False) -> pa.Table:
         if self._streamed is None and (self.folder / run_folder.STREAM).exists():
             self._streamed = self._read_stream()
         if self._streamed is not None:
             return self._streamed[name]
-        return self._read_parquet(name, columns)
+        return self._read_parquet(name, columns, columns if dictionary else None)
 
     def _read_stream(self) -> dict[str, pa.Table]:
         path = self.folder / run_folder.STREAM
@@ -78,10 +81,12 @@ class RunReader:
             self._note(f"{path}: {damaged} damaged lines skipped")
         return tables
 
-    def _read_parquet(self, name: str, columns: Sequence[str]) -> pa.Table:
+    def _read_parquet(
+        self, name: str, columns: Sequence[str], encoded: Sequence[str] | None
+    ) -> pa.Table:
         path = self.folder / f"{name}.parquet"
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, read_dictionary=encoded) as file:
                 there = [column for column in columns if column in file.schema_arrow.names]
                 return file.read(there or file.schema_arrow.names[:1])
         except FileNotFoundError:
@@ -122,18 +127,19 @@ def _tell_apart(readers: Sequence[RunReader]) -> None:
             reader.id = str(reader.folder)
 
 
+def _plain(table: pa.Table, column: str) -> pa.DataType:
+    """The type of a column's values, whether they are encoded or not."""
+    found = table.schema.field(column).type
+    return found.value_type if pa.types.is_dictionary(found) else found
+
+
 def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     if field.name not in table.column_names:
         return pa.chunked_array([pa.nulls(len(table), field.type)])
     column = table[field.name]
+    if column.type == field.type:
+        return column
     try:
         return column.cast(field.type)
     except pa.ArrowException:
         return pa.chunked_array([pa.nulls(len(table), field.type)])
-
-
-def _as_float(column: pa.ChunkedArray) -> Numbers:
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values = column.cast(pa.float64(), safe=False).to_numpy()
-    return np.asarray(values, dtype=np.float64)

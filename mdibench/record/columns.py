@@ -1,65 +1,160 @@
-"""Single columns of a finished run's Parquet tables, as numpy arrays, without pandas.
+"""Python values to Arrow arrays and back to numpy, by Arrow's documented memory layout.
 
-For readers that fold a million rows at once: numbers come as arrays, text as codes into a list of
-words, so that nothing is made for every row.
+``pyarrow.array`` and ``to_numpy`` import pandas wherever it is installed; the rank that writes a
+run, and the summary at its end, shall not pay a second and 60 MB for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from mdibench.errors import Problem, UserError
+from mdibench.record.schema import ColumnType
 
-Coded = tuple[npt.NDArray[np.int64], list[str]]
-"""Codes into words; -1 is null."""
-ColumnValues = npt.NDArray[Any] | list[Any] | Coded
-
-
-def read_columns(
-    folder: Path, table: str, names: Sequence[str], where: tuple[str, int] | None = None
-) -> dict[str, ColumnValues]:
-    """Columns ``names`` of ``table``: those that exist, null as NaN.
-
-    Numbers and truth values are float64 arrays, texts are ``Coded``, lists of numbers are lists.
-    ``where`` = (column, value) reads only the rows with that value. A table that is not there has
-    no columns; ``UserError`` for a file that is damaged.
-    """
-    path = folder / f"{table}.parquet"
-    if not path.is_file():
-        return {}
-    try:
-        with pq.ParquetFile(path) as file:
-            known = [name for name in names if name in file.schema_arrow.names]
-        filters = [(where[0], "==", where[1])] if where else None
-        rows = pq.read_table(path, columns=known, filters=filters)
-    except (OSError, pa.ArrowException) as failure:
-        raise UserError(Problem(f"cannot be read: {failure}", str(path))) from None
-    return {name: _values(rows.column(name)) for name in known}
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "text": pa.string(),
+    "ints": pa.list_(pa.int64()),
+}
 
 
-def _values(column: pa.ChunkedArray) -> ColumnValues:
-    if pa.types.is_list(column.type):
-        return list(column.to_pylist())
-    if pa.types.is_string(column.type):
-        return _coded(column)
-    if pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.int8())
-    return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy())
+def to_arrow(values: Sequence[Any], kind: ColumnType) -> tuple[pa.Array, int]:
+    """``values`` as an array of a column of ``kind``, and how many did not fit and became null."""
+    fitting = values
+    if not FITS[kind](values):
+        fitting = [fit(value, kind) for value in values]
+    return BUILDERS[kind](fitting), fitting.count(None) - values.count(None)
 
 
-def _coded(column: pa.ChunkedArray) -> Coded:
-    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # no rows at all
-        return np.empty(0, np.int64), []
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int64), [str(word) for word in encoded.dictionary.to_pylist()]
+def fit(value: Any, kind: ColumnType) -> Any:
+    """``value`` as a column of ``kind`` holds it, or ``None`` where it cannot be that."""
+    if kind == "text":
+        return None if value is None else str(value)
+    if kind == "ints":
+        return [fit(v, "int") or 0 for v in value] if isinstance(value, (list, tuple)) else None
+    if not isinstance(value, (bool, int, float)) or value != value:
+        return None
+    if kind == "float":
+        return float(value)
+    if value in (float("inf"), float("-inf")) or int(value) != value:
+        return None
+    if kind == "bool":
+        return bool(value)
+    return int(value) if -(2**63) <= value < 2**63 else None
 
 
+# --- Python to Arrow -----------------------------------------------------------------------------
+
+
+def _all_of(*types: type) -> Callable[[Sequence[Any]], bool]:
+    allowed = {*types, type(None)}
+    return lambda values: set(map(type, values)) <= allowed
+
+
+def _int64s(values: Sequence[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return set(map(type, known)) <= {int} and all(-(2**63) <= v < 2**63 for v in known)
+
+
+FITS: dict[ColumnType, Callable[[Sequence[Any]], bool]] = {
+    "int": _int64s,
+    "float": _all_of(float),
+    "bool": _all_of(bool),
+    "text": _all_of(str),
+    "ints": lambda values: all(
+        value is None or (isinstance(value, (list, tuple)) and set(map(type, value)) <= {int})
+        for value in values
+    ),
+}
+"""Whether all values are already what a column holds."""
+
+
+def _validity(values: Sequence[Any]) -> pa.Buffer | None:
+    if None not in values:
+        return None
+    return _bits(np.fromiter((value is not None for value in values), np.bool_, len(values)))
+
+
+def _bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little").tobytes())
+
+
+def _numbers(values: Sequence[Any], kind: ColumnType) -> pa.Array:
+    dtype = np.int64 if kind == "int" else np.float64
+    filled = values if None not in values else [0 if v is None else v for v in values]
+    data = np.array(filled, dtype)
+    buffers = [_validity(values), pa.py_buffer(data.tobytes())]
+    return pa.Array.from_buffers(ARROW_TYPES[kind], len(values), buffers)
+
+
+def _booleans(values: Sequence[Any]) -> pa.Array:
+    flags = np.fromiter((value is True for value in values), np.bool_, len(values))
+    return pa.Array.from_buffers(pa.bool_(), len(values), [_validity(values), _bits(flags)])
+
+
+def _texts(values: Sequence[Any]) -> pa.Array:
+    parts = [b"" if value is None else value.encode() for value in values]
+    buffers = [_validity(values), _offsets(parts), pa.py_buffer(b"".join(parts))]
+    return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def _lists(values: Sequence[Any]) -> pa.Array:
+    parts = [value or () for value in values]
+    inner = _numbers([number for part in parts for number in part], "int")
+    buffers = [_validity(values), _offsets(parts)]
+    return pa.Array.from_buffers(ARROW_TYPES["ints"], len(values), buffers, children=[inner])
+
+
+def _offsets(parts: Sequence[Any]) -> pa.Buffer:
+    ends = np.cumsum([0, *map(len, parts)], dtype=np.int32)
+    return pa.py_buffer(ends.tobytes())
+
+
+BUILDERS: dict[ColumnType, Callable[[Sequence[Any]], pa.Array]] = {
+    "int": lambda values: _numbers(values, "int"),
+    "float": lambda values: _numbers(values, "float"),
+    "bool": _booleans,
+    "text": _texts,
+    "ints": _lists,
+}
+
+
+# --- Arrow to numpy ------------------------------------------------------------------------------
+
+
+def to_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """A column of numbers or truth values as float64 ``[rows]``, null as NaN."""
+    parts = [_floats(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _floats(chunk: pa.Array) -> NDArray[np.float64]:
+    start, end = chunk.offset, chunk.offset + len(chunk)
+    valid, data = chunk.buffers()
+    if pa.types.is_boolean(chunk.type):
+        values = _unpacked(data, end)[start:].astype(np.float64)
+    else:
+        dtype = np.dtype(chunk.type.to_pandas_dtype())
+        values = np.frombuffer(data, dtype, end)[start:].astype(np.float64)
+    if valid is not None and chunk.null_count:
+        values[~_unpacked(valid, end)[start:]] = np.nan
+    return values
+
+
+def to_codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str]]:
+    """A dictionary-encoded column as codes ``[rows]`` (-1 for null) and their texts."""
+    unified = column.unify_dictionaries()
+    texts = unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
+    codes = to_floats(pa.chunked_array([chunk.indices for chunk in unified.chunks], pa.int32()))
+    return np.nan_to_num(codes, nan=-1).astype(np.int64), texts
+
+
+def _unpacked(bits: pa.Buffer, count: int) -> NDArray[np.bool_]:
+    raw = np.frombuffer(bits, np.uint8)
+    return np.unpackbits(raw, count=count, bitorder="little").astype(np.bool_)

@@ -131,16 +131,15 @@ class LiveReader:
         return lines
 
     def _rows(self, lines: list[bytes]) -> Iterator[tuple[str, list[Any]]]:
-        for line in lines:
-            if self._columns is None:
-                self._columns = _read_header(line, self.path)
-                continue
-            row = self._row(line)
+        if self._columns is None and lines:
+            self._columns = _read_header(lines[0], self.path)
+            lines = lines[1:]
+        for record in _decode_all(lines):
+            row = self._row(record)
             if row is not None:
                 yield row
 
-    def _row(self, line: bytes) -> tuple[str, list[Any]] | None:
-        record = _decode(line)
+    def _row(self, record: Any) -> tuple[str, list[Any]] | None:
         if isinstance(record, list) and record and isinstance(record[0], str):
             table = record.pop(0)
             if len(record) == len(self.columns.get(table, ())):
@@ -183,10 +182,20 @@ def _finite(value: Any) -> Any:
         return value
 
 
+def _decode_all(lines: list[bytes]) -> list[Any]:
+    """Every line's record, ``None`` for one that is none; in one go unless a line is damaged."""
+    try:
+        records = json.loads(b"[" + b",".join(lines) + b"]")
+    except (ValueError, RecursionError):
+        return [_decode(line) for line in lines]
+    # A damaged line may still look well among its neighbours, e.g. "1],[2".
+    return records if len(records) == len(lines) else [_decode(line) for line in lines]
+
+
 def _decode(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -10,22 +10,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mdibench.record import schema
-from mdibench.record.schema import Column, ColumnType
+from mdibench.record.columns import ARROW_TYPES, to_arrow
 from mdibench.record.stream import LiveReader
 
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "text": pa.string(),
-    "ints": pa.list_(pa.int64()),
-}
 ROWS_PER_GROUP = 65_536
 
 
@@ -79,19 +71,26 @@ def read_stream(stream: Path) -> tuple[dict[str, pa.Table], int]:
 
 def _known_rows(reader: LiveReader) -> Iterator[tuple[str, Sequence[object]]]:
     """Rows of the tables that this version knows, their values in this version's order."""
-    orders: dict[str, list[int | None]] = {}
+    orders: dict[str, list[int | None] | None] = {}
     while rows := reader.poll_values():
         for table, values in rows:
             if table not in schema.TABLES:
                 continue
             if table not in orders:
                 orders[table] = _order(table, reader.columns)
-            yield table, [None if at is None else values[at] for at in orders[table]]
+            order = orders[table]
+            if order is None:
+                yield table, values
+            else:
+                yield table, [None if at is None else values[at] for at in order]
 
 
-def _order(table: str, columns: Mapping[str, list[str]]) -> list[int | None]:
-    names = columns[table]
-    return [names.index(name) if name in names else None for name in schema.names(table)]
+def _order(table: str, columns: Mapping[str, list[str]]) -> list[int | None] | None:
+    """Where this version's columns stand in the stream; ``None`` when just as they should."""
+    names, wanted = columns[table], schema.names(table)
+    if names == wanted:
+        return None
+    return [names.index(name) if name in names else None for name in wanted]
 
 
 class _Gatherer:
@@ -113,19 +112,10 @@ class _Gatherer:
         if not self._rows:
             return
         by_column = zip(self._columns, zip(*self._rows, strict=True), strict=True)
-        arrays = [self._array(column, values) for column, values in by_column]
+        built = [to_arrow(values, column.type) for column, values in by_column]
         self._rows = []
-        self._sink(pa.Table.from_arrays(arrays, schema=self._schema))
-
-    def _array(self, column: Column, values: Sequence[object]) -> pa.Array:
-        arrow_type = ARROW_TYPES[column.type]
-        try:
-            # Inferred first: asked for int64, pa.array would truncate 0.5 without a word.
-            return pa.array(values).cast(arrow_type)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            fitting = [fit(value, column.type) for value in values]
-            self.misfits += sum(new is None for new in fitting) - sum(v is None for v in values)
-            return pa.array(fitting, arrow_type)
+        self.misfits += sum(misfits for _, misfits in built)
+        self._sink(pa.Table.from_arrays([array for array, _ in built], schema=self._schema))
 
 
 class _TableFile:
@@ -149,19 +139,3 @@ class _TableFile:
 
     def discard(self) -> None:
         self._draft.unlink(missing_ok=True)
-
-
-def fit(value: Any, kind: ColumnType) -> Any:
-    """``value`` as a column of ``kind`` holds it, or ``None`` where it cannot be that."""
-    if kind == "text":
-        return None if value is None else str(value)
-    if kind == "ints":
-        return [fit(v, "int") for v in value] if isinstance(value, (list, tuple)) else None
-    if not isinstance(value, (bool, int, float)):
-        return None
-    if kind == "float":
-        return float(value)
-    whole = int(value)
-    if whole != value or not -(2**63) <= whole < 2**63:
-        return None
-    return bool(whole) if kind == "bool" else whole
