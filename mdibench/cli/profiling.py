@@ -6,19 +6,23 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mdibench import __version__
-from mdibench.compute.profiling import exit_table, profile_blocks
+from mdibench.compute.profiling import CodecBytes, exit_table, profile_blocks, use_threads
 from mdibench.config import ModelSection, RunConfig
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
+from mdibench.models.bottleneck import Pair, load_pairs, packaged_ratios
 from mdibench.models.evaluation import score
 from mdibench.models.registry import load_model
 from mdibench.record.profile import JSON_FILE, Profile, write_profile
+from mdibench.transport.codecs import encoded_bytes
+
+PLAIN_CODECS = ("none", "fp16", "int8")
+"""Codecs whose size follows from the tensor alone."""
 
 
 def measure_and_write(
@@ -29,18 +33,18 @@ def measure_and_write(
     items: int | None,
 ) -> str:
     """Measure, write the profile folder, and return its tables as text."""
-    torch.set_num_threads(config.run.threads or 1)
+    torch_facts = use_threads(config.run.threads or 1)
     model = config.model
     folder = out or _default_folder(model)
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])
-    blocks = profile_blocks(network, split, batches, repeats, _say_block)
+    blocks = profile_blocks(network, split, batches, repeats, _codec_bytes(model), _say_block)
     _say(f"scoring {len(split):,} evaluation items at every exit")
     scores = score(network, split)
     measured = Profile(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        machine=_machine(),
+        machine={**_machine(), **torch_facts},
         model={**model_facts(model), "classes": network.classes},
         items=len(split),
         accuracy=tuple(float(value) for value in scores.accuracy),
@@ -88,12 +92,28 @@ def _batch_lines(profile: Profile) -> list[str]:
     return ["items per second by batch size, relative to batch 1: " + ", ".join(gains)]
 
 
+def _codec_bytes(model: ModelSection) -> CodecBytes:
+    """Sizes under the plain codecs and under the package's bottlenecks of this network."""
+    bottlenecks: dict[str, dict[int, Pair]] = {
+        f"bottleneck-x{ratio:g}": load_pairs(model.name, ratio)
+        for ratio in packaged_ratios(model.name)
+    }
+
+    def sizes(block: int, shape: Sequence[int], size: int) -> dict[str, int]:
+        elements = prod(shape)
+        found = {codec: encoded_bytes(codec, elements, size // elements) for codec in PLAIN_CODECS}
+        for name, pairs in bottlenecks.items():
+            if block in pairs:
+                found[name] = pairs[block].encoded_bytes(shape)
+        return found
+
+    return sizes
+
+
 def _machine() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "processor": _processor(),
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "mdibench": __version__,
     }

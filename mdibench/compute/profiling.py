@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +19,15 @@ from mdibench.models.cost import describe, working_bytes
 from mdibench.models.evaluation import ExitScores
 from mdibench.models.network import MultiExitNetwork
 from mdibench.record.profile import BlockProfile, ExitTable, Timing
-from mdibench.transport.codecs import CODECS, encoded_bytes
 
-FIXED_CODECS = ("none", "fp16", "int8")
-"""Codecs whose size follows from the tensor alone."""
+CodecBytes = Callable[[int, Sequence[int], int], Mapping[str, int]]
+"""Size on the wire under each codec, given block, shape and bytes of its feature map."""
+
+
+def use_threads(count: int) -> dict[str, Any]:
+    """Compute with ``count`` torch threads from here on; the facts of torch for a profile."""
+    torch.set_num_threads(count)
+    return {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
 
 
 def profile_blocks(
@@ -29,6 +35,7 @@ def profile_blocks(
     items: Split,
     batches: Collection[int],
     repeats: int,
+    codec_bytes: CodecBytes,
     on_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[BlockProfile, ...]:
     """Costs and times of every block, timed on the first items of ``items``."""
@@ -48,7 +55,7 @@ def profile_blocks(
                 working_bytes=_working_bytes(network, number, payloads[0]),
                 output_shape=block.output_shape,
                 output_bytes=block.output_bytes,
-                codec_bytes=_codec_bytes(block.output_shape, block.output_bytes),
+                codec_bytes=codec_bytes(number, block.output_shape, block.output_bytes),
                 times=_task_times(engine, tasks, batches, repeats),
                 head_times=_head_times(network, number, payloads, batches, repeats),
             )
@@ -108,12 +115,3 @@ def _weight_bytes(network: MultiExitNetwork, number: int) -> int:
 def _working_bytes(network: MultiExitNetwork, number: int, payload: Tensor) -> int:
     block, head = network.blocks[number - 1], network.heads[number - 1]
     return working_bytes(lambda: head(block(payload.unsqueeze(0))))
-
-
-def _codec_bytes(shape: Sequence[int], size: int) -> dict[str, int]:
-    elements = torch.Size(shape).numel()
-    return {
-        codec: encoded_bytes(codec, elements, size // elements)
-        for codec in FIXED_CODECS
-        if codec in CODECS
-    }

@@ -82,6 +82,12 @@ def packaged_pairs(network: str, ratio: float) -> Path:
     return FOLDER / "bottleneck" / f"{network}-x{ratio:g}.safetensors"
 
 
+def packaged_ratios(network: str) -> list[float]:
+    """The ratios that the package keeps pairs of ``network`` for, ascending."""
+    files = (FOLDER / "bottleneck").glob(f"{network}-x*.safetensors")
+    return sorted(float(path.stem.rpartition("-x")[2]) for path in files)
+
+
 def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) -> None:
     """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically."""
     tensors = {
