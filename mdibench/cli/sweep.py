@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="TEXT", help="Only cells with TEXT in their label.")
 @click.option("--repeats", type=click.IntRange(1), help="Repeats, instead of the config's.")
 @click.option("--dry-run", is_flag=True, help="List the cells and the time they take, run nothing.")
+@click.option("--search", is_flag=True, help="Find the highest rate under [search] objective_ms.")
+@click.option("--ranks", type=click.IntRange(1), help="World size of a search.")
 @click.option("--series", type=click.Path(path_type=Path), hidden=True)
 def sweep(
     config: Path | None,
@@ -40,12 +42,17 @@ def sweep(
     only: tuple[str, ...],
     repeats: int | None,
     dry_run: bool,
+    search: bool,
+    ranks: int | None,
     series: Path | None,
 ) -> int:
     """Run every cell of the matrix that CONFIG describes in [sweep], several times each.
 
     CONFIG is an ordinary config with a [sweep] table. A sweep that was stopped goes on where it
     stopped when it is started again. Results: RESULTS/NAME/sweep.json and a folder for each run.
+
+    With --search, CONFIG has a [search] table instead: runs at one rate after another find the
+    highest that keeps a percentile of the latency under its objective.
     """
     if series is not None:
         from mdibench.runtime.series import run_series
@@ -53,6 +60,8 @@ def sweep(
         return run_series(series)
     if config is None:
         raise click.UsageError("Missing argument 'CONFIG'.")
+    if search:
+        return _search(config, overrides, ranks)
     from mdibench.runtime.sweep import Sweep, SweepOrder
 
     ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats))
@@ -93,3 +102,22 @@ def _show_cells(ready: Sweep) -> None:
         f"{len(labels)} cells, {len(left)} of {len(ready.tasks)} runs to do, "
         f"about {clock(ready.seconds_left(ready.left))}"
     )
+
+
+def _search(config: Path, overrides: tuple[str, ...], ranks: int | None) -> int:
+    from mdibench.cli.latency import percentile_s
+    from mdibench.errors import CRITERIA_FAILED, OK
+    from mdibench.runtime.search import Search, Trial
+
+    def show(trial: Trial) -> None:
+        took = "never" if trial.latency_s is None else f"{trial.latency_s * 1e3:.1f} ms"
+        verdict = "passes" if trial.passed else "fails"
+        click.echo(f"{trial.rate_per_s:.2f} per s: {took}, {verdict}", err=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    search = Search(config, overrides, ranks, percentile_s)
+    highest = search.run(show)
+    goal = f"p{search.wanted.percentile:g} within {search.wanted.objective_ms:g} ms"
+    click.echo(f"{f'{highest:.2f} per s' if highest else 'no rate'} is the highest with {goal}")
+    click.echo(f"trace of the search: {search.folder / 'search.json'}")
+    return OK if highest else CRITERIA_FAILED

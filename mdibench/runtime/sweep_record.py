@@ -40,7 +40,7 @@ class SweepRecord:
     def __init__(self, folder: Path, matrix: Matrix, config: str) -> None:
         self.folder = folder
         self.runs: dict[tuple[str, int], Done] = {}
-        self._facts = {
+        self._facts: dict[str, Any] = {
             "schema": [MAJOR, MINOR],
             "name": folder.name,
             "config": config,
