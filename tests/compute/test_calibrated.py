@@ -51,6 +51,7 @@ def test_the_second_time_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(first.logits, again.logits)
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "mdibench").write_text("a file where the folder should be")
     assert calibration_scores(ModelSection()).logits.shape == (5, ITEMS, 10)

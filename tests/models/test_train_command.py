@@ -12,7 +12,7 @@ from mdibench.data.registry import load_dataset
 from mdibench.models import recipes, workshop
 from mdibench.models.weights import read_metadata
 
-BUDGET = 256
+BUDGET = 128
 """Items of each split in these tests."""
 
 
