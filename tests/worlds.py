@@ -12,8 +12,9 @@ from mdibench.compute.recorded import RecordedEngine
 from mdibench.core.arrivals import constant
 from mdibench.core.node import Node
 from mdibench.core.records import Task
-from mdibench.core.source import Source, SourceSetup
-from mdibench.core.worker import Worker, WorkerSetup
+from mdibench.core.setup import SourceSetup, WorkerSetup
+from mdibench.core.source import Source
+from mdibench.core.worker import Worker
 from mdibench.network.plan import Link
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.schema import names

@@ -7,5 +7,5 @@ Rules of this package:
 * events go in, instructions come out; a driver performs them (``runtime``).
 
 Read it in this order: ``records`` (what travels), ``events`` (what goes in and out), ``queues``,
-``neighbours``, ``worker``, ``admission``, ``source``, ``node``.
+``setup``, ``neighbours``, ``steps``, ``worker``, ``arrivals``, ``source``, ``node``.
 """

@@ -8,43 +8,15 @@ measured window), ``draining`` (nothing more is admitted, what is in flight may 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
 from mdibench.core.records import Result, Task
-from mdibench.policy.admission import Gains, adapt_interarrival, adapt_threshold
+from mdibench.core.setup import SourceSetup
+from mdibench.policy.admission import adapt_interarrival, adapt_threshold
 
 Phase = Literal["admitting", "draining", "ended"]
-Mode = Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSetup:
-    """How the source admits, adapts and ends.
-
-    ``order`` are the samples to send, repeated in turn; ``labels`` their classes by sample;
-    ``fetch(sample)`` gives the raw item and its bytes. ``gaps`` is a schedule of ``arrivals``.
-    """
-
-    mode: Mode
-    interarrival_s: float
-    gaps: Iterator[float]
-    order: Sequence[int]
-    labels: Sequence[int]
-    fetch: Callable[[int], tuple[Any, int]]
-    thresholds: tuple[float, ...]
-    warmup_s: float
-    duration_s: float
-    drain_s: float
-    items: int | None = None
-    max_in_flight: int = 1000
-    period_s: float = 0.5
-    gains: Gains = field(default_factory=Gains)
-    threshold_min: float = 0.05
-    rerun: bool = True
-    attempts: int = 3
 
 
 @dataclass(slots=True)

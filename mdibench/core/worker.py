@@ -8,7 +8,6 @@ its input queue. The table ``_reactions`` is the whole list of what can happen t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mdibench.core.events import (
@@ -30,9 +29,10 @@ from mdibench.core.events import (
 from mdibench.core.neighbours import Neighbour, smoothed
 from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Outcome, Result, State, Task
+from mdibench.core.setup import WorkerSetup
+from mdibench.core.steps import compute_step, send_step, traced
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
-from mdibench.policy.schemes import Scheme
 from mdibench.policy.views import (
     Generator,
     Keep,
@@ -40,38 +40,6 @@ from mdibench.policy.views import (
     OffloadView,
     PlacingView,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSetup:
-    """All that worker ``rank`` must know before the run; see ``network.plan.Plan`` for the ways."""
-
-    rank: int
-    blocks: frozenset[int]
-    neighbours: tuple[int, ...]
-    next_hops: Mapping[int, tuple[int, ...]]
-    toward_source: int
-    scheme: Scheme
-    early_exit: bool
-    thresholds: tuple[float, ...]
-    offers_raw: bool = False
-    output_limit: int = 50
-    max_batch: int = 1
-    lookahead: int = 1
-    """Batches that the engine gets in advance, so that it need not wait for the next decision."""
-    patience: bool = False
-    gossip_s: float = 0.02
-    link_window: int = 2
-    suspect_after_s: float = 1.0
-    smoothing: float = 0.2
-    trace: float = 0.0
-    max_in_flight: int = 1000
-    attempts: int = 3
-
-    @property
-    def queue_capacity(self) -> int:
-        """More tasks than this cannot exist at once: the source caps the items in flight."""
-        return self.max_in_flight * self.attempts
 
 
 @dataclass(slots=True)
@@ -187,7 +155,7 @@ class Worker:
         self.counters.tasks += len(batch)
         self.counters.busy_s += event.seconds
         for entry, outcome in zip(batch, event.outcomes, strict=True):
-            self._judge(entry, outcome, seconds, event.seconds)
+            self._judge(entry, outcome, event.seconds)
 
     def _link_free(self, event: LinkFree) -> None:
         self.neighbours[event.target].under_way -= 1
@@ -216,12 +184,11 @@ class Worker:
 
     # --- algorithm 1: exit, input queue or output queue ---------------------------------------
 
-    def _judge(self, entry: Entry, outcome: Outcome, seconds: float, batch_s: float) -> None:
+    def _judge(self, entry: Entry, outcome: Outcome, batch_s: float) -> None:
         task, setup = entry.task, self.setup
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
-        done = leaves(task.block, confidence, self.thresholds, setup.early_exit)
-        if done:
+        if leaves(task.block, confidence, self.thresholds, setup.early_exit):
             verdict = "exit"
             self._exit(task, outcome.prediction, confidence)
         else:
@@ -235,8 +202,10 @@ class Worker:
                 path=(*task.path, setup.rank),
             )
             verdict = self._place(following, entry.sender)
-        if self._traced(task.item):
-            self._note_compute(entry, batch_s, confidence, outcome.prediction, verdict)
+        if traced(task.item, setup.trace):
+            judged = (confidence, self.thresholds[task.block - 1], outcome.prediction, verdict)
+            seen = (self.waiting, len(self.output_queue), self.gamma_s)
+            self._out.append(compute_step(self._now, setup.rank, entry, batch_s, judged, seen))
 
     def _exit(self, task: Task, prediction: int, confidence: float) -> None:
         self.counters.exits[task.block - 1] += 1
@@ -342,8 +311,9 @@ class Worker:
     def _offload(self, entry: Entry, decision: Offload, view: OffloadView) -> None:
         neighbour = self.neighbours[decision.target]
         task = self.output_queue.pop(self._now).task
-        if self._traced(task.item):
-            self._note_send(entry, decision, view, neighbour)
+        if traced(task.item, self.setup.trace):
+            rank = self.setup.rank
+            self._out.append(send_step(self._now, rank, entry, decision, view, neighbour))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         neighbour.note_sent(task.item)
         self._under_way += 1
@@ -385,35 +355,5 @@ class Worker:
 
     # --- what the run files learn ---------------------------------------------------------------
 
-    def _traced(self, item: int) -> bool:
-        """Whether this item's steps are recorded; every rank answers the same for an item."""
-        return self.setup.trace > 0 and item * 0x9E3779B1 % 2**32 < self.setup.trace * 2**32
-
     def _event(self, level: str, kind: str, text: str) -> None:
         self._out.append(Note("events", (self._now, self.setup.rank, level, kind, text)))
-
-    def _note_compute(
-        self, entry: Entry, batch_s: float, confidence: float, prediction: int, verdict: str
-    ) -> None:
-        task = entry.task
-        queued_s = max(0.0, self._now - entry.since_s - batch_s)
-        row = (
-            self._now, self.setup.rank, task.item, task.attempt, task.block, "compute",
-            queued_s, batch_s, confidence, self.thresholds[task.block - 1], prediction, verdict,
-            None, self.waiting, len(self.output_queue), self.gamma_s,
-            None, None, None, None, None,
-        )  # fmt: skip
-        self._out.append(Note("steps", row))
-
-    def _note_send(
-        self, entry: Entry, decision: Offload, view: OffloadView, neighbour: Neighbour
-    ) -> None:
-        task = entry.task
-        row = (
-            self._now, self.setup.rank, task.item, task.attempt, task.block, "send",
-            self._now - entry.since_s, None, None, None, None, decision.rule,
-            neighbour.rank, view.input_queue, view.output_queue, view.gamma_s,
-            neighbour.input_queue, neighbour.gamma_s, neighbour.hop_delay_s,
-            self._now - neighbour.told_s, task.payload_bytes,
-        )  # fmt: skip
-        self._out.append(Note("steps", row))

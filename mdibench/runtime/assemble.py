@@ -11,8 +11,9 @@ from mdibench.config_file import read_trace
 from mdibench.core.arrivals import constant, poisson, trace
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
-from mdibench.core.source import Source, SourceSetup
-from mdibench.core.worker import Worker, WorkerSetup
+from mdibench.core.setup import SourceSetup, WorkerSetup
+from mdibench.core.source import Source
+from mdibench.core.worker import Worker
 from mdibench.network.plan import Plan
 from mdibench.policy.admission import Gains
 from mdibench.policy.schemes import SCHEMES

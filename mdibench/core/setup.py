@@ -1,0 +1,71 @@
+"""What the state machines are told before a run; ``runtime.assemble`` makes these from a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mdibench.policy.admission import Gains
+from mdibench.policy.schemes import Scheme
+
+Mode = Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """All that worker ``rank`` must know before the run; see ``network.plan.Plan`` for the ways."""
+
+    rank: int
+    blocks: frozenset[int]
+    neighbours: tuple[int, ...]
+    next_hops: Mapping[int, tuple[int, ...]]
+    toward_source: int
+    scheme: Scheme
+    early_exit: bool
+    thresholds: tuple[float, ...]
+    offers_raw: bool = False
+    output_limit: int = 50
+    max_batch: int = 1
+    lookahead: int = 1
+    """Batches that the engine gets in advance, so that it need not wait for the next decision."""
+    patience: bool = False
+    gossip_s: float = 0.02
+    link_window: int = 2
+    suspect_after_s: float = 1.0
+    smoothing: float = 0.2
+    trace: float = 0.0
+    max_in_flight: int = 1000
+    attempts: int = 3
+
+    @property
+    def queue_capacity(self) -> int:
+        """More tasks than this cannot exist at once: the source caps the items in flight."""
+        return self.max_in_flight * self.attempts
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSetup:
+    """How the source admits, adapts and ends.
+
+    ``order`` are the samples to send, repeated in turn; ``labels`` their classes by sample;
+    ``fetch(sample)`` gives the raw item and its bytes. ``gaps`` is a schedule of ``arrivals``.
+    """
+
+    mode: Mode
+    interarrival_s: float
+    gaps: Iterator[float]
+    order: Sequence[int]
+    labels: Sequence[int]
+    fetch: Callable[[int], tuple[Any, int]]
+    thresholds: tuple[float, ...]
+    warmup_s: float
+    duration_s: float
+    drain_s: float
+    items: int | None = None
+    max_in_flight: int = 1000
+    period_s: float = 0.5
+    gains: Gains = field(default_factory=Gains)
+    threshold_min: float = 0.05
+    rerun: bool = True
+    attempts: int = 3
