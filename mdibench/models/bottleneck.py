@@ -98,6 +98,7 @@ def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, dict(facts))
+    partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.replace(path)
 
 

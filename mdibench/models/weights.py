@@ -44,6 +44,7 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata)
+    partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.replace(path)
 
 

@@ -156,3 +156,7 @@ def test_load_weights_fills_in_place(file: Path) -> None:
     load_weights(file, network, blocks=[1])
     expected = load_file(file)["blocks.0.1.0.weight"].float()
     assert torch.equal(network.blocks[0][1][0].weight, expected)
+
+
+def test_other_users_can_read_what_was_saved(file: Path) -> None:
+    assert file.stat().st_mode & 0o777 == 0o644
