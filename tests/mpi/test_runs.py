@@ -114,6 +114,25 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, options: list[str], complai
     assert not done.results.exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[run\nname = 1", "config.toml:1"),
+        (SMALL.replace('"null"', '"digits-cnn"\nweights = "nowhere.safetensors"'), "nowhere"),
+        (SMALL.replace('"null"', '"digits-cnn"\nweights = "config.toml"'), "config.toml"),
+        (SMALL.replace("copies = 2", "blocks = { 0 = [1, 2, 3, 4] }"), "block 5"),
+    ],
+)
+def test_bad_files_are_one_clear_line(tmp_path: Path, text: str, complaint: str) -> None:
+    text = text.replace("config.toml", str(tmp_path / "config.toml"))
+    done = job(tmp_path, 2, text)
+    assert done.status == 2, done.err
+    lines = [line for line in done.err.splitlines() if line.startswith("mdibench: ")]
+    assert len(lines) == 1, done.err
+    assert complaint in lines[0]
+    assert not done.results.exists()
+
+
 def test_a_launcher_of_another_mpi_is_named(tmp_path: Path) -> None:
     """Open MPI's variables around a process that MPICH believes to be alone."""
     import subprocess
