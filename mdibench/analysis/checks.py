@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,8 @@ LITTLE_ITEMS = 1.0
 OVERRUN_SHARE = 0.01
 P99_ITEMS = 1000
 FEW_ITEMS = 30
+NEEDED = ("items", "telemetry", "live")
+"""Files without which a run's figures cannot be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,9 @@ def _ended(subject: Subject) -> Iterator[Finding]:
 
 def _files(subject: Subject) -> Iterator[Finding]:
     for problem in subject.problems:
-        yield Finding("files", "invalid", problem, "run it again, or restore the file")
+        needed = any(Path(problem.split(": ")[0]).stem == name for name in NEEDED)
+        level: Level = "invalid" if needed else "warning"
+        yield Finding("files", level, problem, "run it again, or restore the file")
     for text in subject.manifest.get("warnings") or ():
         yield Finding("recorded", "warning", str(text), "see log.txt of the run")
 

@@ -171,8 +171,9 @@ def _what_breaks_even(found: Sequence[Cut]) -> str:
             f"With these block times and this link no cut beats the source alone "
             f"({local.rate_per_s:.3g} items/s): two is slower than one."
         )
+    link = format_one("bit/s", best.break_even_bps)
     return (
         f"The source alone could carry {local.rate_per_s:.3g} items/s at most; cut after block "
         f"{best.after}, it and one more worker could carry {best.rate_per_s:.3g} items/s. That cut "
-        f"breaks even with the source alone at a link of {format_one('bit/s', best.break_even_bps)}."
+        f"breaks even with the source alone at a link of {link}."
     )

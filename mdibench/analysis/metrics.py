@@ -119,7 +119,8 @@ class Identity:
     seed: int
     started_utc: str
     group: str
-    """Equal for repeats: everything that the config fixes but the seed and the place of files."""
+    """Equal for repeats: all that the config fixes but the seed and the place of files. A partial
+    run repeats no complete one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,15 +285,15 @@ def _identity(reader: RunReader) -> Identity:
         exits=int(plan.get("exits") or 0),
         seed=int(manifest.get("seed") or 0),
         started_utc=str(manifest.get("started_utc") or ""),
-        group=_group(manifest),
+        group=_group(manifest, reader.partial),
     )
 
 
-def _group(manifest: dict[str, Any]) -> str:
+def _group(manifest: dict[str, Any], partial: bool) -> str:
     config = json.loads(json.dumps(manifest.get("config") or {}))
     run = config.setdefault("run", {})
     for key in ("seed", "results"):
         run.pop(key, None)
     plan = manifest.get("plan") or {}
-    facts = [config, manifest.get("kind"), manifest.get("scheme"), plan.get("ranks")]
+    facts = [config, manifest.get("kind"), manifest.get("scheme"), plan.get("ranks"), partial]
     return json.dumps([*facts, manifest.get("name"), manifest.get("label")], sort_keys=True)

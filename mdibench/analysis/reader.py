@@ -7,7 +7,8 @@ damaged is named in ``problems`` and reads as empty; nothing here computes a fig
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ class RunReader:
     def partial(self) -> bool:
         """Whether the run did not reach its orderly end, so that records are missing."""
         return self.status != "complete"
+
+    def verify(self) -> None:
+        """Note every table that is missing or damaged, by its footer alone."""
+        if (self.folder / run_folder.STREAM).exists():
+            return
+        for name in schema.TABLES:
+            with self._naming(self.folder / f"{name}.parquet") as path:
+                pq.read_metadata(path)
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Table ``name`` with ``columns`` (all by default); a missing column reads as null."""
@@ -84,16 +93,23 @@ class RunReader:
     def _read_parquet(
         self, name: str, columns: Sequence[str], encoded: Sequence[str] | None
     ) -> pa.Table:
-        path = self.folder / f"{name}.parquet"
+        with (
+            self._naming(self.folder / f"{name}.parquet") as path,
+            pq.ParquetFile(path, read_dictionary=encoded) as file,
+        ):
+            there = [column for column in columns if column in file.schema_arrow.names]
+            return file.read(there or file.schema_arrow.names[:1])
+        return arrow_schema(name).empty_table()
+
+    @contextmanager
+    def _naming(self, path: Path) -> Iterator[Path]:
+        """Let what goes wrong with a file end in a note instead."""
         try:
-            with pq.ParquetFile(path, read_dictionary=encoded) as file:
-                there = [column for column in columns if column in file.schema_arrow.names]
-                return file.read(there or file.schema_arrow.names[:1])
+            yield path
         except FileNotFoundError:
             self._note(f"{path}: missing")
         except (OSError, pa.ArrowException) as failure:
             self._note(f"{path}: damaged, skipped ({str(failure).splitlines()[0]})")
-        return arrow_schema(name).empty_table()
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:

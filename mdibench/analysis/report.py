@@ -100,6 +100,7 @@ def _summary(material: Material) -> Section:
         + ("; what to change is under Checks." if invalid else "."),
         *_extremes(material.groups),
         *(f"Skipped: {problem}." for problem in material.skipped),
+        *(f"{problem}." for run in material.runs for problem in run.reader.problems),
     ]
     tables = [tabulate.groups(material.groups), tabulate.runs(material.runs)]
     tables.append(detail.bounds(material.detailed))
@@ -194,9 +195,8 @@ def _workers(material: Material) -> Section:
     draw = Figure(
         "split", "How workers spent their time", partial(figures_of_runs.split, material.drawn)
     )
-    tables = [detail.by_run(material.detailed, tabulate.ranks)]
+    shares = detail.by_run(material.detailed, tabulate.ranks)
     energy = detail.energy(material.detailed)
-    tables.append(energy)
     text = (
         "Compute; encode (codec); send (nothing to compute, a transfer under way); wait (nothing "
         "to compute, tasks in the output queue held back); idle (nothing to do).",
@@ -204,7 +204,8 @@ def _workers(material: Material) -> Section:
         if not energy.rows
         else "Energy only where a meter was read; it is n/a elsewhere.",
     )
-    return Section("workers", "Workers", text, _full(*tables), (draw,))
+    draws = (draw,) if shares.rows else ()
+    return Section("workers", "Workers", text, _full(shares, energy), draws)
 
 
 def _network(material: Material) -> Section:

@@ -90,6 +90,7 @@ class Group:
 
 def study(reader: RunReader) -> Run:
     """Read the run, compute its figures and check them."""
+    reader.verify()
     items = read_items(reader)
     summary = summarise(reader, items)
     return Run(reader, summary, check(reader, summary, items))
@@ -107,10 +108,14 @@ def group_repeats(runs: Iterable[Run]) -> list[Group]:
 def _names(firsts: Sequence[RunSummary]) -> list[str]:
     """The shortest of a few descriptions that tells all groups apart."""
     for describe in DESCRIPTIONS:
-        names = [describe(summary.identity) for summary in firsts]
+        names = [_marked(describe(summary.identity), summary.identity) for summary in firsts]
         if len(set(names)) == len(names):
             return names
     return [summary.identity.folder for summary in firsts]
+
+
+def _marked(name: str, identity: Identity) -> str:
+    return f"{name} ({identity.status})" if identity.partial else name
 
 
 def _label(identity: Identity) -> str:

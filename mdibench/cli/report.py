@@ -48,7 +48,7 @@ def report(
     for folder, form in ((png, "png"), (svg, "svg")):
         if folder:
             written = formats.write_figures(full, folder, form)
-            pictures = {key: path.as_posix() for key, path in written.items()}
+            pictures = {key: _beside(path, markdown) for key, path in written.items()}
             _tell(folder, f"{len(written)} figures")
     if html:
         from mdibench.analysis.page import to_html
@@ -60,6 +60,14 @@ def report(
         _write(json_, formats.to_json(full))
     if csv_:
         _tell(csv_, f"{len(formats.write_csv(full, csv_))} tables")
+
+
+def _beside(picture: Path, document: Path | None) -> str:
+    """The way from ``document`` to ``picture``, for a link."""
+    import os
+
+    start = document.parent if document and str(document) != "-" else Path()
+    return Path(os.path.relpath(picture, start)).as_posix()
 
 
 def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
