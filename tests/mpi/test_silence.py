@@ -1,0 +1,120 @@
+"""A rank that is stopped for two seconds attracts no work; nothing is lost or counted twice.
+
+The rank is stopped by SIGSTOP, so that its state survives: when it goes on, it answers for items
+that others have classified meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import mdibench
+from mdibench.record.run_folder import find_runs, read_manifest
+from tests.mpi.jobs import Done, Job
+
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
+
+STOPPED = 2
+SILENCE_S = 2.0
+CONFIG = """
+[run]
+name = "silence"
+warmup_s = 0.0
+duration_s = 7.0
+[model]
+name = "null"
+[scheme]
+name = "mdi-exit"
+source_offloads_raw = true
+[admission]
+mode = "fixed-rate"
+interarrival_s = 0.01
+[placement]
+replicate = true
+[topology]
+name = "full"
+[transport]
+suspect_after_s = 0.5
+on_suspect = "{on_suspect}"
+[emulation]
+device = "ten-ms"
+[emulation.devices.ten-ms]
+block_ms = [10, 10, 10, 10, 10]
+"""
+
+
+def run_with_a_silent_rank(folder: Path, on_suspect: str) -> tuple[Done, dict[str, Any]]:
+    """A run of four ranks in which one is stopped for two seconds; the job and its totals."""
+    job = Job(folder, 4, CONFIG.format(on_suspect=on_suspect))
+    pid = _pid_of_rank(job, STOPPED)
+    time.sleep(1.5)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(SILENCE_S)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    done = job.done()
+    assert done.status == 0, done.err
+    return done, read_manifest(done.run)["totals"]
+
+
+def _pid_of_rank(job: Job, rank: int) -> int:
+    """Wait for the run to begin; the process of ``rank``, as the manifest says."""
+    deadline_s = time.monotonic() + 40
+    while time.monotonic() < deadline_s:
+        runs = find_runs([job.results]) if job.results.exists() else []
+        if runs:
+            pid = int(read_manifest(runs[0])["ranks"][rank]["pid"])
+            assert psutil.pid_exists(pid)
+            return pid
+        time.sleep(0.05)
+    job.process.kill()
+    pytest.fail("the run did not begin")
+
+
+def check_ledger(done: Done, totals: dict[str, Any]) -> None:
+    """Conservation: every offered item has one row, and the sums agree."""
+    items = mdibench.load(done.run).items
+    assert totals["offered"] == totals["ok"] + totals["dropped"] + totals["lost"]
+    assert len(items) == totals["offered"]
+    assert items.item.is_unique
+    events = mdibench.load(done.run).events
+    texts = events[events.kind == "suspect"].text
+    assert texts.str.startswith(f"rank {STOPPED} silent").any()
+    recovered = events[events.kind == "recovered"]
+    assert recovered.text.str.startswith(f"rank {STOPPED} speaks").any()
+
+
+def test_nothing_is_lost_and_duplicates_are_recognised(tmp_path: Path) -> None:
+    done, totals = run_with_a_silent_rank(tmp_path, "rerun")
+    check_ledger(done, totals)
+    assert totals["lost"] == 0
+    assert totals["reruns"] > 0
+    assert totals["duplicates"] > 0
+
+
+def test_items_are_counted_lost_where_the_config_says_so(tmp_path: Path) -> None:
+    done, totals = run_with_a_silent_rank(tmp_path, "lost")
+    check_ledger(done, totals)
+    assert totals["reruns"] == 0
+    assert 0 < totals["lost"] < totals["offered"] / 2
+
+
+def test_a_silent_rank_attracts_no_work(tmp_path: Path) -> None:
+    done, _ = run_with_a_silent_rank(tmp_path, "rerun")
+    frames = mdibench.load(done.run)
+    suspected_s = frames.events[frames.events.kind == "suspect"].t_s.min()
+    recovered_s = frames.events[frames.events.kind == "recovered"].t_s.max()
+    sends = frames.steps[(frames.steps.kind == "send") & (frames.steps.target == STOPPED)]
+    # Each rank leaves it out once it suspects it itself: a little later than the first one.
+    silent = sends[sends.t_s.between(suspected_s + 0.5, suspected_s + SILENCE_S - 1.0)]
+    assert recovered_s > suspected_s + 1.0
+    assert len(silent) == 0
+    assert len(sends[sends.t_s > recovered_s]) > 0
