@@ -172,6 +172,10 @@ class TransportSection(Section):
     """How feature maps and states travel."""
 
     codec: Codec = "none"
+    bottleneck: Positive = 8.0
+    """How many times smaller the codec ``bottleneck`` makes a feature map: chooses the pairs."""
+    bottleneck_pairs: str | None = None
+    """File of the pairs; by default those of the package for this network."""
     gossip_s: PositiveSeconds = 0.02
     link_window: Count = 2
     """Tasks that one link may have under way; the rest wait in O_n, where policies see them."""

@@ -139,12 +139,12 @@ def pack(
 _ZEROS = (0,) * MAX_PATH
 
 
-Decode: TypeAlias = Callable[[Layout, int], tuple[Any, int]]
-"""From a task's layout and payload bytes to its payload and that payload's decoded bytes."""
+Decode: TypeAlias = Callable[[Layout, int, int], tuple[Any, int]]
+"""From a task's layout, payload bytes and block to its payload and that payload's decoded bytes."""
 
 
 def unpack(
-    buffer: bytes | bytearray | memoryview, size: int, decode: Decode = lambda _, __: (None, 0)
+    buffer: bytes | bytearray | memoryview, size: int, decode: Decode = lambda *_: (None, 0)
 ) -> Message:
     """Read a message of ``size`` bytes; raises ``WireError`` for anything that is none.
 
@@ -175,7 +175,7 @@ def unpack(
     ranks = tuple(path[:path_length])
     body: Body = None
     if message_kind is Kind.TASK:
-        payload, decoded_bytes = decode(layout, payload_bytes)
+        payload, decoded_bytes = decode(layout, payload_bytes, block)
         body = Task(
             item, block, payload, decoded_bytes,
             prediction, streak, ranks, hops, wire_bytes, attempt, sample,

@@ -35,11 +35,19 @@ from mdibench.runtime.loop import Loop, LoopSetup
 from mdibench.runtime.manifest import Facts, open_run, outcome, run_kind
 from mdibench.runtime.progress import Progress
 from mdibench.runtime.sampling import ProcessFacts
-from mdibench.runtime.workload import load_items, make_engine, measured, model_info, with_seconds
+from mdibench.runtime.workload import (
+    bottleneck_pairs,
+    load_items,
+    make_engine,
+    measured,
+    model_info,
+    with_seconds,
+)
 from mdibench.transport.links import LinkClock
 from mdibench.wire import HEADER_BYTES
 
 if TYPE_CHECKING:
+    from mdibench.models.bottleneck import Pair
     from mdibench.transport.mpi import Group
     from mdibench.transport.post import PostOffice
 
@@ -128,6 +136,7 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     judging = Judging.from_json(**found)
     blocks, source = plan.blocks[group.rank], group.rank == SOURCE
     engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
+    pairs = together(group, lambda: bottleneck_pairs(config, plan))
     items = together(group, lambda: load_items(config.model) if source else None)
     facts = _facts(config, text, info, plan, judging, group)
     writer = together(group, lambda: open_run(facts) if source else None)
@@ -135,7 +144,7 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     clock = _run_clock(group, facts)
     strays = StrayErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(strays)
-    post = _post_office(config, plan, info, group)
+    post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, judging.thresholds, items)
     compute = ComputeThread(engine, plan.devices[group.rank])
     hooks: Hooks
@@ -217,7 +226,10 @@ def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
     return lambda: time.perf_counter() - start_s
 
 
-def _post_office(config: RunConfig, plan: Plan, info: ModelInfo, group: Group) -> PostOffice:
+def _post_office(
+    config: RunConfig, plan: Plan, info: ModelInfo, pairs: dict[int, Pair], group: Group
+) -> PostOffice:
+    from mdibench.transport.codecs import Coder
     from mdibench.transport.mpi import Endpoint
     from mdibench.transport.post import PostOffice
 
@@ -228,7 +240,8 @@ def _post_office(config: RunConfig, plan: Plan, info: ModelInfo, group: Group) -
     links = {
         target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
     }
-    return PostOffice(endpoint, links, generator(config, f"links {rank}").random)
+    uniform = generator(config, f"links {rank}").random
+    return PostOffice(endpoint, links, uniform, coder=Coder(pairs))
 
 
 def _process_facts() -> ProcessFacts:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdibench.compute.engine import Engine
-from mdibench.config import ModelSection
-from mdibench.network.plan import BlockInfo, ModelInfo
+from mdibench.config import ModelSection, RunConfig
+from mdibench.network.plan import BlockInfo, ModelInfo, Plan
+
+if TYPE_CHECKING:
+    from mdibench.models.bottleneck import Pair
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -50,9 +53,9 @@ def make_engine(
 
         return NullEngine(_NULL_EXITS)
     from mdibench.compute.torch_engine import TorchEngine
-    from mdibench.models.registry import load_network
+    from mdibench.models.registry import load_model
 
-    network = load_network(model.name, model.weights, blocks)
+    network = load_model(model, blocks)
     return TorchEngine(network, model.confidence, temperatures or None)
 
 
@@ -78,11 +81,21 @@ def measured(model: ModelSection) -> list[float]:
     import torch
 
     from mdibench.compute.torch_engine import TorchEngine, measure_block_seconds
-    from mdibench.models.registry import load_network
+    from mdibench.models.registry import load_model
 
-    network = load_network(model.name, model.weights)
+    network = load_model(model)
     item = torch.zeros(network.input_shape, dtype=torch.uint8)
     return measure_block_seconds(TorchEngine(network), item)
+
+
+def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, Pair]:
+    """The encoder and decoder pairs by cut, where any link uses them."""
+    if all(link.codec != "bottleneck" for link in plan.links.values()):
+        return {}
+    from mdibench.models.bottleneck import load_pairs
+
+    transport = config.transport
+    return load_pairs(config.model.name, transport.bottleneck, transport.bottleneck_pairs)
 
 
 def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:

@@ -1,13 +1,15 @@
 """Feature maps as bytes and back: what a codec costs in accuracy, it saves on the wire.
 
 ``none`` keeps the tensor's own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
-bits with one scale per tensor. Integers (raw items) always travel as they are. Views are taken in
-numpy rather than in torch, whose views cost microseconds each on this hot path.
+bits with one scale per tensor; ``bottleneck`` sends the code of a learned encoder and decoder pair
+(``models.bottleneck``). Integers (raw items) always travel as they are. Views are taken in numpy
+rather than in torch, whose views cost microseconds each on this hot path.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from mdibench.errors import WireError
+from mdibench.models.bottleneck import Pair
 from mdibench.wire import CodecId, Dtype, Layout
 
 Bytes: TypeAlias = NDArray[np.uint8]
@@ -42,38 +45,47 @@ _NUMPY: dict[Dtype, np.dtype[Any]] = {
 _SCALE = struct.Struct("<f")
 
 
-def encode(tensor: torch.Tensor, codec: CodecId) -> tuple[Bytes, Layout]:
-    """The bytes of ``tensor`` (contiguous, CPU) under ``codec``, and what decodes them.
+class Coder:
+    """Encodes and decodes feature maps. ``pairs[k]`` is the bottleneck behind block k."""
 
-    With ``none`` they are the tensor's own memory: copy them before it changes. A tensor that is
-    not contiguous is made so first, for its memory alone would not tell its values.
-    """
-    dtype = _DTYPES[tensor.dtype]
-    array = _array(tensor.contiguous())
-    if not tensor.is_floating_point() or dtype is Dtype.BFLOAT16:
-        codec = CodecId.NONE
-    layout = Layout(dtype, array.shape, codec)
-    if codec is CodecId.FP16:
-        array = array.astype(np.float16)
-    elif codec is CodecId.INT8:
-        return _to_int8(array), layout
-    return array.reshape(-1).view(np.uint8), layout
+    def __init__(self, pairs: Mapping[int, Pair] | None = None) -> None:
+        self._pairs = pairs or {}
 
+    def encode(self, tensor: torch.Tensor, codec: CodecId, cut: int) -> tuple[Bytes, Layout]:
+        """The bytes of ``tensor`` (CPU), the feature map behind block ``cut``, and their layout.
 
-def decode(payload: Bytes, layout: Layout) -> Array:
-    """The array behind ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
+        With ``none`` they are the tensor's own memory: copy them before it changes. A tensor that
+        is not contiguous is made so first, for its memory alone would not tell its values.
+        """
+        dtype = _DTYPES[tensor.dtype]
+        array = _array(tensor.contiguous())
+        if not tensor.is_floating_point() or dtype is Dtype.BFLOAT16:
+            codec = CodecId.NONE
+        layout = Layout(dtype, array.shape, codec)
+        if codec is CodecId.FP16:
+            array = array.astype(np.float16)
+        elif codec is CodecId.INT8:
+            return _to_int8(array), layout
+        elif codec is CodecId.BOTTLENECK:
+            return self._pairs[cut].encode(array), layout
+        return array.reshape(-1).view(np.uint8), layout
 
-    Raises ``WireError`` when bytes and layout do not fit together.
-    """
-    try:
-        dtype = _NUMPY[layout.dtype]
-        if layout.codec is CodecId.INT8:
-            return _from_int8(payload, dtype).reshape(layout.shape)
-        if layout.codec is CodecId.FP16:
-            return payload.view(np.float16).astype(dtype).reshape(layout.shape)
-        return payload.view(dtype).reshape(layout.shape)
-    except (KeyError, ValueError, struct.error) as error:
-        raise WireError(f"payload does not decode as {layout}: {error}") from None
+    def decode(self, payload: Bytes, layout: Layout, cut: int) -> Array:
+        """The array behind ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
+
+        Raises ``WireError`` when bytes and layout do not fit together.
+        """
+        try:
+            dtype = _NUMPY[layout.dtype]
+            if layout.codec is CodecId.BOTTLENECK:
+                return self._pairs[cut].decode(payload, layout.shape)
+            if layout.codec is CodecId.INT8:
+                return _from_int8(payload, dtype).reshape(layout.shape)
+            if layout.codec is CodecId.FP16:
+                return payload.view(np.float16).astype(dtype).reshape(layout.shape)
+            return payload.view(dtype).reshape(layout.shape)
+        except (KeyError, ValueError, struct.error) as error:
+            raise WireError(f"payload does not decode as {layout}: {error}") from None
 
 
 def as_tensor(array: Array, dtype: Dtype) -> torch.Tensor:

@@ -21,7 +21,7 @@ import torch
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.errors import WireError
-from mdibench.transport.codecs import CODECS, as_tensor, decode, encode
+from mdibench.transport.codecs import CODECS, Coder, as_tensor
 from mdibench.transport.links import LinkClock
 from mdibench.transport.mpi import Buffer, BufferPool
 from mdibench.transport.traffic import Traffic
@@ -97,12 +97,14 @@ class PostOffice:
         links: Mapping[int, LinkClock],
         uniform: Callable[[], float],
         clock: Callable[[], float] = time.perf_counter,
+        coder: Coder | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.traffic = Traffic()
         self._links = links
         self._uniform = uniform
         self._clock = clock
+        self._coder = coder or Coder()
         self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
         self._sequence = 0
 
@@ -141,7 +143,8 @@ class PostOffice:
     def _send_task(self, target: int, state: State, task: Task) -> None:
         link = self._links[target]
         begun_s = self._clock()
-        payload, layout = encode(task.payload, CODECS[link.link.codec])
+        codec = CODECS[link.link.codec]
+        payload, layout = self._coder.encode(task.payload, codec, task.block - 1)
         buffer, size = self._message(Kind.TASK, state, task, payload, layout)
         handed_s = self._clock()
         self.traffic.encode_s += handed_s - begun_s
@@ -234,10 +237,12 @@ class PostOffice:
         self.endpoint.pool.give(buffer)
         return opened
 
-    def _open_tensor(self, buffer: Buffer, layout: Layout, size: int) -> tuple[torch.Tensor, int]:
+    def _open_tensor(
+        self, buffer: Buffer, layout: Layout, size: int, block: int
+    ) -> tuple[torch.Tensor, int]:
         """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
         begun_s = self._clock()
-        array = decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout)
+        array = self._coder.decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout, block - 1)
         weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
         self.traffic.encode_s += self._clock() - begun_s
         return as_tensor(array, layout.dtype), array.nbytes

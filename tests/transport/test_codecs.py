@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.errors import WireError
-from mdibench.transport.codecs import as_tensor, decode, encode, encoded_bytes
+from mdibench.models.bottleneck import Pair
+from mdibench.transport.codecs import Coder, as_tensor, encoded_bytes
 from mdibench.wire import CodecId, Dtype, Layout
 
 DTYPES = [torch.uint8, torch.int8, torch.int64, torch.float16, torch.bfloat16, torch.float32]
+CODER = Coder()
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
 
 def cross(tensor: torch.Tensor, codec: CodecId) -> torch.Tensor:
     """There and back."""
-    payload, layout = encode(tensor, codec)
-    return as_tensor(decode(payload.copy(), layout), layout.dtype)
+    payload, layout = CODER.encode(tensor, codec, 1)
+    return as_tensor(CODER.decode(payload.copy(), layout, 1), layout.dtype)
 
 
 @given(shapes, st.sampled_from(DTYPES))
@@ -46,14 +48,14 @@ def test_lossy_codecs_stay_within_their_step(values: list[float]) -> None:
 
 def test_integers_travel_as_they_are() -> None:
     raw = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
-    payload, layout = encode(raw, CodecId.INT8)
+    payload, layout = CODER.encode(raw, CodecId.INT8, 1)
     assert (len(payload), layout.codec) == (12, CodecId.NONE)
 
 
 @pytest.mark.parametrize("codec", ["none", "fp16", "int8"])
 def test_the_expected_size_is_the_real_one(codec: str) -> None:
     tensor = torch.randn(4, 5, 6)
-    payload, _ = encode(tensor, CodecId[codec.upper()])
+    payload, _ = CODER.encode(tensor, CodecId[codec.upper()], 1)
     assert len(payload) == encoded_bytes(codec, tensor.numel(), tensor.element_size())
 
 
@@ -68,4 +70,20 @@ def test_the_expected_size_is_the_real_one(codec: str) -> None:
 )
 def test_bytes_that_do_not_fit_are_refused(layout: Layout) -> None:
     with pytest.raises(WireError, match="does not decode"):
-        decode(np.zeros(10, np.uint8), layout)
+        CODER.decode(np.zeros(10, np.uint8), layout, 1)
+
+
+def test_a_bottleneck_sends_its_code() -> None:
+    """Two of four channels travel, one byte each; here the others are copies of them."""
+    wide = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], np.float32)
+    pair = Pair(wide[:2].T.copy() @ np.eye(2, 4, dtype=np.float32), np.zeros(2, np.float32), wide,
+                np.zeros(4, np.float32))  # fmt: skip
+    coder = Coder({3: pair})
+    half = torch.rand(2, 5, 5)
+    features = torch.cat([half, half])
+    payload, layout = coder.encode(features, CodecId.BOTTLENECK, 3)
+    assert len(payload) == 4 + 2 * 25
+    back = as_tensor(coder.decode(payload, layout, 3), layout.dtype)
+    assert torch.allclose(back, features, atol=1 / 127)
+    with pytest.raises(WireError, match="does not decode"):
+        coder.decode(payload, layout, 2)
