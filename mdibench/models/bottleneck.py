@@ -77,6 +77,11 @@ def narrow_channels(shape: Sequence[int], ratio: float) -> int:
     return max(1, int((4 * prod(shape) / ratio - _SCALE.size) // positions))
 
 
+def code_bytes(shape: Sequence[int], ratio: float) -> int:
+    """Size on the wire of a feature map of ``shape`` behind a pair made for ``ratio``."""
+    return _SCALE.size + narrow_channels(shape, ratio) * prod(shape[1:])
+
+
 def packaged_pairs(network: str, ratio: float) -> Path:
     """Where the package keeps the pairs of ``network``, whether there are any or not."""
     return FOLDER / "bottleneck" / f"{network}-x{ratio:g}.safetensors"

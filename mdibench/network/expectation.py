@@ -15,8 +15,8 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.policy.placing import raw_items_first, stay_if_hosted
 from mdibench.policy.schemes import Scheme
 
-CODEC_SHARE: Mapping[str, float] = {"none": 1.0, "fp16": 0.5, "int8": 0.25, "bottleneck": 1.0}
-"""Bytes of a 32-bit feature map behind each codec; what a bottleneck saves its training decides."""
+CODEC_SHARE: Mapping[str, float] = {"none": 1.0, "fp16": 0.5, "int8": 0.25, "bottleneck": 0.125}
+"""Bytes of a 32-bit feature map behind each codec, per byte without; the bottleneck's by default."""
 
 
 @dataclass(frozen=True, slots=True)

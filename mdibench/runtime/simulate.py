@@ -57,9 +57,7 @@ def _record(writer: RunWriter, log: TextIO, table: str, row: tuple[object, ...])
         log.write(log_line(row))
 
 
-def build_world(
-    scenario: Scenario, record: Callable[[str, tuple[object, ...]], None]
-) -> World:
+def build_world(scenario: Scenario, record: Callable[[str, tuple[object, ...]], None]) -> World:
     """The scenario's nodes, engines and links under one virtual clock at 0."""
     config, plan = scenario.config, scenario.plan
     items = scenario.items()
@@ -83,16 +81,15 @@ def build_world(
 def _newcomer(scenario: Scenario, source: Node, rank: int, now: float) -> Node:
     """A worker that starts in the middle of the run, with the thresholds of that time."""
     assert source.source is not None
-    return make_node(
-        scenario.config, scenario.plan, rank, source.source.thresholds, None, now
-    )
+    return make_node(scenario.config, scenario.plan, rank, source.source.thresholds, None, now)
 
 
 def _message_bytes(scenario: Scenario) -> MessageBytes:
     """Sizes by link and block: headers, and feature maps as their link's codec leaves them."""
     links, model = scenario.plan.links, scenario.model
+    ratio = scenario.config.transport.bottleneck
     by_codec = {
-        codec: task_bytes(model, codec) for codec in {link.codec for link in links.values()}
+        codec: task_bytes(model, codec, ratio) for codec in {link.codec for link in links.values()}
     }
     by_link = {pair: by_codec[link.codec] for pair, link in links.items()}
 
