@@ -16,7 +16,7 @@ from mdibench.policy.placing import raw_items_first, stay_if_hosted
 from mdibench.policy.schemes import Scheme
 
 CODEC_SHARE: Mapping[str, float] = {"none": 1.0, "fp16": 0.5, "int8": 0.25, "bottleneck": 0.125}
-"""Bytes of a 32-bit feature map behind each codec, per byte without; the bottleneck's by default."""
+"""Bytes of a 32-bit feature map behind each codec, per byte without one; a bottleneck is 8 x."""
 
 
 @dataclass(frozen=True, slots=True)
