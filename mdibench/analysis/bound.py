@@ -153,14 +153,14 @@ def _gammas(reader: RunReader) -> dict[int, float]:
 
 
 def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
-    """q_k over the items that were due in the measured window."""
-    items = reader.numbers("items", ["exit", "scheduled_s"])
+    """q_k over the items that were completed in the measured window, as the rate counts them."""
+    items = reader.numbers("items", ["exit", "completed_s"])
     window = reader.manifest.get("window") or {}
     start_s, end_s = window.get("start_s") or 0.0, window.get("end_s") or np.inf
-    due = (items["scheduled_s"] >= start_s) & (items["scheduled_s"] < end_s)
-    taken = items["exit"][due & np.isfinite(items["exit"])]
+    done = (items["completed_s"] >= start_s) & (items["completed_s"] < end_s)
+    taken = items["exit"][done & np.isfinite(items["exit"])]
     if not len(taken):
-        raise UserError("no item of the measured window has a result")
+        raise UserError("no item was completed in the measured window")
     return go_on_after(taken, exits)
 
 
