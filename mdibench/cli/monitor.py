@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,8 @@ def _leave(folder: Path, snapshot: Snapshot | None) -> None:
     text = summary(snapshot, str(folder))
     if not snapshot.over:
         text += f"  it goes on; watch it again with: mdibench monitor {folder}\n"
-    os.write(1, text.encode())
+    with suppress(OSError):  # the terminal may be gone by now
+        os.write(1, text.encode())
 
 
 def _as_lines(folder: Path) -> int:
@@ -124,4 +126,6 @@ def _as_lines(folder: Path) -> int:
         follow(feed, write)
     finally:
         feed.close()
+    if feed.problem:
+        raise UserError(feed.problem)
     return OK

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from rich.style import Style
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.driver import Driver
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
@@ -68,6 +69,7 @@ class Monitor(Actions):
         self.alone: str | None = None
         self.bare = False
         self.arrangement: Arrangement | None = None
+        self.screen_size: Size | None = None
         self.styles_of_roles: dict[str, Style] = {}
         self._stepped_s = feed.clocks.steady()
         self._wake = asyncio.Event()
@@ -79,7 +81,7 @@ class Monitor(Actions):
     def compose(self) -> ComposeResult:
         """Every pane there is; the arrangement decides which are seen."""
         yield Heading(_one(frame.heading), id="heading")
-        yield Heading(_one(frame.in_a_line), id="line")
+        yield Heading(frame.in_few_cells, id="line")
         yield Static("", id="problem", markup=False)
         yield Heading(tiles.figures, id="figures")
         with Vertical(id="body"):
@@ -163,7 +165,7 @@ class Monitor(Actions):
         """Lay the panels out for the present size, run and choice."""
         if self.snapshot is None:
             return
-        width, height = self.size
+        width, height = self.screen_size or self.size
         facts = self.snapshot.facts
         arrangement = arrange(
             width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
@@ -212,8 +214,9 @@ class Monitor(Actions):
             pane = self.screen_of_panels.query_one(f"#chart-{chart}", Pane)
             pane.border_title = f"³{plots.title(chart, self.options)}"
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Another size may need another arrangement."""
+        self.screen_size = event.size
         self.arrange_panels()
 
     def _take_theme(self) -> None:

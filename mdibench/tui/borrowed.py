@@ -89,5 +89,6 @@ class BorrowedDriver(LinuxDriver):
                 self.process_message(events.Resize(Size(*now), Size(*now)))
 
     def _end(self) -> None:
+        """Leave as by a key that works everywhere, so that the last words are said."""
         with suppress(RuntimeError):  # the app's loop may be over already
-            self._loop.call_soon_threadsafe(self._app.exit)
+            self._loop.call_soon_threadsafe(self._app.simulate_key, "ctrl+c")

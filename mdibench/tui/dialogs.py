@@ -112,6 +112,7 @@ class ItemStory(Dialog):
 
     def on_mount(self) -> None:
         """Begin with the slowest item of the last seconds."""
+        self.query_one("#item", Input).focus()
         if self.slowest:
             self._open(self.slowest[0])
         else:

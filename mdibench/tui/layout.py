@@ -41,7 +41,7 @@ def name_of(width: int, height: int) -> Name:
     """The arrangement for a screen of this size."""
     if width < 36 or height < 7:
         return "line"
-    if width < 60 or height < 16:
+    if width < 60 or height < 20:
         return "tiny"
     if width < 100 or height < 30:
         return "narrow"
@@ -67,7 +67,7 @@ def arrange(
         bare=bare,
         middle_height=middle,
         ranks_height=min(ranks + 3, max(5, height - 8 - min(exits, 5) - 2)),
-        links_width=links if links <= most else max(30, most),
+        links_width=max(30, min(links, most)),
         links_height=min(ranks + 3, max(12, lower // 2)) if net else "1fr",
         charts=max(1, min(3, lower // 9)),
         net=net,

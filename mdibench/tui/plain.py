@@ -34,19 +34,21 @@ def follow(
     every_s: float = 1.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Snapshot:
-    """Write a line every ``every_s`` seconds and whenever the state changes, then the summary."""
+    """Write a line every ``every_s`` seconds and whenever the state changes, then the summary.
+
+    Stops without a summary where the feed has a problem.
+    """
     due_s, word = -1.0, ""
     while True:
         feed.read()
         snapshot = feed.look()
         if feed.problem:
-            write(feed.problem + "\n")
-        now_s = feed.clocks.steady()
-        ended = snapshot.over or bool(feed.problem)
-        if not ended and (now_s >= due_s or snapshot.state.word != word):
-            write(progress(snapshot) + "\n")
-            due_s, word = now_s + every_s, snapshot.state.word
-        if ended:
+            return snapshot
+        if snapshot.over:
             write(summary(snapshot, str(feed.folder)))
             return snapshot
+        now_s = feed.clocks.steady()
+        if now_s >= due_s or snapshot.state.word != word:
+            write(progress(snapshot) + "\n")
+            due_s, word = now_s + every_s, snapshot.state.word
         sleep(LOOK_EVERY_S)

@@ -46,14 +46,28 @@ def attach(folder: Path) -> subprocess.Popen[bytes] | None:
     if before is None:
         return None
     command = [sys.executable, "-m", "mdibench", "monitor", str(folder), "--tty", terminal]
-    child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, start_new_session=True, env=environment(os.environ)
-    )
-    guard = threading.Thread(
-        target=_guard, args=(child, terminal, before), name="terminal-guard", daemon=True
-    )
-    guard.start()
-    return child
+    return Attached(command, terminal, before)
+
+
+class Attached(subprocess.Popen[bytes]):
+    """The monitor's process. Its death by a signal gives the terminal back, waited for or not."""
+
+    def __init__(self, command: list[str], terminal: str, before: list[Any]) -> None:
+        self._terminal, self._before = terminal, before
+        super().__init__(
+            command,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment(os.environ),
+        )
+        threading.Thread(target=self.wait, name="terminal-guard", daemon=True).start()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status; the terminal is in order when this returns."""
+        status = super().wait(timeout)
+        if status < 0:
+            restore(self._terminal, self._before, dead=True)
+        return status
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -114,12 +128,6 @@ def _attributes(terminal: str) -> list[Any] | None:
         return None
     finally:
         os.close(descriptor)
-
-
-def _guard(child: subprocess.Popen[bytes], terminal: str, before: list[Any]) -> None:
-    """Wait for the monitor; if it died by a signal, set the terminal right in its stead."""
-    if child.wait() < 0:
-        restore(terminal, before, dead=True)
 
 
 def restore(terminal: str, before: list[Any], dead: bool = False) -> None:

@@ -99,10 +99,8 @@ class Synthetic:
             arrived_s = item / self.rate + 0.4 * math.sin(3 * item / self.rate) / 3
             if self.drop_every and item % self.drop_every == self.drop_every - 1:
                 self._put(arrived_s, "items", item=item, sample=item, label=item % 10,
-                          prediction=None, correct=None, exit=None, confidence=None,
-                          threshold=None, scheduled_s=arrived_s, admitted_s=None,
-                          completed_s=None, latency_s=None, hops=None, wire_bytes=None, path="",
-                          attempts=1, status="dropped", reason="too many items in flight")  # fmt: skip
+                          scheduled_s=arrived_s, path="", attempts=1, status="dropped",
+                          reason="too many items in flight")  # fmt: skip
                 continue
             depth = min(self.exits, 1 + int(generator.expovariate(0.6)))
             now, rank, path, crossed = arrived_s, 0, [], 0
@@ -112,8 +110,9 @@ class Synthetic:
                 free_s[rank] = done_s
                 busy[rank].append((now, start_s, done_s))
                 path.append(rank)
-                sure = 0.81 + 0.19 * generator.random() if block == depth else 0.8 * generator.random()
-                following = min(range(self.ranks), key=lambda n: (free_s[n], n)) if self.ranks > 1 else 0
+                leaves_here = block == depth
+                sure = generator.random() * (0.19 if leaves_here else 0.8) + 0.81 * leaves_here
+                following = min(range(self.ranks), key=lambda n: (free_s[n], n))
                 verdict = "exit" if block == depth else "input" if following == rank else "output"
                 self._put(done_s, "steps", t_s=done_s, rank=rank, item=item, attempt=0,
                           block=block, kind="compute", queued_s=start_s - now,

@@ -10,7 +10,9 @@ from tests.view.synthetic import Synthetic
 
 
 @given(st.floats(0, 1e5), st.floats(0.01, 1e5), st.sampled_from([0.05, 0.2, 1.0]))
-def test_edges_cover_the_span_in_few_steady_bins(start: float, length: float, sample: float) -> None:
+def test_edges_cover_the_span_in_few_steady_bins(
+    start: float, length: float, sample: float
+) -> None:
     edges = edges_of(Span(start, start + length), sample)
     assert edges[0] <= start + 1e-6
     assert edges[-1] >= start + length - 1e-6

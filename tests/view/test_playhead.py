@@ -14,7 +14,9 @@ def test_seeking_stays_within_the_run(head: Playhead, by_s: float, end_s: float)
 
 
 @given(HEADS, st.floats(0, 10), st.floats(0, 100), st.booleans())
-def test_time_never_runs_backwards(head: Playhead, passed_s: float, end_s: float, live: bool) -> None:
+def test_time_never_runs_backwards(
+    head: Playhead, passed_s: float, end_s: float, live: bool
+) -> None:
     assert head.advanced(passed_s, end_s, live).moment_s(end_s) >= head.moment_s(end_s)
 
 

@@ -27,7 +27,10 @@ COMPUTED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"verdict": "shorter"}, "|O_0| 5 > |I_1| 3 and w_0 180 ms > w_1 70.0 ms (known 12.0 ms ago)"),
+        (
+            {"verdict": "shorter"},
+            "|O_0| 5 > |I_1| 3 and w_0 180 ms > w_1 70.0 ms (known 12.0 ms ago)",
+        ),
         (
             {"verdict": "chance", "input_queue": 1},
             "|O_0| 5 > |I_1| 3; w_0 20.0 ms ≤ w_1 70.0 ms, sent by chance with p = 0.29"

@@ -8,8 +8,9 @@ from mdibench.view.statistics import Share
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (999, "999"), (12345, "12,345"), (12_345_678, "12.3 M"), (None, "–"), (math.nan, "–")],
-)
+    [(0, "0"), (999, "999"), (12345, "12,345"), (12_345_678, "12.3 M"), (None, "–"),
+     (math.nan, "–")],
+)  # fmt: skip
 def test_count(value: float | None, shown: str) -> None:
     assert text.count(value) == shown
 
@@ -25,8 +26,9 @@ def test_figure(value: float, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.00012, "0.12 ms"), (0.0834, "83.4 ms"), (0.9996, "1.00 s"), (12.0, "12.0 s"), (math.nan, "–")],
-)
+    [(0.00012, "0.12 ms"), (0.0834, "83.4 ms"), (0.9996, "1.00 s"), (12.0, "12.0 s"),
+     (math.nan, "–")],
+)  # fmt: skip
 def test_milliseconds(seconds: float, shown: str) -> None:
     assert text.milliseconds(seconds) == shown
 

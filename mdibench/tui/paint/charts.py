@@ -15,6 +15,7 @@ from mdibench.tui.paint.lines import (
     Line,
     fill,
     heat_role,
+    joined,
     rank_role,
     width_of,
 )
@@ -218,10 +219,6 @@ def _heat(row: Floats, top: float, width: int, glyphs: Glyphs) -> Line:
     for value in places:
         share = value / top if top > 0 else 0.0
         text = "·" if math.isnan(value) else shade(share, glyphs)
-        role = FAINT if math.isnan(value) else heat_role(share)
-        if line and line[-1][1] == role:
-            line[-1] = (line[-1][0] + text, role)
-        else:
-            line.append((text, role))
-    return line
+        line.append((text, FAINT if math.isnan(value) else heat_role(share)))
+    return joined(line)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from mdibench.tui.paint.glyphs import Glyphs
 from mdibench.tui.paint.lines import (
     ACCENT,
@@ -15,14 +13,16 @@ from mdibench.tui.paint.lines import (
     STRONG,
     WARN,
     Line,
+    cut,
     ellipsis,
     fill,
+    joined,
     spread,
     width_of,
 )
 from mdibench.tui.paint.options import Options
 from mdibench.view.snapshot import Snapshot
-from mdibench.view.text import accuracy, clock, rate
+from mdibench.view.text import accuracy, clock, count, milliseconds, rate
 
 STATE_ROLES = {
     "starting": DIM, "warm-up": ACCENT, "running": ACCENT, "draining": ACCENT,
@@ -50,7 +50,7 @@ def heading(snapshot: Snapshot, width: int, options: Options) -> Line:
     left: Line = [(" mdibench", STRONG), ("  ", PLAIN), (facts.name, PLAIN)]
     if width_of(left) + 4 < room and facts.setting:
         left.append((ellipsis(f" · {facts.setting}", room - width_of(left)), DIM))
-    return spread(left, right, width)
+    return spread(cut(left, room + 1), right, width)
 
 
 def _watching(snapshot: Snapshot, options: Options) -> Line:
@@ -90,7 +90,7 @@ def timeline(snapshot: Snapshot, width: int, options: Options) -> Line:
         if drawn and _RANKING.index(cells[at][1]) < _RANKING.index(drawn[1]):
             cells[at] = drawn
     cells[place] = ("●" if options.glyphs.name != "ascii" else "O", STRONG)
-    return fill([(" ", PLAIN), *cells, (times, PLAIN)], width)
+    return fill(joined([(" ", PLAIN), *cells, (times, PLAIN)]), width)
 
 
 _MARKS = {"phase": ("┿", WARN), "trouble": ("▲", BAD), "loss": ("×", BAD)}
@@ -105,10 +105,16 @@ def _length_s(snapshot: Snapshot) -> float:
     return max(planned_s, snapshot.end_s)
 
 
-def in_a_line(snapshot: Snapshot, width: int, options: Options) -> Line:
-    """Everything that a screen of a few cells can still say."""
-    line = state(snapshot, options.glyphs)
-    if not math.isnan(snapshot.flow.completed_per_s):
-        line.append((f" {rate(snapshot.flow.completed_per_s)}/s", STRONG))
-    line.append((f" {accuracy(snapshot.quality.run)}", PLAIN))
-    return fill(line, width)
+def in_few_cells(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Everything that a screen of a few cells can still say, the dearest first."""
+    flow, p95_s = snapshot.flow, snapshot.recent_latency.p95
+    lines: list[Line] = [
+        state(snapshot, options.glyphs),
+        [(rate(flow.completed_per_s), STRONG), (" /s", PLAIN)],
+        [(accuracy(snapshot.quality.run), STRONG), (" right", PLAIN)],
+        [("p95 ", DIM), (milliseconds(p95_s), PLAIN)],
+        [("lost ", DIM), (count(flow.dropped + flow.lost), PLAIN)],
+    ]
+    if height == 1:
+        return [cut([piece for line in lines for piece in [*line, (" ", PLAIN)]], width)]
+    return [cut(line, width) for line in lines[:height]]

@@ -72,6 +72,17 @@ def ellipsis(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
+def joined(line: Iterable[Piece]) -> Line:
+    """The same line with neighbours of one role put together."""
+    kept: Line = []
+    for text, role in line:
+        if kept and kept[-1][1] == role:
+            kept[-1] = (kept[-1][0] + text, role)
+        else:
+            kept.append((text, role))
+    return kept
+
+
 def fill(line: Iterable[Piece], width: int) -> Line:
     """The line in exactly ``width`` cells."""
     kept = cut(line, width)
