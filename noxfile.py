@@ -7,9 +7,13 @@ its own, on the other Python versions that this machine has.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "imports", "core", "tests"]
 
 
@@ -32,7 +36,14 @@ def imports(session: nox.Session) -> None:
     session.run("lint-imports")
 
 
-@nox.session(python=["3.10", "3.12", "3.13"], venv_backend="venv")
+def interpreter(version: str) -> str:
+    """The interpreter of ``version``: pyenv's where it has one, else whatever the PATH has."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(versions.glob(f"{version}.*/bin/python{version}"))
+    return str(found[-1]) if found else version
+
+
+@nox.session(python=[interpreter(v) for v in ("3.10", "3.12", "3.13")], venv_backend="venv")
 def core(session: nox.Session) -> None:
     """The core and the policies on other Pythons, without torch, numpy or MPI."""
     session.install("pytest", "pytest-timeout", "hypothesis")
