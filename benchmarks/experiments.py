@@ -1,0 +1,288 @@
+"""The tables of ``docs/experiments.md``, from the folders of the paper's sweeps, as Markdown.
+
+    python -m benchmarks.experiments accuracy results/paper-fixed-accuracy
+    python -m benchmarks.experiments rate results/paper-fixed-rate
+    python -m benchmarks.experiments codecs results/paper-codecs
+    python -m benchmarks.experiments memory results/paper-memory
+
+Every figure is a mean over repeats with a 95 % confidence interval (Student); a comparison is that
+of pairs of runs with the same seed. Runs that are INVALID because real computing did not keep up
+with the emulated devices are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdibench.analysis.bound import bound_of_run
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.statistics import Estimate, mean_of_independent, paired_effect
+from mdibench.analysis.study import Run, study
+
+TOPOLOGIES = ("Local", "2-Node", "3-Node-Mesh", "3-Node-Circular", "5-Node-Mesh")
+OURS = "mdi-exit"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: its cell's labels, its seed and its figures."""
+
+    cell: tuple[str, ...]
+    seed: int
+    run: Run
+    bound_per_s: float
+    correct: Mapping[int, bool]
+    """Item -> whether it was classified rightly, of all items with a result."""
+
+    @property
+    def troubles(self) -> set[str]:
+        """Checks that the run does not pass."""
+        return {finding.check for finding in self.run.findings if finding.level == "invalid"}
+
+
+Cells = Mapping[tuple[str, ...], list[Row]]
+
+
+def load(folder: Path) -> Cells:
+    """The sweep's complete runs, cell by cell; what was too slow to be emulated is left out."""
+    sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+    cells: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    left_out = 0
+    for entry in sweep["runs"]:
+        if entry["status"] != "complete" or not (folder / entry["run"]).is_dir():
+            continue
+        row = _row(folder / entry["run"], entry["cell"])
+        if "overruns" in row.troubles:
+            left_out += 1
+        else:
+            cells[row.cell].append(row)
+    total = sum(len(rows) for rows in cells.values())
+    print(f"{total} runs of {len(cells)} cells; {left_out} more left out: emulation overran.\n")
+    return cells
+
+
+def _row(folder: Path, label: str) -> Row:
+    reader = RunReader(folder)
+    run = study(reader)
+    labels = label.split(", ")
+    if labels[-1] == "raw":
+        labels[-2:] = [f"{labels[-2]}, raw"]
+    items = reader.numbers("items", ["item", "correct"])
+    judged = np.isfinite(items["correct"])
+    pairs = zip(items["item"][judged], items["correct"][judged], strict=True)
+    correct = {int(item): bool(value) for item, value in pairs}
+    bound = bound_of_run(reader)["rate_per_s"]
+    return Row(tuple(labels), run.summary.identity.seed, run, bound or float("nan"), correct)
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a Markdown table."""
+    head = list(head)
+    print("| " + " | ".join(head) + " |")
+    print("|" + " --- |" * len(head))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def grid(
+    title: str, cells: Cells, shown: Callable[[list[Row]], str], prefix: tuple[str, ...] = ()
+) -> None:
+    """Schemes down, topologies across."""
+    print(f"**{title}**\n")
+    schemes = list(dict.fromkeys(cell[-1] for cell in cells))
+    schemes.sort(key=lambda name: (not name.startswith(OURS), name))
+    places = [place for place in TOPOLOGIES if any(cell[0] == place for cell in cells)]
+    table(
+        ["scheme", *places],
+        (
+            [name, *(shown(cells.get((place, *prefix, name), [])) for place in places)]
+            for name in schemes
+        ),
+    )
+
+
+def shown(estimate: Estimate, digits: int, scale: float = 1.0) -> str:
+    """Mean and half of the interval."""
+    if not estimate.n:
+        return "-"
+    half = (estimate.high - estimate.low) / 2
+    return f"{scale * estimate.value:.{digits}f} ± {scale * half:.{digits}f}"
+
+
+def mean(rows: list[Row], figure: Callable[[Row], float]) -> Estimate:
+    """Over repeats."""
+    return mean_of_independent([figure(row) for row in rows])
+
+
+def rate(row: Row) -> float:
+    """Items per second with a result in the measured window."""
+    return row.run.summary.measured.rate_per_s.value
+
+
+def share_of_bound(row: Row) -> float:
+    """The rate over the most that any policy could sustain, with what this run measured."""
+    return rate(row) / row.bound_per_s
+
+
+def offered(row: Row) -> float:
+    """Accuracy over offered items."""
+    return row.run.summary.measured.accuracy_offered.value
+
+
+def dropped(row: Row) -> float:
+    """Share of offered items that were turned away."""
+    return row.run.summary.measured.drop_share.value
+
+
+def pairs(one: list[Row], other: list[Row], figure: Callable[[Row], float]) -> Estimate:
+    """Mean of (one - other) over runs with the same seed."""
+    seeds = {row.seed: row for row in other}
+    both = [(figure(row), figure(seeds[row.seed])) for row in one if row.seed in seeds]
+    if len(both) < 2:
+        return Estimate(float("nan"))
+    ours, theirs = zip(*both, strict=True)
+    return paired_effect(theirs, ours).estimate
+
+
+def verdicts(
+    cells: Cells, figure: Callable[[Row], float], scale: float, digits: int, ours: str = OURS
+) -> None:
+    """MDI-Exit minus each rival, and a word where the interval excludes zero."""
+
+    def compare(rows: list[Row]) -> str:
+        if not rows or rows[0].cell[-1] == ours:
+            return "-"
+        effect = pairs(cells.get((*rows[0].cell[:-1], ours), []), rows, figure)
+        if not effect.n:
+            return "-"
+        word = " **below**" if effect.high < 0 else " above" if effect.low > 0 else " ="
+        return shown(effect, digits, scale) + word
+
+    middles = dict.fromkeys(cell[1:-1] for cell in cells)
+    for middle in middles:
+        name = f" at {' '.join(middle)}" if middle else ""
+        grid(f"{ours} minus the scheme{name}", cells, compare, middle)
+
+
+# --- experiments --------------------------------------------------------------------------------
+
+
+def accuracy(folder: Path) -> None:
+    """Fixed accuracy: rates, shares of the bound, accuracies over the same items."""
+    cells = load(folder)
+    grid("Items per second", cells, lambda rows: shown(mean(rows, rate), 1))
+    grid("Capacity bound, items per second", cells,
+         lambda rows: shown(mean(rows, lambda row: row.bound_per_s), 1))  # fmt: skip
+    grid("Share of the bound", cells, lambda rows: shown(mean(rows, share_of_bound), 3))
+    verdicts(cells, rate, 1, 1)
+    grid("Runs whose items in flight grew (not sustained), of all", cells,
+         lambda rows: f"{sum('steady' in row.troubles for row in rows)}/{len(rows)}")  # fmt: skip
+    same = _over_the_same_items(cells)
+    grid(
+        "Accuracy, %, over the items that all schemes of a topology and seed completed",
+        cells,
+        lambda rows: shown(mean_of_independent(same[rows[0].cell]), 2, 100) if rows else "-",
+    )
+
+
+def _over_the_same_items(cells: Cells) -> dict[tuple[str, ...], list[float]]:
+    """Accuracy of each run over the items that every scheme completed in that topology and seed."""
+    groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for rows in cells.values():
+        for row in rows:
+            groups[row.cell[0], row.seed].append(row)
+    found: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for rows in groups.values():
+        common = set.intersection(*(set(row.correct) for row in rows))
+        for row in rows:
+            found[row.cell].append(float(np.mean([row.correct[item] for item in common])))
+    return found
+
+
+def rates(folder: Path) -> None:
+    """Fixed rate: accuracy over offered items at each rate."""
+    cells = load(folder)
+    for middle in sorted(dict.fromkeys(cell[1:-1] for cell in cells)):
+        grid(f"Accuracy over offered items, %, at {middle[0]}", cells,
+             lambda rows: shown(mean(rows, offered), 1, 100), middle)  # fmt: skip
+        grid(f"Dropped, %, at {middle[0]}", cells,
+             lambda rows: shown(mean(rows, dropped), 1, 100), middle)  # fmt: skip
+    verdicts(cells, offered, 100, 1)
+
+
+def codecs(folder: Path) -> None:
+    """Bytes of an item on the wire, by scheme, codec and link; codec time; accuracy."""
+    cells = load(folder)
+    table(
+        ["scheme", "codec", "KiB per item", "encode and decode, us per task sent", "accuracy, %",
+         "KiB per item on each link"],
+        (
+            [*cell, shown(mean(rows, item_bytes), 1, 1 / 1024), shown(mean(rows, codec_s), 0, 1e6),
+             shown(mean(rows, offered), 1, 100), _links(rows)]
+            for cell, rows in cells.items()
+        ),
+    )  # fmt: skip
+
+
+def item_bytes(row: Row) -> float:
+    """Bytes of an item's tasks on all links, headers included."""
+    return row.run.summary.measured.bytes_per_item.value
+
+
+def codec_s(row: Row) -> float:
+    """Seconds of encoding and decoding for each task that was sent."""
+    telemetry = row.run.reader.numbers("telemetry", ["rank", "encode_s"])
+    links = row.run.reader.numbers("links", ["source", "target", "tasks"])
+    spent = sum(telemetry["encode_s"][telemetry["rank"] == r].max() for r in set(telemetry["rank"]))
+    ways = set(zip(links["source"], links["target"], strict=True))
+    sent = sum(links["tasks"][(links["source"] == a) & (links["target"] == b)].max()
+               for a, b in ways)  # fmt: skip
+    return float(spent / sent) if sent else float("nan")
+
+
+def _links(rows: list[Row]) -> str:
+    sums: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for row in rows:
+        summary = row.run.summary
+        done = rate(row) * (summary.window[1] - summary.window[0])
+        for link in summary.links:
+            sums[link.source, link.target].append(link.bytes / done)
+    return ", ".join(
+        f"{a}→{b} {np.mean(values) / 1024:.1f}" for (a, b), values in sorted(sums.items())
+    )
+
+
+def memory(folder: Path) -> None:
+    """Peak resident memory of each worker, and what of it is parameters."""
+    cells = load(folder)
+    body = []
+    for cell, rows in cells.items():
+        manifest = rows[0].run.reader.manifest
+        blocks = manifest["plan"]["blocks"]
+        sizes = [block["parameters"] * 4 / 1024 for block in manifest["model"]["blocks"]]
+        for rank, held in enumerate(blocks):
+            peak = mean(rows, lambda row, rank=rank: row.run.summary.ranks[rank].rss_bytes)
+            body.append(
+                [*cell, str(rank), " ".join(map(str, held)),
+                 f"{sum(sizes[k - 1] for k in held):.0f}", shown(peak, 1, 1 / 1024**2)]
+            )  # fmt: skip
+    table(["placement", "rank", "blocks", "parameters, KiB", "peak memory, MiB"], body)
+
+
+PARTS = {"accuracy": accuracy, "rate": rates, "codecs": codecs, "memory": memory}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in PARTS:
+        sys.exit(__doc__)
+    PARTS[sys.argv[1]](Path(sys.argv[2]))
