@@ -15,9 +15,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mdibench.analysis.controllers import CONTROLLED, swings
 from mdibench.analysis.metrics import Items, RunSummary, due_in
 from mdibench.analysis.reader import RunReader
-from mdibench.analysis.statistics import batch_means, time_average, trend, warm_up_length
+from mdibench.analysis.statistics import (
+    Trend,
+    batch_means,
+    time_average,
+    trend,
+    warm_up_length,
+)
 from mdibench.analysis.workers import Series, telemetry
 
 Level = Literal["ok", "warning", "invalid"]
@@ -27,6 +34,9 @@ GROWTH_SHARE = 0.2
 """A backlog grows when the test says so and it gained this share of its mean, and 5 items."""
 GROWTH_ITEMS = 5.0
 WARM_UP_SHIFT = 0.05
+SWING_ITEMS = 10
+FEW_SWINGS = 3
+"""Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
 LITTLE_SHARE = 0.1
 LITTLE_ITEMS = 1.0
 OVERRUN_SHARE = 0.01
@@ -148,20 +158,40 @@ def _window(subject: Subject) -> Iterator[Finding]:
 
 
 def _growth(subject: Subject) -> Iterator[Finding]:
+    """A backlog that grows; one that a controller moves up and down is judged by its swings."""
     if subject.source is None or not subject.summary.measured.rate_per_s.n:
         return
     t_s = subject.source.t_s
     inside = (t_s >= subject.summary.window[0]) & (t_s <= subject.summary.window[1])
-    line = trend(t_s[inside], subject.source.columns["in_flight"][inside])
+    flight = subject.source.columns["in_flight"][inside]
+    line = trend(t_s[inside], flight)
     if math.isnan(line.p_value):
         return
+    if subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS:
+        found = swings(flight)
+        if found < FEW_SWINGS:
+            yield _few_swings(found, line.span_s)
+            return
+    yield _grown(line)
+
+
+def _few_swings(found: int, span_s: float) -> Finding:
+    text = (
+        f"the controller swung {found} times in the {span_s:.0f} s measured: where they begin and "
+        "end moves the rate and the latency"
+    )
+    needed = math.ceil(FEW_SWINGS * span_s / max(found, 1))
+    remedy = f"set run.duration_s to {needed} or more, or lower admission.alpha, beta and zeta"
+    return Finding("steady", "warning" if found else "invalid", text, remedy)
+
+
+def _grown(line: Trend) -> Finding:
     growth = f"{line.slope.value:+.2f} items/s over {line.span_s:.0f} s"
     much = max(GROWTH_SHARE * line.mean, GROWTH_ITEMS)
     if line.p_value < GROWTH_P and line.growth > much:
         text = f"items in flight grew by {growth}: the offered rate is more than it sustains"
-        yield Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
-    else:
-        yield Finding("steady", "ok", f"items in flight did not grow ({growth})")
+        return Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
+    return Finding("steady", "ok", f"items in flight did not grow ({growth})")
 
 
 def _warm_up(subject: Subject) -> Iterator[Finding]:

@@ -31,6 +31,17 @@ class Control:
     overshoot: float
 
 
+def swings(values: Numbers) -> int:
+    """How often a series went from one outer quarter of its range to the other and back."""
+    known = values[np.isfinite(values)]
+    if not known.size or known.max() == known.min():
+        return 0
+    height = (known - known.min()) / (known.max() - known.min())
+    ends = np.where(height <= 0.25, -1, np.where(height >= 0.75, 1, 0))
+    ends = ends[ends != 0]
+    return int(np.sum(ends[:-1] != ends[1:])) // 2
+
+
 def control(column: str, t_s: Numbers, values: Numbers) -> Control | None:
     """What became of a controlled quantity; ``None`` with fewer than ten samples."""
     known = np.isfinite(values) & np.isfinite(t_s)

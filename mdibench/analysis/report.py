@@ -6,13 +6,12 @@ can take in; CSV and JSON have the same tables. Rendering is somebody else's wor
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mdibench.analysis import detail, explain, figures_of_groups, figures_of_runs, tabulate
+from mdibench.analysis import detail, figures_of_groups, figures_of_runs, tabulate, why
 from mdibench.analysis.breakdown import Breakdown, break_down
 from mdibench.analysis.comparison import Difference, compare
 from mdibench.analysis.document import Figure, Report, Section, Table, format_one
@@ -23,8 +22,6 @@ DETAILED = 12
 """Groups whose first run is shown in detail."""
 DRAWN = 3
 """Runs that get figures of their own."""
-ALL_OFFERED = 0.97
-"""Share of the offered rate from which on a run carried all of it."""
 COMPARED = ("throughput", "accuracy", "p50", "p99")
 
 
@@ -123,7 +120,7 @@ def _extremes(groups: Sequence[Group]) -> list[str]:
 
 def _comparison(material: Material) -> Section:
     groups = material.groups
-    base = next((g for g in groups if g.first.identity.scheme == "local"), groups[0])
+    base = _baseline(groups)
     rows = [d for other in groups if other is not base for d in _against(base, other)]
     text = [
         f"Every group against {base.name}."
@@ -139,6 +136,13 @@ def _comparison(material: Material) -> Section:
         "comparison", "Schemes and topologies", tuple(text),
         _full(detail.differences(rows), tabulate.headline(groups)), (draw,),
     )  # fmt: skip
+
+
+def _baseline(groups: Sequence[Group]) -> Group:
+    """One rank alone where there is such a group, else the scheme ``local``, else the first."""
+    local = [group for group in groups if group.first.identity.scheme == "local"]
+    alone = [group for group in local if group.first.identity.ranks == 1]
+    return [*alone, *local, groups[0]][0]
 
 
 def _against(base: Group, other: Group) -> list[tuple[str, Difference | str]]:
@@ -226,46 +230,7 @@ def _network(material: Material) -> Section:
 
 
 def _why(material: Material) -> Section:
-    text, tables = [], [detail.item_times(material.breakdowns)]
-    for name, run in material.detailed.items():
-        steps = material.breakdowns.get(name)
-        found = explain.cuts(run.summary, steps, run.reader.manifest) if steps else []
-        text.append(f"{name}: " + " ".join(explain.sentences(run.summary, steps, found)))
-        if run.summary.identity.ranks > 1 and len(found) > 1:
-            tables.append(detail.cuts(name, found))
-    text += _against_local(material)
-    draws = [
-        Figure("item-time", "Where the time of an average item went",
-               partial(figures_of_runs.item_time, material.breakdowns))
-    ] if material.breakdowns else []  # fmt: skip
-    return Section("why", "Why is two slower than one?", tuple(text), _full(*tables), tuple(draws))
-
-
-def _against_local(material: Material) -> list[str]:
-    rate = METRICS["throughput"]
-    alone = {
-        (g.first.identity.kind, g.first.identity.model): g
-        for g in material.groups if g.first.identity.ranks == 1
-    }  # fmt: skip
-    lines = []
-    for group in material.groups:
-        base = alone.get((group.first.identity.kind, group.first.identity.model))
-        if base is None or group is base or group.first.identity.ranks == 1:
-            continue
-        ratio = group.estimate(rate).value / base.estimate(rate).value
-        if not math.isnan(ratio):
-            lines.append(
-                f"{group.name} carried {ratio:.2f} times the rate of {base.name} on one rank "
-                f"({_limit(group)}; {base.name}: {_limit(base)})."
-            )
-    return lines
-
-
-def _limit(group: Group) -> str:
-    measured = group.first.measured
-    if measured.rate_per_s.value >= ALL_OFFERED * measured.offered_per_s.value:
-        return "all that was offered to it"
-    return "less than what was offered to it"
+    return why.section(material.groups, material.detailed, material.breakdowns)
 
 
 def _checks(material: Material) -> Section:

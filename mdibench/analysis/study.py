@@ -11,6 +11,9 @@ from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import Estimate, mean_of_independent
 
+FEW = 4
+"""Groups up to which their order in time says more than their names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -97,12 +100,13 @@ def study(reader: RunReader) -> Run:
 
 
 def group_repeats(runs: Iterable[Run]) -> list[Group]:
-    """Runs of equal config, whatever their seed, in the order of their first."""
+    """Runs of equal config, whatever their seed: in the order of their first, many by name."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         members.setdefault(run.summary.identity.group, []).append(run)
     names = _names([runs[0].summary for runs in members.values()])
-    return [Group(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)]
+    groups = [Group(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)]
+    return groups if len(groups) <= FEW else sorted(groups, key=lambda group: group.name)
 
 
 def _names(firsts: Sequence[RunSummary]) -> list[str]:

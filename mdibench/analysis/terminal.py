@@ -61,7 +61,9 @@ def many_runs(groups: Sequence[RunGroup]) -> RenderableType:
     runs = [run for group in groups for run in group.runs]
     kinds = sorted({run.summary.identity.kind for run in runs})
     title = Text(f"{len(runs)} runs in {len(groups)} groups · {', '.join(kinds)}", style="bold")
-    note = "Intervals of 95 %: over repeats where a group has several runs, else within the run."
+    note = (
+        "valid: VALID runs of all. Intervals of 95 %: over the repeats of a group, else in its run."
+    )
     return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings(runs))
 
 
@@ -135,10 +137,20 @@ def _table(table: Table) -> RenderableType:
 
 def _groups(groups: Sequence[RunGroup]) -> RenderableType:
     shown = display(tabulate.groups(groups), intervals="half")
-    rich = _rich(shown.headings, shown.numeric)
-    for row in shown.rows:
-        rich.add_row(*(_stacked(cell) for cell in row))
+    kept = [at for at, heading in enumerate(shown.headings) if heading not in ("runs", "verdict")]
+    rich = _rich(
+        ["group", "valid", *(shown.headings[at] for at in kept[1:])],
+        [False, True, *(shown.numeric[at] for at in kept[1:])],
+    )
+    for group, row in zip(groups, shown.rows, strict=True):
+        rich.add_row(row[0], _valid(group), *(_stacked(row[at]) for at in kept[1:]))
     return Padding(rich, (1, 0, 1, 0))
+
+
+def _valid(group: RunGroup) -> Text:
+    valid = sum(run.verdict == "VALID" for run in group.runs)
+    style = "VALID" if valid == len(group.runs) else "INVALID"
+    return Text(f"{valid}/{len(group.runs)}", style=STYLES[style])
 
 
 def _stacked(cell: str) -> Text:

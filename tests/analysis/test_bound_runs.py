@@ -82,9 +82,7 @@ def test_a_run_and_its_plan_have_the_same_bound(run: Callable[..., Path], tmp_pa
     done = np.array(pq.read_table(folder / "items.parquet")["completed_s"].to_pylist())
     taken = exits[(done >= window["start_s"]) & (done < window["end_s"])]
     go_on = [np.mean(taken[taken >= k] > k) for k in (1, 2, 3)]
-    bound = bound_of_plan(
-        planned.plan, planned.model, planned.block_s, go_on, SCHEMES["mdi-exit"]
-    )
+    bound = bound_of_plan(planned.plan, planned.model, planned.block_s, go_on, SCHEMES["mdi-exit"])
     assert bound_of_run(folder)["rate_per_s"] == pytest.approx(bound.rate_per_s)
 
 

@@ -73,6 +73,22 @@ def test_a_saturated_run_is_invalid_with_what_to_change(tmp_path: Path) -> None:
     assert "interarrival_s" in finding.remedy
 
 
+@pytest.mark.parametrize(("period_s", "level"), [(60.0, "invalid"), (7.0, "warning"), (3.0, "ok")])
+def test_a_controller_must_swing_a_few_times(
+    rewrite: Callable[..., Run], period_s: float, level: str
+) -> None:
+    def swinging(columns: dict[str, Any]) -> dict[str, Any]:
+        t_s, rank = np.array(columns["t_s"]), np.array(columns["rank"])
+        flight = 40 + 30 * np.sin(2 * np.pi * t_s / period_s)
+        columns["in_flight"] = [None if r else round(x) for r, x in zip(rank, flight, strict=True)]
+        return columns
+
+    run = rewrite({"config": {"admission": {"mode": "adapt-rate"}}}, telemetry=swinging)
+    (finding,) = [f for f in run.findings if f.check == "steady"]
+    assert finding.level == level
+    assert ("duration_s" in finding.remedy) == (level != "ok")
+
+
 @pytest.mark.slow
 def test_no_false_alarm_on_steady_runs(tmp_path: Path) -> None:
     models = [Model(seed=s, items=3000, rate_per_s=90) for s in range(1, 31)]

@@ -47,9 +47,9 @@ def test_several_runs_are_one_line_per_group(run_set: Path) -> None:
     assert result.exit_code == 0
     assert fits(result.output)
     assert "6 runs in 2 groups" in result.output
-    assert [line.split()[0:2] for line in result.output.splitlines() if " VALID" in line] == [
-        ["mdi-exit", "3"],
-        ["local", "3"],
+    assert [line.split()[0:2] for line in result.output.splitlines() if " 3/3 " in line] == [
+        ["mdi-exit", "3/3"],
+        ["local", "3/3"],
     ]
 
 
