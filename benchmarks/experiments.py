@@ -59,7 +59,7 @@ def load(folder: Path) -> Cells:
         if entry["status"] != "complete" or not (folder / entry["run"]).is_dir():
             continue
         row = _row(folder / entry["run"], entry["cell"])
-        if "overruns" in row.troubles:
+        if "emulation" in row.troubles:
             left_out += 1
         else:
             cells[row.cell].append(row)
@@ -272,7 +272,7 @@ def memory(folder: Path) -> None:
         blocks = manifest["plan"]["blocks"]
         sizes = [block["parameters"] * 4 / 1024 for block in manifest["model"]["blocks"]]
         for rank, held in enumerate(blocks):
-            peak = mean(rows, lambda row, rank=rank: row.run.summary.ranks[rank].rss_bytes)
+            peak = mean_of_independent([row.run.summary.ranks[rank].rss_bytes for row in rows])
             body.append(
                 [*cell, str(rank), " ".join(map(str, held)),
                  f"{sum(sizes[k - 1] for k in held):.0f}", shown(peak, 1, 1 / 1024**2)]

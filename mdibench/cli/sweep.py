@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Go on where an earlier sweep stopped, or start in a new folder.",
 )
+@click.option(
+    "--redo-overrun",
+    is_flag=True,
+    help="Run again what is INVALID because computing did not keep up with the emulated devices.",
+)
 @click.option("--only", multiple=True, metavar="TEXT", help="Only cells with TEXT in their label.")
 @click.option("--repeats", type=click.IntRange(1), help="Repeats, instead of the config's.")
 @click.option("--dry-run", is_flag=True, help="List the cells and the time they take, run nothing.")
@@ -39,6 +44,7 @@ def sweep(
     overrides: tuple[str, ...],
     jobs: int,
     resume: bool,
+    redo_overrun: bool,
     only: tuple[str, ...],
     repeats: int | None,
     dry_run: bool,
@@ -64,11 +70,21 @@ def sweep(
         return _search(config, overrides, ranks)
     from mdibench.runtime.sweep import Sweep, SweepOrder
 
-    ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats))
+    again = _overran if redo_overrun else None
+    ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats, again))
     if dry_run:
         _show_cells(ready)
         return 0
     return _run(ready)
+
+
+def _overran(run: Path) -> bool:
+    """Whether the run is INVALID because of its emulated devices."""
+    from mdibench.analysis.reader import RunReader
+    from mdibench.analysis.study import study
+
+    findings = study(RunReader(run)).findings
+    return any(f.check == "emulation" and f.level == "invalid" for f in findings)
 
 
 def _run(ready: Sweep) -> int:

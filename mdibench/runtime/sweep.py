@@ -41,7 +41,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class SweepOrder:
-    """What the command line asks for. ``only``: texts of which a cell's label must have one."""
+    """What the command line asks for.
+
+    ``only``: texts of which a cell's label must have one; ``again`` tells of a complete run
+    whether it must be done again.
+    """
 
     config: Path
     overrides: tuple[str, ...] = ()
@@ -49,6 +53,7 @@ class SweepOrder:
     resume: bool = True
     only: tuple[str, ...] = ()
     repeats: int | None = None
+    again: Callable[[Path], bool] | None = None
 
 
 Report = Callable[[Done, float], None]
@@ -65,6 +70,8 @@ class Sweep:
         self._config = wanted.config
         self._lanes = wanted.jobs
         self.record = _record(self.matrix, wanted)
+        if wanted.again is not None:
+            self.record.forget(wanted.again)
         self.tasks = _tasks(self.matrix, wanted)
         self.left = [t for t in self.tasks if not self.record.finished(t.cell, t.repeat)]
         self._overheads: list[float] = []

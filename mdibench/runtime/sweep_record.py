@@ -7,6 +7,7 @@ The folder holds ``<cell>/repeat-<r>/<run>``. What a killed run left there is mo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -76,6 +77,13 @@ class SweepRecord:
         """Whether this run is complete, and its folder is still there."""
         done = self.runs.get((cell.label, repeat))
         return done is not None and done.status == "complete" and (self.folder / done.run).is_dir()
+
+    def forget(self, again: Callable[[Path], bool]) -> None:
+        """Let complete runs for which ``again`` answers yes count as not done."""
+        for key, done in list(self.runs.items()):
+            run = self.folder / done.run
+            if done.status == "complete" and run.is_dir() and again(run):
+                del self.runs[key]
 
     def place(self, cell: Cell, repeat: int) -> Path:
         """The folder for the run of ``cell``, emptied of what was left there unfinished."""

@@ -121,6 +121,16 @@ def test_a_run_that_ended_after_its_sweep_was_killed_counts(tmp_path: Path, matr
     assert open_record(tmp_path, matrix).finished(matrix.cells[1], 2)
 
 
+def test_a_complete_run_can_be_forgotten(tmp_path: Path, matrix: Matrix) -> None:
+    record = open_record(tmp_path, matrix)
+    for repeat in (1, 2):
+        a_run(record, matrix.cells[0], repeat, "complete")
+        record.enter(matrix.cells[0], repeat, "", 1.0)
+    record.forget(lambda run: run.parent.name == "repeat-2")
+    assert record.finished(matrix.cells[0], 1)
+    assert not record.finished(matrix.cells[0], 2)
+
+
 def test_a_run_that_still_goes_on_stops_a_second_sweep(tmp_path: Path, matrix: Matrix) -> None:
     record = open_record(tmp_path, matrix)
     record.write()
