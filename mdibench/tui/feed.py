@@ -26,13 +26,12 @@ from mdibench.view.tables import Tables
 
 STOP = "stop"
 """A file of this name in its folder asks a run to admit nothing more, drain and end."""
-CHECK_EVERY_S = 0.4
+CHECK_EVERY_S = 0.2
 """How often the manifest and the writer's process are looked at."""
 COLUMNS: Mapping[str, Sequence[str]] = {
     "items": (
-        "item", "label", "prediction", "correct", "exit", "confidence", "threshold",
-        "scheduled_s", "admitted_s", "completed_s", "latency_s", "hops", "wire_bytes", "path",
-        "attempts", "status", "reason",
+        "item", "correct", "exit", "confidence", "scheduled_s", "completed_s", "latency_s",
+        "status",
     ),
     "telemetry": (
         "t_s", "rank", "input_queue", "output_queue", "tasks", "busy_s", "encode_s", "send_s",
@@ -44,7 +43,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     ),
     "events": ("t_s", "rank", "level", "kind", "text"),
 }  # fmt: skip
-"""What the monitor reads of a finished run's tables; steps are read one item at a time."""
+"""What the screen needs of a finished run's tables; stories are read one item at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,26 +191,26 @@ class RunFeed:
 
     def story(self, item: int) -> Story:
         """The story of ``item``, from memory, from the tables, or from the stream once more."""
-        return tell(item, self.tables.items.find(item), self._steps(item), self.facts)
-
-    def _steps(self, item: int) -> Sequence[Row]:
-        if item in self.tables.steps:
-            return self.tables.steps[item]
         if self._bulk:
-            return self._stored_steps(item)
-        return self._steps_in_stream(item)
+            return self._stored_story(item)
+        steps = self.tables.steps.get(item) or self._steps_in_stream(item)
+        return tell(item, self.tables.items.find(item), steps, self.facts)
 
-    def _stored_steps(self, item: int) -> list[Row]:
+    def _stored_story(self, item: int) -> Story:
+        found = Tables(self.facts.ranks, self.facts.exits)
+        for table in ("items", "steps"):
+            found.load(table, self._stored(table, item))
+        return tell(item, found.items.find(item), found.steps.get(item, []), self.facts)
+
+    def _stored(self, table: str, item: int) -> Mapping[str, Values]:
+        """All columns of the rows of ``table`` that belong to ``item``."""
         from mdibench.record import schema
         from mdibench.record.stored import read_columns
 
-        found = Tables(self.facts.ranks, self.facts.exits)
-        stored = read_columns(self.folder, "steps", schema.names("steps"), ("item", item))
+        stored = read_columns(self.folder, table, schema.names(table), ("item", item))
         columns = {name: _as_values(each) for name, each in stored.items()}
-        for name in [c.name for c in schema.STEPS if c.type == "int" and c.name in columns]:
-            columns[name] = _whole(stored[name])
-        found.load("steps", columns)
-        return found.steps.get(item, [])
+        whole = [c.name for c in schema.TABLES[table] if c.type == "int" and c.name in columns]
+        return columns | {name: _whole(stored[name]) for name in whole}
 
     def _steps_in_stream(self, item: int) -> list[Row]:
         reader = LiveReader(self.folder / run_folder.STREAM)

@@ -53,8 +53,10 @@ class Batch:
         self.length = length
 
     def __call__(self, name: str) -> Values:
-        """As it came."""
-        return self.columns.get(name, [None] * self.length)
+        """As it came; a missing column is all null."""
+        if name in self.columns:
+            return self.columns[name]
+        return Coded(np.full(self.length, -1), ())
 
     def plain(self, name: str) -> list[object]:
         """As a list of Python values, null as ``None``."""
@@ -67,6 +69,8 @@ class Batch:
 
     def number(self, name: str) -> Array:
         """As float64, null as NaN."""
+        if name not in self.columns:
+            return np.full(self.length, np.nan)
         values = self(name)
         return numbers(self.plain(name) if isinstance(values, Coded) else values)
 
@@ -78,6 +82,8 @@ class Batch:
     def lists(self, name: str, width: int) -> Array:
         """A column of lists as a matrix [row, place]; what is missing is NaN."""
         matrix = np.full((self.length, width), np.nan)
+        if name not in self.columns:
+            return matrix
         for place, values in enumerate(self.plain(name)):
             if isinstance(values, (list, tuple, np.ndarray)):
                 some = numbers(list(values)[:width])

@@ -192,7 +192,7 @@ def _exits(tables: Tables, window: _Window) -> tuple[ExitView, ...]:
     columns = tables.items.columns
     part = slice(window.measured, window.now)
     exit_of, right = columns["exit"][part], columns["right"][part]
-    confidence = np.nan_to_num(columns["confidence"][part])
+    confidence = columns["confidence"][part]
     length = tables.exits + 1
     left = np.bincount(exit_of, minlength=length)
     correct = np.bincount(exit_of, weights=right, minlength=length)
