@@ -8,6 +8,7 @@ import click
 
 from mdibench import errors
 from mdibench.cli import cli
+from mdibench.talk import say
 
 
 def main() -> None:
@@ -43,12 +44,6 @@ def run(arguments: list[str]) -> int:
     except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
         say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
         return errors.INTERNAL_ERROR
-
-
-def say(line: str) -> None:
-    """One line of talk on stderr, in one write, so that ranks' lines do not interleave."""
-    sys.stderr.write(f"mdibench: {line}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import click
 )
 def export(run: Path, perfetto: bool, output: Path | None) -> None:
     """Export a run, e.g. as a Perfetto timeline."""
-    from mdibench.__main__ import say
+    from mdibench.talk import say
     from mdibench.analysis import perfetto as timeline
     from mdibench.analysis.reader import open_runs
     from mdibench.errors import Problem, UserError

@@ -71,7 +71,7 @@ def _beside(picture: Path, document: Path | None) -> str:
 
 
 def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
-    from mdibench.__main__ import say
+    from mdibench.talk import say
     from mdibench.analysis.reader import open_runs
     from mdibench.analysis.study import group_repeats, study
 
@@ -112,6 +112,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tell(path: Path, what: str) -> None:
-    from mdibench.__main__ import say
+    from mdibench.talk import say
 
     say(f"wrote {path} ({what})")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mdibench.core.records import SOURCE
 from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, UserError
 from mdibench.record.run_folder import RunWriter
+from mdibench.talk import say
 from mdibench.wire import Kind
 
 if TYPE_CHECKING:
@@ -96,17 +97,17 @@ class Ending:
 
     def _close_failed(self, error: BaseException, text: str) -> None:
         interrupted = isinstance(error, KeyboardInterrupt)
-        _say(text)
+        say(text)
         if self._writer is None:
             return
         with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write("".join(traceback.format_exception(error)))
         self._finish("aborted" if interrupted else "failed", text)
-        _say(f"what was recorded is in {self._writer.folder}")
+        say(f"what was recorded is in {self._writer.folder}")
 
     def _tell_source(self, status: int, text: str) -> None:
         if self._post is None:
-            _say(f"rank {self._group.rank}: {text}")
+            say(f"rank {self._group.rank}: {text}")
             return
         self._post.control(SOURCE, Kind.FAILURE, text.encode()[:_LONGEST_TEXT], status)
         deadline_s = time.monotonic() + PATIENCE_S
@@ -131,8 +132,3 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"mdibench: {line}\n")
-    sys.stderr.flush()

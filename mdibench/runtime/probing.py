@@ -59,7 +59,7 @@ def _saved(group: Group, measured: tuple[Any, ...] | None) -> Path | None:
         try:
             folder = save(*measured)
         except UserError as error:
-            from mdibench.__main__ import say
+            from mdibench.talk import say
 
             say(str(error))
     shared = group.share(str(folder) if folder else None)

@@ -87,7 +87,7 @@ def _one(group: Group, job: Job, launch: environment.Launch) -> int:
     try:
         return run_in(group, Order(Path(job.config), job.overrides, quiet=True), launch)[0]
     except UserError as error:
-        from mdibench.__main__ import say
+        from mdibench.talk import say
 
         for problem in error.problems:
             say(str(problem))

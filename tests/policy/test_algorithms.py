@@ -159,7 +159,7 @@ def test_nobody_sends_without_a_candidate(name: str) -> None:
     assert scheme.offload(offload_view(hosts=False), Dice(0.0)) == Wait()
 
 
-# --- algorithms 3 and 4 ----------------------------------------------------------------------------
+# --- algorithms 3 and 4 --------------------------------------------------------------------------
 
 GAINS = Gains(queue_low=10, queue_high=30, alpha=0.2, beta=0.1, zeta=0.2)
 
