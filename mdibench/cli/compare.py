@@ -52,10 +52,10 @@ def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
 
 def _side(path: str) -> Group:
     """The repeats at ``path``."""
-    from mdibench.talk import say
     from mdibench.analysis.reader import open_runs
     from mdibench.analysis.study import group_repeats, study
     from mdibench.errors import IncomparableRuns
+    from mdibench.talk import say
 
     readers, skipped = open_runs([path])
     for problem in skipped:

@@ -19,10 +19,10 @@ import click
 )
 def export(run: Path, perfetto: bool, output: Path | None) -> None:
     """Export a run, e.g. as a Perfetto timeline."""
-    from mdibench.talk import say
     from mdibench.analysis import perfetto as timeline
     from mdibench.analysis.reader import open_runs
     from mdibench.errors import Problem, UserError
+    from mdibench.talk import say
 
     if not perfetto:
         raise UserError(Problem("no format given", "export", "add --perfetto"))

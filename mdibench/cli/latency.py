@@ -12,7 +12,6 @@ def percentile_s(folder: Path, percentile: float) -> float:
     Items that were dropped or lost took for ever; infinity also where there were no items.
     """
     import mdibench
-
     from mdibench.record.run_folder import read_manifest
 
     items, window = mdibench.load(folder).items, read_manifest(folder)["window"]

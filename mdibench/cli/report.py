@@ -71,9 +71,9 @@ def _beside(picture: Path, document: Path | None) -> str:
 
 
 def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
-    from mdibench.talk import say
     from mdibench.analysis.reader import open_runs
     from mdibench.analysis.study import group_repeats, study
+    from mdibench.talk import say
 
     readers, skipped = open_runs(paths)
     for problem in skipped:
