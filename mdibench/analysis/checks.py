@@ -19,6 +19,7 @@ from mdibench.analysis.controllers import CONTROLLED, swings
 from mdibench.analysis.metrics import Items, RunSummary, due_in
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import (
+    Estimate,
     Trend,
     batch_means,
     time_average,
@@ -37,6 +38,8 @@ WARM_UP_SHIFT = 0.05
 SWING_ITEMS = 10
 FEW_SWINGS = 3
 """Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
+STEADY_RATE = 0.1
+"""Half the interval of a steady rate, as a share of the rate."""
 LITTLE_SHARE = 0.1
 LITTLE_ITEMS = 1.0
 OVERRUN_SHARE = 0.01
@@ -170,19 +173,22 @@ def _growth(subject: Subject) -> Iterator[Finding]:
     if subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS:
         found = swings(flight)
         if found < FEW_SWINGS:
-            yield _few_swings(found, line.span_s)
+            yield _few_swings(found, line.span_s, subject.summary.measured.rate_per_s)
             return
     yield _grown(line)
 
 
-def _few_swings(found: int, span_s: float) -> Finding:
+def _few_swings(found: int, span_s: float, rate: Estimate) -> Finding:
+    """A saturated system carries its rate in every phase of a swing; its latency has none."""
+    steady = rate.half_width <= STEADY_RATE * rate.value
+    moved = "the latency" if steady else "the rate and the latency"
     text = (
         f"the controller swung {found} times in the {span_s:.0f} s measured: where they begin and "
-        "end moves the rate and the latency"
+        f"end moves {moved}"
     )
     needed = math.ceil(FEW_SWINGS * span_s / max(found, 1))
     remedy = f"set run.duration_s to {needed} or more, or lower admission.alpha, beta and zeta"
-    return Finding("steady", "warning" if found else "invalid", text, remedy)
+    return Finding("steady", "warning" if found or steady else "invalid", text, remedy)
 
 
 def _grown(line: Trend) -> Finding:

@@ -14,7 +14,7 @@ from mdibench.analysis.controllers import CONTROLLED, Control, control
 from mdibench.analysis.document import NOT_AVAILABLE, Cell, Column, Kind, Table, format_one
 from mdibench.analysis.explain import Cut
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.study import METRICS, Group, Run
+from mdibench.analysis.study import METRICS, Group, Run, bound_of
 
 Runs = Mapping[str, Run]
 Rows = list[tuple[Cell, ...]]
@@ -78,9 +78,9 @@ def bounds(runs: Runs) -> Table:
     )  # fmt: skip
     rows: Rows = []
     for name, run in runs.items():
-        bound, rate = run.summary.bound_per_s, run.summary.measured.rate_per_s.value
+        (bound, binding), rate = bound_of(run), run.summary.measured.rate_per_s.value
         if not math.isnan(bound):
-            rows.append((name, rate, bound, rate / bound, run.summary.bound_binding))
+            rows.append((name, rate, bound, rate / bound, binding))
     note = "The largest rate that any policy could sustain with this placement, links and exits."
     return Table("bounds", "Capacity bound", columns, tuple(rows), note)
 

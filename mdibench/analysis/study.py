@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -97,6 +98,22 @@ def study(reader: RunReader) -> Run:
     items = read_items(reader)
     summary = summarise(reader, items)
     return Run(reader, summary, check(reader, summary, items))
+
+
+def bound_of(run: Run) -> tuple[float, str]:
+    """The run's capacity bound in items per second, and what limits it; NaN where it has none.
+
+    As its manifest says, else by the linear program over what the run measured.
+    """
+    if not math.isnan(run.summary.bound_per_s):
+        return run.summary.bound_per_s, run.summary.bound_binding
+    from mdibench.analysis.bound import bound_of_run  # scipy.optimize: not for a mere summary
+
+    try:
+        found = bound_of_run(run.reader)
+    except ArithmeticError:  # a plan that carries nothing, e.g. without a way home
+        return math.nan, ""
+    return float(found["rate_per_s"] or math.nan), str(found["binding"])
 
 
 def group_repeats(runs: Iterable[Run]) -> list[Group]:

@@ -22,7 +22,7 @@ from mdibench.analysis import tabulate, workers
 from mdibench.analysis.document import Table, choose_scale, display, format_one
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import Group as RunGroup
-from mdibench.analysis.study import Run, study
+from mdibench.analysis.study import Run, bound_of, study
 
 WIDTH = 80
 BARS = " ▁▂▃▄▅▆▇█"
@@ -85,7 +85,7 @@ def _figures(run: Run) -> RenderableType:
         whole = format_one(kind, estimate)
         interval = whole[whole.find("[") : whole.find("]") + 1] if "[" in whole else ""
         table.add_row(title, value, interval, f"{estimate.n:,}" if estimate.known else "")
-    bound = run.summary.bound_per_s
+    bound, _ = bound_of(run)
     if not math.isnan(bound):
         share = run.summary.measured.rate_per_s.value / bound
         table.add_row("capacity bound", f"{bound:,.1f} /s", f"reached {share:.0%}", "")

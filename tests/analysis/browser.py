@@ -1,6 +1,6 @@
 """A page as headless Chromium sees it: its document, console, network requests and picture.
 
-By hand: ``python tests/analysis/browser.py RUNS PICTURE.png`` reports RUNS and takes the picture
+By hand: ``python tests/analysis/browser.py PICTURE.png RUNS...`` reports RUNS and takes the picture
 that ``docs/report.md`` shows.
 """
 
@@ -57,7 +57,7 @@ def _is_own(url: str) -> bool:
     return url.startswith(("file:", "data:")) or f".{host}".endswith(OWN_HOSTS)
 
 
-def picture(page: Path, target: Path, width: int = 1120, height: int = 2400) -> None:
+def picture(page: Path, target: Path, width: int = 1120, height: int = 1760) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         size = f"--window-size={width},{height}"
         _run(scratch, size, f"--screenshot={target.resolve()}", page.resolve().as_uri())
@@ -75,6 +75,6 @@ def _run(scratch: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "report.html"
-        command = [sys.executable, "-m", "mdibench", "report", sys.argv[1], "--html", str(made)]
+        command = [sys.executable, "-m", "mdibench", "report", *sys.argv[2:], "--html", str(made)]
         subprocess.run(command, check=True)
-        picture(made, Path(sys.argv[2]))
+        picture(made, Path(sys.argv[1]))

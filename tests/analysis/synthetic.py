@@ -283,8 +283,9 @@ def manifest(model: Model, **fields: Any) -> dict[str, Any]:
             "neighbours": [[m for m in (n - 1, n + 1) if 0 <= m < model.ranks]
                            for n in range(model.ranks)],
             "links": [
-                {"source": n, "target": n + 1, "bandwidth_bps": None, "delay_s": model.hop_s,
-                 "jitter_s": 0.0, "loss": 0.0, "codec": "none"} for n in range(model.ranks - 1)
+                {"source": n, "target": m, "bandwidth_bps": None, "delay_s": model.hop_s,
+                 "jitter_s": 0.0, "loss": 0.0, "codec": "none"}
+                for n in range(model.ranks) for m in (n - 1, n + 1) if 0 <= m < model.ranks
             ],
             "devices": [None] * model.ranks, "hosts": ["nowhere"] * model.ranks,
         },

@@ -73,20 +73,44 @@ def test_a_saturated_run_is_invalid_with_what_to_change(tmp_path: Path) -> None:
     assert "interarrival_s" in finding.remedy
 
 
-@pytest.mark.parametrize(("period_s", "level"), [(60.0, "invalid"), (7.0, "warning"), (3.0, "ok")])
-def test_a_controller_must_swing_a_few_times(
-    rewrite: Callable[..., Run], period_s: float, level: str
-) -> None:
-    def swinging(columns: dict[str, Any]) -> dict[str, Any]:
+def swinging(period_s: float) -> Change:
+    """Telemetry whose backlog swings with ``period_s``."""
+
+    def change(columns: dict[str, Any]) -> dict[str, Any]:
         t_s, rank = np.array(columns["t_s"]), np.array(columns["rank"])
         flight = 40 + 30 * np.sin(2 * np.pi * t_s / period_s)
         columns["in_flight"] = [None if r else round(x) for r, x in zip(rank, flight, strict=True)]
         return columns
 
-    run = rewrite({"config": {"admission": {"mode": "adapt-rate"}}}, telemetry=swinging)
+    return change
+
+
+def quickening(columns: dict[str, Any]) -> dict[str, Any]:
+    """Items that arrive and complete faster and faster."""
+    end_s = max(columns["scheduled_s"])
+    for name in ("scheduled_s", "admitted_s", "completed_s"):
+        columns[name] = np.sqrt(np.array(columns[name]) * end_s)
+    return columns
+
+
+ADAPTS = {"config": {"admission": {"mode": "adapt-rate"}}}
+
+
+@pytest.mark.parametrize(("period_s", "level"), [(60.0, "warning"), (7.0, "warning"), (3.0, "ok")])
+def test_a_controller_must_swing_a_few_times(
+    rewrite: Callable[..., Run], period_s: float, level: str
+) -> None:
+    run = rewrite(ADAPTS, telemetry=swinging(period_s))
     (finding,) = [f for f in run.findings if f.check == "steady"]
     assert finding.level == level
     assert ("duration_s" in finding.remedy) == (level != "ok")
+
+
+def test_less_than_one_swing_with_an_unsteady_rate_is_invalid(rewrite: Callable[..., Run]) -> None:
+    run = rewrite(ADAPTS, telemetry=swinging(60.0), items=quickening)
+    ((level, text),) = found(run, "steady")
+    assert level == "invalid"
+    assert text.endswith("moves the rate and the latency")
 
 
 @pytest.mark.slow

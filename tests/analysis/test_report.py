@@ -21,7 +21,7 @@ from mdibench.analysis.explain import cuts, sentences
 from mdibench.analysis.page import to_html
 from mdibench.analysis.reader import open_runs
 from mdibench.analysis.report import build
-from mdibench.analysis.study import group_repeats, study
+from mdibench.analysis.study import bound_of, group_repeats, study
 from mdibench.cli.report import report
 
 SECTIONS = [
@@ -181,6 +181,13 @@ def test_the_bound_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
     from mdibench.analysis.terminal import summary_lines
 
     assert "capacity bound 200.0 /s reached" in " ".join(summary_lines(tmp_path / "run").split())
+
+
+def test_a_bound_is_computed_where_the_manifest_has_none(one_run: Path) -> None:
+    """Rank 1 runs block 2 for 86 % of the items and block 3 for 48 %, in 4 ms each."""
+    bound, binding = bound_of(study(open_runs([one_run])[0][0]))
+    assert bound == pytest.approx(1 / ((0.86 + 0.48) * 0.004), rel=0.1)
+    assert "1" in binding
 
 
 def test_energy_is_not_zero_where_nobody_measured_it(full: Report, tmp_path: Path) -> None:
