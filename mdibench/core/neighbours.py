@@ -22,6 +22,7 @@ class Neighbour:
 
     __slots__ = (
         "_acknowledged",
+        "_candidate",
         "_recent_items",
         "_told",
         "gamma_s",
@@ -55,6 +56,7 @@ class Neighbour:
         self.left = False
         self._acknowledged = 0
         self._told: tuple[int, float] | None = None
+        self._candidate: Candidate | None = None
         self._recent_items: deque[int] = deque(maxlen=memory)
 
     @property
@@ -63,8 +65,12 @@ class Neighbour:
         return self.told_queue + self.sent - self._acknowledged
 
     def as_candidate(self) -> Candidate:
-        """What a policy sees of it."""
-        return Candidate(self.rank, self.input_queue, self.gamma_s, self.hop_delay_s)
+        """What a policy sees of it; made anew only after something changed."""
+        if self._candidate is None:
+            self._candidate = Candidate(
+                self.rank, self.input_queue, self.gamma_s, self.hop_delay_s
+            )
+        return self._candidate
 
     def hear(self, state: State, now: float) -> None:
         """Take what it told about itself; an overtaken, older message changes nothing."""
@@ -75,12 +81,19 @@ class Neighbour:
         self.gamma_s = state.gamma_s
         self._acknowledged = state.received
         self.told_s = now
+        self._candidate = None
 
     def note_sent(self, item: int) -> None:
         """A task of ``item`` goes out to it."""
         self.sent += 1
         self.under_way += 1
+        self._candidate = None
         self._recent_items.append(item)
+
+    def note_delivered(self, seconds: float, weight: float) -> None:
+        """A task took ``seconds`` to reach it."""
+        self.hop_delay_s = smoothed(self.hop_delay_s, seconds, weight)
+        self._candidate = None
 
     def needs_telling(self, input_queue: int, gamma_s: float) -> bool:
         """Whether n's state differs from what it last told this neighbour (Γ by over 5 %)."""

@@ -53,6 +53,12 @@ class Node:
             return self.worker.next_wake()
         return min(self.worker.next_wake(), self.source.next_wake())
 
+    def soonest_wake(self) -> float:
+        """No later than ``next_wake``, and cheap to tell."""
+        if self.source is None:
+            return self.worker.soonest_wake()
+        return min(self.worker.soonest_wake(), self.source.next_wake())
+
     def _route(self, instructions: list[Instruction], now: float) -> list[Instruction]:
         """Take results and suspicions out of the worker's instructions and give them the source."""
         assert self.source is not None

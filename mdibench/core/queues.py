@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mdibench.core.records import Task
 from mdibench.errors import InvariantError
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A waiting task: since when it waits, and which rank its item last came from."""
 
     task: Task
@@ -29,34 +29,37 @@ class QueueStatistics:
 
 
 class TaskQueue:
-    """I_n or O_n. ``capacity`` is a bound that the source's in-flight cap guarantees."""
+    """I_n or O_n. ``capacity`` is a bound that the source's in-flight cap guarantees.
 
-    __slots__ = ("_capacity", "_entries", "_peak", "_waited_s")
+    ``entries`` is there to be looked at, where a call would cost too much.
+    """
+
+    __slots__ = ("_capacity", "_peak", "_waited_s", "entries")
 
     def __init__(self, capacity: int) -> None:
-        self._entries: deque[Entry] = deque()
+        self.entries: deque[Entry] = deque()
         self._capacity = capacity
         self._peak = 0
         self._waited_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def head(self) -> Entry:
         """The entry that waits longest; raises ``IndexError`` when there is none."""
-        return self._entries[0]
+        return self.entries[0]
 
     def put(self, entry: Entry) -> None:
         """Append; raises ``InvariantError`` beyond the capacity."""
-        if len(self._entries) >= self._capacity:
+        if len(self.entries) >= self._capacity:
             raise InvariantError(f"queue beyond its capacity {self._capacity}: {entry.task}")
-        self._entries.append(entry)
-        self._peak = max(self._peak, len(self._entries))
+        self.entries.append(entry)
+        self._peak = max(self._peak, len(self.entries))
 
     def pop(self, now: float) -> Entry:
         """Take the head."""
-        entry = self._entries.popleft()
+        entry = self.entries.popleft()
         self._waited_s += now - entry.since_s
         return entry
 
@@ -67,14 +70,14 @@ class TaskQueue:
             return batch
         kept: deque[Entry] = deque()
         block = batch[0].task.block
-        while self._entries and len(batch) < limit:
-            if self._entries[0].task.block == block:
+        while self.entries and len(batch) < limit:
+            if self.entries[0].task.block == block:
                 batch.append(self.pop(now))
             else:
-                kept.append(self._entries.popleft())
-        self._entries.extendleft(reversed(kept))
+                kept.append(self.entries.popleft())
+        self.entries.extendleft(reversed(kept))
         return batch
 
     def statistics(self) -> QueueStatistics:
         """Length now, peak, and the time that tasks waited."""
-        return QueueStatistics(len(self._entries), self._peak, self._waited_s)
+        return QueueStatistics(len(self.entries), self._peak, self._waited_s)

@@ -7,7 +7,7 @@ from any of them. A payload (a tensor, or nothing at all in a simulation) is opa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 SOURCE = 0
 """Rank of the source: it admits items, keeps the ledger and may host blocks like any worker."""
@@ -35,6 +35,22 @@ class Task:
     attempt: int = 0
     sample: int = 0
     """Index of the item's input in the evaluation data: several items may share one sample."""
+
+    def moved(self, hops: int = 0, wire_bytes: int = 0) -> Task:
+        """The same task after further hops and bytes; much cheaper than ``dataclasses.replace``."""
+        return Task(
+            self.item,
+            self.block,
+            self.payload,
+            self.payload_bytes,
+            self.prediction,
+            self.streak,
+            self.path,
+            self.hops + hops,
+            self.wire_bytes + wire_bytes,
+            self.attempt,
+            self.sample,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +82,7 @@ class Result:
     attempt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What worker n tells a neighbour about itself, with every message and by gossip.
 
     ``input_queue`` is |I_n|, ``gamma_s`` is Γ_n (0 until a task was computed) and ``received``

@@ -43,6 +43,11 @@ class WorkerSetup:
         """More tasks than this cannot exist at once: the source caps the items in flight."""
         return self.max_in_flight * self.attempts
 
+    @property
+    def heartbeat_s(self) -> float:
+        """Three heartbeats fit into the silence that raises suspicion."""
+        return self.suspect_after_s / 3 or float("inf")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSetup:

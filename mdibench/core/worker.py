@@ -8,7 +8,7 @@ its input queue. The table ``_reactions`` is the whole list of what can happen t
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mdibench.core.events import (
     Arrived,
@@ -34,6 +34,7 @@ from mdibench.core.steps import compute_step, send_step, traced
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
 from mdibench.policy.views import (
+    Candidate,
     Generator,
     Keep,
     Offload,
@@ -70,11 +71,17 @@ class Worker:
         self.neighbours = {
             rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours
         }
+        self._ways: dict[int, list[Neighbour]] = {}
         self._batches: deque[list[Entry]] = deque()
+        self._ahead = 0
         self._generator = generator
         self._turn = 0
         self._under_way = 0
         self._last_tick_s = now
+        self._known_state: tuple[int, float] | None = None
+        """A state that needs no more telling."""
+        self._heartbeat_s = setup.heartbeat_s
+        self._shortest_pause_s = min(setup.gossip_s, setup.heartbeat_s)
         self._out: list[Instruction] = []
         self._now = now
         self._reactions = {
@@ -103,14 +110,17 @@ class Worker:
 
     def next_wake(self) -> float:
         """When this worker wants a ``Tick``: soon while something is open, else for heartbeats."""
-        pause_s = self.setup.gossip_s if self._restless() else self._heartbeat_s()
+        pause_s = self.setup.gossip_s if self._restless() else self._heartbeat_s
         return self._last_tick_s + pause_s
+
+    def soonest_wake(self) -> float:
+        """No later than ``next_wake``, and cheap to tell."""
+        return self._last_tick_s + self._shortest_pause_s
 
     @property
     def waiting(self) -> int:
         """|I_n|: tasks that wait to be computed, those that the engine got in advance included."""
-        ahead = sum(len(batch) for batch in self._batches) - self.computing
-        return len(self.input_queue) + ahead
+        return len(self.input_queue.entries) + self._ahead
 
     @property
     def queued(self) -> int:
@@ -128,7 +138,7 @@ class Worker:
         if not self._batches:
             if self._under_way:
                 self.counters.send_s += elapsed_s
-            elif self.output_queue:
+            elif self.output_queue.entries:
                 self.counters.wait_s += elapsed_s
         self._out, self._now = [], now
 
@@ -148,6 +158,7 @@ class Worker:
 
     def _computed(self, event: Computed) -> None:
         batch = self._batches.popleft()
+        self._ahead -= self.computing
         if len(batch) != len(event.outcomes):
             raise InvariantError(f"{len(event.outcomes)} outcomes for {len(batch)} tasks")
         seconds = event.seconds / len(batch)
@@ -162,8 +173,7 @@ class Worker:
         self._under_way -= 1
 
     def _delivered(self, event: Delivered) -> None:
-        neighbour = self.neighbours[event.target]
-        neighbour.hop_delay_s = smoothed(neighbour.hop_delay_s, event.seconds, self.setup.smoothing)
+        self.neighbours[event.target].note_delivered(event.seconds, self.setup.smoothing)
 
     def _thresholds_set(self, event: ThresholdsSet) -> None:
         self.thresholds = event.thresholds
@@ -173,7 +183,9 @@ class Worker:
             newcomer = Neighbour(event.rank, self._now, self.setup.max_in_flight)
             newcomer.under_way = self.neighbours[event.rank].under_way
             self.neighbours[event.rank] = newcomer
+            self._ways.clear()
         self.neighbours[event.rank].left = not event.here
+        self._known_state = None
 
     def _tick(self, event: Tick) -> None:
         self._last_tick_s = self._now
@@ -192,14 +204,18 @@ class Worker:
             verdict = "exit"
             self._exit(task, outcome.prediction, confidence)
         else:
-            following = replace(
-                task,
+            following = Task(
+                item=task.item,
                 block=task.block + 1,
                 payload=outcome.payload,
                 payload_bytes=outcome.payload_bytes,
                 prediction=outcome.prediction,
                 streak=streak,
                 path=(*task.path, setup.rank),
+                hops=task.hops,
+                wire_bytes=task.wire_bytes,
+                attempt=task.attempt,
+                sample=task.sample,
             )
             verdict = self._place(following, entry.sender)
         if traced(task.item, setup.trace):
@@ -235,7 +251,7 @@ class Worker:
                     block=task.block,
                     hosts_block=hosts,
                     input_queue=self.waiting,
-                    output_queue=len(self.output_queue),
+                    output_queue=len(self.output_queue.entries),
                     output_limit=setup.output_limit,
                     admitted=admitted,
                 )
@@ -260,10 +276,11 @@ class Worker:
 
     def _settle(self) -> list[Instruction]:
         """Serve the output queue as far as the policy wants, then the engine."""
-        while self.output_queue and self._offload_head():
+        while self.output_queue.entries and self._offload_head():
             pass
-        while self.input_queue and len(self._batches) <= self.setup.lookahead:
+        while self.input_queue.entries and len(self._batches) <= self.setup.lookahead:
             batch = self.input_queue.pop_batch(self.setup.max_batch, self._now)
+            self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
             self._out.append(Compute(tuple(entry.task for entry in batch)))
         return self._out
@@ -292,21 +309,22 @@ class Worker:
             block=block,
             hosts_block=hosts,
             input_queue=self.waiting,
-            output_queue=len(self.output_queue),
+            output_queue=len(self.output_queue.entries),
             gamma_s=self.gamma_s,
-            candidates=tuple(
-                neighbour.as_candidate()
-                for neighbour in self._reachable(block, None if hosts else entry.sender)
-            ),
+            candidates=self._candidates(block, None if hosts else entry.sender),
             turn=self._turn,
         )
 
-    def _reachable(self, block: int, came_from: int | None) -> list[Neighbour]:
+    def _candidates(self, block: int, came_from: int | None) -> tuple[Candidate, ...]:
         """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""
-        ways = [self.neighbours[rank] for rank in self.setup.next_hops.get(block, ())]
-        trusted = [n for n in ways if not (n.suspected or n.left)]
-        onward = [n for n in trusted if n.rank != came_from] or trusted
-        return [n for n in onward if n.under_way < self.setup.link_window]
+        if block not in self._ways:
+            ranks = self.setup.next_hops.get(block, ())
+            self._ways[block] = [self.neighbours[rank] for rank in ranks]
+        trusted = [n for n in self._ways[block] if not (n.suspected or n.left)]
+        if came_from is not None:
+            trusted = [n for n in trusted if n.rank != came_from] or trusted
+        window = self.setup.link_window
+        return tuple([n.as_candidate() for n in trusted if n.under_way < window])
 
     def _offload(self, entry: Entry, decision: Offload, view: OffloadView) -> None:
         neighbour = self.neighbours[decision.target]
@@ -317,21 +335,23 @@ class Worker:
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         neighbour.note_sent(task.item)
         self._under_way += 1
-        self._send(neighbour, replace(task, hops=task.hops + 1))
+        self._send(neighbour, task.moved(hops=1))
 
     # --- what neighbours know of each other ----------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        waiting = self.waiting
-        neighbour.note_told(waiting, self.gamma_s, self._now)
-        state = State(waiting, self.gamma_s, neighbour.received)
+        waiting, gamma_s = self.waiting, self.gamma_s
+        if self._known_state != (waiting, gamma_s):
+            self._known_state = None
+        neighbour.note_told(waiting, gamma_s, self._now)
+        state = State(waiting, gamma_s, neighbour.received)
         self._out.append(Send(neighbour.rank, state, body))
 
     def _must_tell(self, neighbour: Neighbour) -> bool:
         """News, or silence for so long that a heartbeat is due."""
         if neighbour.needs_telling(self.waiting, self.gamma_s):
             return True
-        return self._now - neighbour.spoken_s >= self._heartbeat_s()
+        return self._now - neighbour.spoken_s >= self._heartbeat_s
 
     def _watch(self, neighbour: Neighbour) -> None:
         """Suspect a neighbour that has been silent for too long, and say so once."""
@@ -343,15 +363,18 @@ class Worker:
         self._event("warning", "suspect", f"rank {neighbour.rank} silent for {silence_s:.1f} s")
         self._out.append(ReportSuspect(neighbour.rank, neighbour.items_in_its_hands()))
 
-    def _heartbeat_s(self) -> float:
-        """Three heartbeats fit into the silence that raises suspicion."""
-        return self.setup.suspect_after_s / 3 or float("inf")
-
     def _restless(self) -> bool:
-        if self.output_queue:
+        """Whether a task waits to be offloaded, or some neighbour does not know the state."""
+        if self.output_queue.entries:
             return True
-        queue, gamma_s = self.waiting, self.gamma_s
-        return any(n.needs_telling(queue, gamma_s) for n in self.neighbours.values())
+        state = (self.waiting, self.gamma_s)
+        if state == self._known_state:
+            return False
+        for neighbour in self.neighbours.values():
+            if neighbour.needs_telling(*state):
+                return True
+        self._known_state = state
+        return False
 
     # --- what the run files learn ---------------------------------------------------------------
 

@@ -22,16 +22,17 @@ def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
     idle = view.input_queue == 0
     if idle and view.hosts_block:
         return Keep()
-    candidates = list(view.candidates)
-    generator.shuffle(candidates)
-    for candidate in candidates:
-        if view.output_queue <= candidate.input_queue:
-            continue
-        if view.wait_s > candidate.wait_s:
+    eligible = [c for c in view.candidates if view.output_queue > c.input_queue]
+    generator.shuffle(eligible)
+    wait_s = view.wait_s
+    for candidate in eligible:
+        if wait_s > candidate.wait_s:
             return Offload(candidate.rank, "shorter")
-        if generator.random() * candidate.wait_s < view.wait_s:
+        if generator.random() * candidate.wait_s < wait_s:
             return Offload(candidate.rank, "chance")
-    if idle and candidates:
+    if idle and view.candidates:
+        candidates = list(view.candidates)
+        generator.shuffle(candidates)
         return Offload(min(candidates, key=lambda c: c.wait_s).rank, "least")
     return Wait()
 

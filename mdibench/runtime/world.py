@@ -8,7 +8,7 @@ seed gives one trace. Nothing here reads a clock or sleeps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from mdibench.compute.engine import Engine
@@ -68,6 +68,8 @@ class Silent:
     def next_wake(self) -> float:
         """Never."""
         return float("inf")
+
+    soonest_wake = next_wake
 
 
 SILENT = Silent()
@@ -158,7 +160,10 @@ class World:
         return False
 
     def _schedule_wake(self, rank: int) -> None:
-        at_s = max(self.now, self.nodes[rank].next_wake())
+        node = self.nodes[rank]
+        if self._wake[rank] <= node.soonest_wake():
+            return
+        at_s = max(self.now, node.next_wake())
         if at_s < self._wake[rank]:
             self._wake[rank] = at_s
             self.post(at_s, rank, TICK)
@@ -188,7 +193,7 @@ class World:
         self.traffic[rank].count_sent(target, size, body)
         self.traffic[target].received_bytes += size
         if isinstance(body, Task):
-            body = replace(body, wire_bytes=body.wire_bytes + size)
+            body = body.moved(wire_bytes=size)
             self.post(free_s, rank, LinkFree(target))
             self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
         self.post(arrival_s, target, Arrived(rank, instruction.state, body))
