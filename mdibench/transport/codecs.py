@@ -110,7 +110,7 @@ def _array(tensor: torch.Tensor) -> Array:
 
 
 def _to_int8(array: Array) -> Bytes:
-    scale = float(np.abs(array).max(initial=0.0)) / 127 or 1.0
+    scale = float(array.dtype.type(np.abs(array).max(initial=0.0) / 127)) or 1.0
     out = np.empty(_SCALE.size + array.size, np.uint8)
     _SCALE.pack_into(out.data, 0, scale)
     np.rint(array.reshape(-1) / array.dtype.type(scale), out=(rounded := np.empty(array.size)))
