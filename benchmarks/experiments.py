@@ -228,11 +228,16 @@ def codecs(folder: Path) -> None:
         ["scheme", "codec", "KiB per item", "encode and decode, us per task sent", "accuracy, %",
          "KiB per item on each link"],
         (
-            [*cell, shown(mean(rows, item_bytes), 1, 1 / 1024), shown(mean(rows, codec_s), 0, 1e6),
+            [*cell, shown(mean(rows, item_bytes), 2, 1 / 1024), shown(mean(rows, codec_s), 0, 1e6),
              shown(mean(rows, offered), 1, 100), _links(rows)]
-            for cell, rows in cells.items()
+            for cell, rows in sorted(cells.items(), key=lambda of: _codec_order(of[0]))
         ),
     )  # fmt: skip
+
+
+def _codec_order(cell: tuple[str, ...]) -> tuple[bool, str, int]:
+    """Ours first, and codecs from none to the smallest."""
+    return not cell[0].startswith(OURS), cell[0], ("none", "fp16", "int8").index(cell[1])
 
 
 def item_bytes(row: Row) -> float:
@@ -259,7 +264,7 @@ def _links(rows: list[Row]) -> str:
         for link in summary.links:
             sums[link.source, link.target].append(link.bytes / done)
     return ", ".join(
-        f"{a}→{b} {np.mean(values) / 1024:.1f}" for (a, b), values in sorted(sums.items())
+        f"{a}→{b} {np.mean(values) / 1024:.2f}" for (a, b), values in sorted(sums.items())
     )
 
 
