@@ -139,13 +139,13 @@ def _item_time(exit_: int, parts: Mapping[str, Numbers], here: NDArray[np.bool_]
 def _block_times(steps: _Steps) -> tuple[BlockTime, ...]:
     blocks, ranks = steps.columns["block"][steps.computes], steps.columns["rank"][steps.computes]
     seconds = steps.columns["duration_s"][steps.computes]
-    pairs, at = np.unique(np.column_stack([blocks, ranks]), axis=0, return_inverse=True)
-    at = at.reshape(-1)
-    tasks = np.bincount(at, minlength=len(pairs))
-    means = np.bincount(at, np.nan_to_num(seconds), len(pairs)) / tasks
+    wide = int(np.nan_to_num(ranks).max()) + 1
+    at = (np.nan_to_num(blocks) * wide + np.nan_to_num(ranks)).astype(np.int64)
+    tasks = np.bincount(at)
+    sums = np.bincount(at, np.nan_to_num(seconds))
     return tuple(
-        BlockTime(int(block), int(rank), int(n), float(mean))
-        for (block, rank), n, mean in zip(pairs, tasks, means, strict=True)
+        BlockTime(int(key) // wide, int(key) % wide, int(tasks[key]), float(sums[key] / tasks[key]))
+        for key in np.flatnonzero(tasks)
     )
 
 

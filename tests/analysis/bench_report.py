@@ -1,8 +1,8 @@
 """How long a report takes: 10 million items in 100 runs, and one run of 100,000 items.
 
 Run it by hand or from a benchmark session: ``python tests/analysis/bench_report.py [FOLDER]``. It
-makes the runs (synthetic, see ``synthetic``) in FOLDER unless they are there, and prints wall time
-and peak memory of each command, measured from outside.
+makes the runs (synthetic, see ``synthetic``) in FOLDER unless they are there, and prints wall
+time, processor time and peak memory of each command, measured from outside.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def make(folder: Path) -> None:
             write_big_run(run, model)
 
 
-def measure(*arguments: str) -> tuple[float, float]:
-    """Wall seconds and peak resident MiB of ``mdibench ARGUMENTS``."""
+def measure(*arguments: str) -> tuple[float, float, float]:
+    """Wall and processor seconds, peak resident MiB of ``mdibench ARGUMENTS``."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "mdibench", *arguments], stdout=subprocess.DEVNULL
@@ -42,7 +42,7 @@ def measure(*arguments: str) -> tuple[float, float]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"mdibench {' '.join(arguments)} failed with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -58,8 +58,8 @@ def main() -> None:
             ("1 run, terminal", ("report", one)),
             ("1 run, page", ("report", one, *page)),
         ):
-            seconds, memory = measure(*arguments)
-            print(f"{name:<20} {seconds:6.2f} s  {memory:6.0f} MiB")
+            wall_s, cpu_s, memory_mib = measure(*arguments)
+            print(f"{name:<20} {wall_s:6.2f} s  {cpu_s:6.2f} s processor  {memory_mib:5.0f} MiB")
 
 
 if __name__ == "__main__":
