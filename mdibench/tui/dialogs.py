@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from mdibench.errors import MdibenchError
 from mdibench.tui.keys import HELP
 from mdibench.tui.paint.lines import ACCENT, DIM, PLAIN, STRONG, WARN, Line
 from mdibench.tui.paint.stories import story
@@ -142,7 +144,15 @@ class ItemStory(Dialog):
 
     def _open(self, item: int) -> None:
         self._first_line = 0
-        self._story = self.tell(item)
+        self.run_worker(self._read(item), exclusive=True)
+
+    async def _read(self, item: int) -> None:
+        """In a thread: an old item of a long run has to be looked for in its files."""
+        try:
+            self._story = await asyncio.to_thread(self.tell, item)
+        except MdibenchError as failure:
+            self._story = None
+            self._say(str(failure))
         self._draw()
 
     def _draw(self) -> None:

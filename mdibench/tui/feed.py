@@ -7,6 +7,7 @@ ever reads, but for one file: ``request_stop`` asks the run to end.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,11 @@ class Clocks:
 
 
 class RunFeed:
-    """The records of one run. ``UserError`` from the constructor where ``folder`` is no run."""
+    """The records of one run. ``UserError`` from the constructor where ``folder`` is no run.
+
+    One thread may ``read`` while another looks and tells stories: a lock keeps them apart for the
+    moment in which rows join the tables.
+    """
 
     def __init__(self, folder: Path, clocks: Clocks | None = None) -> None:
         self.folder = folder
@@ -65,6 +70,7 @@ class RunFeed:
         self.tables = Tables(self.facts.ranks, self.facts.exits)
         self.problem = ""
         """What keeps the feed from reading on; empty while all is well."""
+        self._lock = threading.Lock()
         self._reader = LiveReader(folder / run_folder.STREAM)
         self._said = str(self.manifest.get("status", "aborted"))
         self._bulk = self._said != "running" and not (folder / run_folder.STREAM).exists()
@@ -120,7 +126,8 @@ class RunFeed:
         base = looking or Looking(now_s, now_s)
         moment_s = now_s if moment_s is None else moment_s
         full = Looking(moment_s, now_s, self.signs(), base.span_s, base.memory)
-        return look(self.tables, self.facts, full)
+        with self._lock:
+            return look(self.tables, self.facts, full)
 
     def request_stop(self) -> None:
         """Ask the run to drain and end. ``UserError`` where the folder cannot be written."""
@@ -160,7 +167,9 @@ class RunFeed:
             by_table.setdefault(table, []).append(values)
         for table, some in by_table.items():
             names = self._reader.columns[table]
-            self.tables.load(table, dict(zip(names, zip(*some, strict=True), strict=True)))
+            columns = dict(zip(names, zip(*some, strict=True), strict=True))
+            with self._lock:
+                self.tables.load(table, columns)
 
     def _set_clock(self, first: bool) -> None:
         """Run time is never behind a row just read; what was there before may be older."""
@@ -183,8 +192,10 @@ class RunFeed:
         if len(self.tables.items) or self.tables.newest_s > 0:
             return False
         for table, names in COLUMNS.items():
-            columns = read_columns(self.folder, table, names)
-            self.tables.load(table, {name: _as_values(each) for name, each in columns.items()})
+            stored = read_columns(self.folder, table, names)
+            columns = {name: _as_values(each) for name, each in stored.items()}
+            with self._lock:
+                self.tables.load(table, columns)
         return True
 
     # --- stories ----------------------------------------------------------------------------------
@@ -193,8 +204,9 @@ class RunFeed:
         """The story of ``item``, from memory, from the tables, or from the stream once more."""
         if self._bulk:
             return self._stored_story(item)
-        steps = self.tables.steps.get(item) or self._steps_in_stream(item)
-        return tell(item, self.tables.items.find(item), steps, self.facts)
+        with self._lock:
+            row, steps = self.tables.items.find(item), list(self.tables.steps.get(item, ()))
+        return tell(item, row, steps or self._steps_in_stream(item), self.facts)
 
     def _stored_story(self, item: int) -> Story:
         found = Tables(self.facts.ranks, self.facts.exits)

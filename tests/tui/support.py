@@ -99,6 +99,15 @@ async def again(app: Monitor, pilot: Any) -> None:
     await pilot.pause()
 
 
+async def shows(pilot: Any, text: str) -> None:
+    """Wait until ``text`` is on the screen; what another thread reads comes when it comes."""
+    for _ in range(400):
+        if text in screen_text(pilot.app):
+            return
+        await pilot.pause(0.01)
+    raise AssertionError(f"no {text!r} on:\n{screen_text(pilot.app)}")
+
+
 def screen_text(app: Monitor) -> str:
     """What stands on the screen, without colours."""
     strips = app.screen._compositor.render_strips()

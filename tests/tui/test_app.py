@@ -7,7 +7,7 @@ import pytest
 
 from mdibench.record import run_folder
 from mdibench.tui.pane import Pane
-from tests.tui.support import LiveRun, Time, again, monitor, ready, screen_text, start
+from tests.tui.support import LiveRun, Time, again, monitor, ready, screen_text, shows, start
 from tests.view.synthetic import Synthetic
 
 pytestmark = pytest.mark.slow
@@ -160,13 +160,13 @@ async def test_the_story_of_an_item(run: LiveRun) -> None:
         await ready(app, pilot)
         await pilot.press("i")
         slowest = app.snapshot.slowest
-        assert f"item {slowest[0]}" in screen_text(app)
+        await shows(pilot, f"item {slowest[0]}")
         await pilot.press("down")
-        assert f"item {slowest[1]}" in screen_text(app)
+        await shows(pilot, f"item {slowest[1]}")
         await pilot.press(*"17", "enter")
-        assert "item 17" in screen_text(app)
+        await shows(pilot, "item 17 ")
         await pilot.press(*"99999", "enter")
-        assert "no steps were recorded" in screen_text(app)
+        await shows(pilot, "no steps were recorded")
         await pilot.press("escape")
         assert len(app.screen_stack) == 1
 

@@ -101,8 +101,9 @@ class Job:
         raise AssertionError("the run never began")
 
     def close(self) -> None:
-        for child in psutil.Process(self.mpirun.pid).children(recursive=True):
-            child.kill()
+        if self.mpirun.poll() is None:
+            for child in psutil.Process(self.mpirun.pid).children(recursive=True):
+                child.kill()
         self.mpirun.kill()
         self.mpirun.wait()
 

@@ -12,7 +12,7 @@ import pytest
 from mdibench.tui.app import Monitor
 from mdibench.tui.paint.glyphs import ASCII
 from mdibench.tui.paint.options import Options
-from tests.tui.support import LiveRun, Time, monitor, ready, screen_text, start
+from tests.tui.support import LiveRun, Time, monitor, ready, screen_text, shows, start
 from tests.view.synthetic import Synthetic
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -86,9 +86,11 @@ async def test_what_lies_over_the_panels(four: LiveRun) -> None:
     app = monitor(four.folder, Time())
     async with app.run_test(size=(110, 36)) as pilot:
         await ready(app, pilot)
-        for name, key in (("story", "i"), ("help", "question_mark"), ("end-run", "e")):
+        over = (("story", "i", "scheduled"), ("help", "question_mark", "taking away"),
+                ("end-run", "e", "End this run"))  # fmt: skip
+        for name, key, words in over:
             await pilot.press(key)
-            await pilot.pause()
+            await shows(pilot, words)
             check(f"{name}-110x36", screen_text(app))
             await pilot.press("escape")
 
