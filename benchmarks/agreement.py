@@ -27,7 +27,7 @@ from mdibench.runtime.launch import command, launcher
 from mdibench.runtime.scenario import load_scenario
 from mdibench.runtime.simulate import simulate
 
-BLOCK_MS = 10.0
+BLOCK_MS = 20.0
 TOPOLOGIES = {"local": 1, "2-node": 2, "3-mesh": 3, "3-circular": 3, "5-mesh": 5}
 SCHEMES = ("mdi", "mdi-exit", "join-shortest-queue")
 LOADS = ("poisson", "saturated")

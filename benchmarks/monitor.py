@@ -23,7 +23,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -75,8 +75,8 @@ class Terminal:
     def leave(self) -> None:
         """Quit the monitor."""
         os.write(self.master, b"q")
-        self.drain(1.0)
-        self.process.terminate()
+        with suppress(OSError):  # the end of the terminal, once the monitor has closed it
+            self.drain(5.0)
         self.process.wait()
         os.close(self.master)
 
@@ -92,9 +92,7 @@ def new_folder(results: Path, name: str) -> Path:
 @contextmanager
 def live_run(results: Path, seconds: float) -> Iterator[Path]:
     """A stream that grows in real time while the block runs."""
-    synthetic = Synthetic(
-        ranks=RANKS, rate=200, duration_s=seconds, warmup_s=1.0, service_s=0.004
-    )
+    synthetic = Synthetic(ranks=RANKS, rate=200, duration_s=seconds, warmup_s=1.0, service_s=0.004)
     folder = new_folder(results, "live")
     writer = RunWriter(folder, synthetic.manifest())
     stop = threading.Event()

@@ -82,9 +82,7 @@ def _screen(
         return watch(folder, theme=theme, options=options, pace_s=pace_s)
     from mdibench.tui.borrowed import BorrowedDriver
 
-    return watch(
-        folder, theme=theme, options=options, pace_s=pace_s, driver_class=BorrowedDriver
-    )
+    return watch(folder, theme=theme, options=options, pace_s=pace_s, driver_class=BorrowedDriver)
 
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:

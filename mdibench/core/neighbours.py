@@ -67,9 +67,7 @@ class Neighbour:
     def as_candidate(self) -> Candidate:
         """What a policy sees of it; made anew only after something changed."""
         if self._candidate is None:
-            self._candidate = Candidate(
-                self.rank, self.input_queue, self.gamma_s, self.hop_delay_s
-            )
+            self._candidate = Candidate(self.rank, self.input_queue, self.gamma_s, self.hop_delay_s)
         return self._candidate
 
     def hear(self, state: State, now: float) -> None:

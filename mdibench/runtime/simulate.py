@@ -6,7 +6,9 @@ depends on how fast this machine is: the same seed gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +31,8 @@ from mdibench.transport.links import LinkClock
 from mdibench.transport.sizes import task_bytes
 from mdibench.wire import HEADER_BYTES
 
+GARBAGE_THRESHOLD = 200_000
+"""New records between two looks for garbage."""
 VIRTUAL_HOST = "virtual"
 """The host of every simulated rank."""
 
@@ -41,7 +45,8 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
     with (writer.folder / "log.txt").open("a", encoding="utf-8") as log:
         world = build_world(scenario, partial(_record, writer, log))
         try:
-            _run(world, scenario, writer, quiet)
+            with _few_collections():
+                _run(world, scenario, writer, quiet)
         except KeyboardInterrupt:
             status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
         except BaseException as error:
@@ -49,6 +54,19 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
             raise
     writer.finish(verdict, reason, **_outcome(world))
     return status, writer.folder
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for garbage rarely: a world makes millions of small records and no cycles."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _record(writer: RunWriter, log: TextIO, table: str, row: tuple[object, ...]) -> None:

@@ -273,15 +273,17 @@ def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:
 
 
 def watch(
-    folder: Path, *, theme: str = DEFAULT, options: Options | None = None,
-    pace_s: float = 0.25, driver_class: type[Driver] | None = None,
+    folder: Path,
+    *,
+    theme: str = DEFAULT,
+    options: Options | None = None,
+    pace_s: float = 0.25,
+    driver_class: type[Driver] | None = None,
 ) -> Snapshot | None:
     """Show the run in ``folder`` until somebody leaves; the last snapshot shown."""
     feed = RunFeed(folder)
     try:
-        return Monitor(
-            feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class
-        ).run()
+        return Monitor(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class).run()
     finally:
         feed.close()
 

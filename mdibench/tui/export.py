@@ -91,9 +91,7 @@ def _exits(snapshot: Snapshot) -> list[list[Any]]:
     for view in snapshot.exits:
         low, high = view.accuracy.interval
         correct = view.accuracy.hits
-        rows.append(
-            [view.exit, view.left, view.share, correct, view.accuracy.value, low, high]
-        )
+        rows.append([view.exit, view.left, view.share, correct, view.accuracy.value, low, high])
     return rows
 
 

@@ -122,9 +122,7 @@ def _true_styles(theme: Theme) -> dict[str, Style]:
 
 def _ansi_styles() -> dict[str, Style]:
     """Sixteen colours, on whatever background the terminal has."""
-    styles = {
-        name: Style(color=colour) for name, colour in _extra(_ANSI_RANKS, _ANSI_HEAT).items()
-    }
+    styles = {name: Style(color=colour) for name, colour in _extra(_ANSI_RANKS, _ANSI_HEAT).items()}
     return styles | {
         lines.PLAIN: Style(),
         lines.DIM: Style(dim=True),

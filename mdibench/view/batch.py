@@ -76,6 +76,8 @@ class Batch:
 
     def whole(self, name: str, null: int = 0) -> Array:
         """As int64, null as ``null``."""
+        if name not in self.columns:
+            return np.full(self.length, null)
         values = self.number(name)
         return np.where(np.isfinite(values), values, null).astype(np.int64)
 

@@ -17,9 +17,7 @@ from mdibench.view.snapshot import Floats, History
 from mdibench.view.statistics import percentiles
 from mdibench.view.tables import RankTable, Tables
 
-WIDTHS_S = tuple(
-    step * 10.0**power for power in range(-1, 5) for step in (1.0, 2.0, 5.0)
-)
+WIDTHS_S = tuple(step * 10.0**power for power in range(-1, 5) for step in (1.0, 2.0, 5.0))
 BINS = 200
 NARROWEST_S = 0.5
 """Narrower bins would show the noise of single arrivals."""
@@ -40,9 +38,7 @@ def edges_of(span: Span, sample_s: float, bins: int = BINS) -> Array:
     """Edges of about ``bins`` bins at most that cover ``span``, none narrower than a sample."""
     least_s = max(NARROWEST_S, sample_s)
     length_s = max(span.end_s - span.start_s, sample_s, 1e-9)
-    width_s = next(
-        (w for w in WIDTHS_S if w >= least_s and w * bins >= length_s), length_s / bins
-    )
+    width_s = next((w for w in WIDTHS_S if w >= least_s and w * bins >= length_s), length_s / bins)
     first = math.floor(span.start_s / width_s + 1e-9)
     last = max(first + 1, math.ceil(span.end_s / width_s - 1e-9))
     return np.arange(first, last + 1) * width_s
@@ -149,5 +145,3 @@ def _mean(rank: RankTable, name: str, ends: Array) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.where(counts > 0, np.diff(sums[places]) / counts, newest)
     return _floats(np.where(np.diff(ends) > 0, means, np.nan))
-
-

@@ -69,9 +69,7 @@ def _peaks(table: RankTable, name: str, count: int, moment_s: float) -> Floats:
     edges = _spark_edges(moment_s)
     places = np.minimum(np.searchsorted(table.columns["t_s"][:count], edges), count)
     values = table.columns[name]
-    return tuple(
-        float(values[a:b].max()) if b > a else math.nan for a, b in pairwise(places)
-    )
+    return tuple(float(values[a:b].max()) if b > a else math.nan for a, b in pairwise(places))
 
 
 def _shares(table: RankTable, name: str, count: int, moment_s: float) -> Floats:

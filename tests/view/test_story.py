@@ -119,9 +119,7 @@ def test_the_story_of_an_item_that_completed() -> None:
     assert story.status == "ok"
     assert [c.rank for c in story.chapters if c.kind == "compute"] == list(story.path)
     assert [c.t_s for c in story.chapters] == sorted(c.t_s for c in story.chapters)
-    parts = (
-        story.computed_s + story.waited_input_s + story.waited_output_s + story.elsewhere_s
-    )
+    parts = story.computed_s + story.waited_input_s + story.waited_output_s + story.elsewhere_s
     assert parts == pytest.approx(story.latency_s)
 
 

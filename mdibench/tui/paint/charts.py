@@ -193,9 +193,7 @@ def heat_map(
     return [*lines, [*fill(axis, gutter + plot), (f"≤{count(top)}".rjust(6), DIM)]]
 
 
-def _grouped(
-    rows: Sequence[Floats], ranks: Sequence[int], places: int
-) -> list[tuple[str, Floats]]:
+def _grouped(rows: Sequence[Floats], ranks: Sequence[int], places: int) -> list[tuple[str, Floats]]:
     """Rows by name; groups of ranks show their longest queue."""
     size = math.ceil(len(rows) / max(1, places))
     if size == 1:
@@ -221,4 +219,3 @@ def _heat(row: Floats, top: float, width: int, glyphs: Glyphs) -> Line:
         text = "·" if math.isnan(value) else shade(share, glyphs)
         line.append((text, FAINT if math.isnan(value) else heat_role(share)))
     return joined(line)
-

@@ -46,12 +46,8 @@ _PLAIN_STATES = {
     "info": ".", "warning": "!", "error": "x", "arrow": ">", "cursor": ">",
 }  # fmt: skip
 
-BRAILLE = Glyphs(
-    "braille", 2, 4, " " + _braille()[1:], "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES
-)
-BLOCK = Glyphs(
-    "block", 2, 2, " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█", "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES
-)
+BRAILLE = Glyphs("braille", 2, 4, " " + _braille()[1:], "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
+BLOCK = Glyphs("block", 2, 2, " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█", "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
 ASCII = Glyphs("ascii", 1, 2, " '.:", "_.-=+*%#", " .:*#", "#= ", _PLAIN_STATES)
 SETS = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}
 

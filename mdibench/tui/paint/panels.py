@@ -93,9 +93,7 @@ def _weight(value: float, most: float) -> str:
     return ACCENT if value > 0.66 * most else PLAIN if value > 0.2 * most else DIM
 
 
-def _shades(
-    rows: Sequence[Sequence[float]], width: int, height: int, glyphs: Glyphs
-) -> list[Line]:
+def _shades(rows: Sequence[Sequence[float]], width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """A square a rank pair, or a group of them where there are too many."""
     size = len(rows)
     group = max(1, math.ceil(size / max(1, height - 2)), math.ceil(size / max(1, width - 5)))
@@ -154,9 +152,7 @@ def _places(snapshot: Snapshot, width: int, height: int) -> dict[int, tuple[int,
     }
 
 
-def _draw_links(
-    canvas: Canvas, snapshot: Snapshot, places: dict[int, tuple[int, int]]
-) -> None:
+def _draw_links(canvas: Canvas, snapshot: Snapshot, places: dict[int, tuple[int, int]]) -> None:
     rows = snapshot.links.tasks_per_s
     most = max((v for row in rows for v in row if not math.isnan(v)), default=0.0)
     edges = {

@@ -28,9 +28,7 @@ def title(chart: str, options: Options) -> str:
     return TITLES[chart] + (" (log)" if scaled and chart == "latency" else "")
 
 
-def plot(
-    chart: str, snapshot: Snapshot, width: int, height: int, options: Options
-) -> list[Line]:
+def plot(chart: str, snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """One chart in ``width`` by ``height`` cells."""
     if not snapshot.history.completed_per_s:
         return []
