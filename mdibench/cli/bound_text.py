@@ -10,8 +10,8 @@ from textwrap import wrap
 import numpy as np
 
 from mdibench.analysis.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
-from mdibench.analysis.bound import bound_of_plan, demand, go_on_after
-from mdibench.analysis.capacity import Bound, capacity, fleet_of
+from mdibench.analysis.bound import demand, go_on_after
+from mdibench.analysis.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.policy.schemes import SCHEMES
 from mdibench.runtime.scenario import Scenario
 
@@ -36,23 +36,30 @@ class Found:
 
 def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
     """Bound, what lifting the raw data's stay would give, and the best accuracies."""
-    section = scenario.config.scheme
-    scheme = SCHEMES[section.name]
-    go_on = expected_go_on(scenario)
+    asked = demand_of(scenario)
     fleet = fleet_of(scenario.plan)
-    raw = section.source_offloads_raw
-    asked = demand(fleet, scenario.model, scenario.block_s, go_on, scheme, raw)
     bound = capacity(fleet, asked)
-    lifted = bound_of_plan(
-        scenario.plan, scenario.model, scenario.block_s, go_on, scheme, source_offloads_raw=True
-    )
+    lifted = capacity(fleet, demand_of(scenario, source_offloads_raw=True))
     accuracies = []
     if scenario.recordings is not None and scenario.early_exit:
         patience = scenario.config.model.confidence == "patience"
         seen = Outcomes(scenario.recordings.judged(patience), scenario.recordings.correct)
         rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in SHARES]
         accuracies = [(rate, best_accuracy(fleet, asked, seen, rate)) for rate in rates]
-    return Found(scenario, go_on, bound, lifted, accuracies)
+    return Found(scenario, tuple(asked.go_on), bound, lifted, accuracies)
+
+
+def demand_of(scenario: Scenario, source_offloads_raw: bool = False) -> Demand:
+    """What the scenario's items ask of its fleet at its thresholds."""
+    section = scenario.config.scheme
+    return demand(
+        fleet_of(scenario.plan),
+        scenario.model,
+        scenario.block_s,
+        expected_go_on(scenario),
+        SCHEMES[section.name],
+        source_offloads_raw or section.source_offloads_raw,
+    )
 
 
 def expected_go_on(scenario: Scenario) -> tuple[float, ...]:

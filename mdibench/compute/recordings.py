@@ -80,7 +80,7 @@ class Recordings:
         return exits
 
 
-def record(model: ModelSection, temperatures: Sequence[float] | None = None) -> Recordings:
+def record(model: ModelSection, temperatures: Sequence[float] = ()) -> Recordings:
     """The recordings of the configured network over the evaluation items, cached where possible.
 
     ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
@@ -118,14 +118,14 @@ def observe(
     network: MultiExitNetwork,
     split: Split,
     measure: Measure,
-    temperatures: Sequence[float] | None = None,
+    temperatures: Sequence[float] = (),
 ) -> Recordings:
     """Run the network over ``split``, batch by batch."""
     from mdibench.compute.calibrated import confidences
     from mdibench.models.evaluation import score
 
     scores = score(network, split)
-    scaled = confidences(scores, measure, tuple(temperatures) if temperatures else None)
+    scaled = confidences(scores, measure, tuple(temperatures) or None)
     return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), split.labels)
 
 

@@ -15,7 +15,7 @@ from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
 from mdibench.policy.schemes import SCHEMES
-from mdibench.runtime.assemble import thresholds_of
+from mdibench.runtime.judging import judging_of
 from mdibench.runtime.workload import NULL, Items, load_items, measured, model_info, with_seconds
 
 if TYPE_CHECKING:
@@ -128,14 +128,11 @@ def _outcomes(
     config: RunConfig, model: ModelInfo, profile: Path | None
 ) -> tuple[tuple[float, ...], Recordings | None]:
     """Thresholds, and what the real network says about every item at every exit."""
+    judging = judging_of(config, model.exits)
     if config.model.name == NULL:
-        return thresholds_of(config, model.exits), None
+        return judging.thresholds, None
     from mdibench.compute.recordings import record, recorded_in
 
-    if config.scheme.target_accuracy is None and config.scheme.accuracy_drop is None:
-        recordings = recorded_in(profile) if profile else record(config.model)
-        return thresholds_of(config, model.exits), recordings
-    from mdibench.compute.calibrated import calibrated_exits
-
-    calibrated = calibrated_exits(config.model, config.scheme)
-    return calibrated.chosen.thresholds, record(config.model, calibrated.temperatures)
+    if profile and not judging.temperatures:
+        return judging.thresholds, recorded_in(profile)
+    return judging.thresholds, record(config.model, judging.temperatures)
