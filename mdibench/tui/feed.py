@@ -76,6 +76,7 @@ class RunFeed:
         self._bulk = self._said != "running" and not (folder / run_folder.STREAM).exists()
         self._offset_s: float | None = None
         self._checked_s = -1e9
+        self._manifest_ns = 0
 
     @property
     def over(self) -> bool:
@@ -145,9 +146,11 @@ class RunFeed:
             return
         self._checked_s = now_s
         self._said = run_folder.status(self.folder, self.clocks.epoch())
-        manifest = run_folder.read_manifest(self.folder)
-        if manifest != self.manifest:
-            self.manifest, self.facts = manifest, facts_of(manifest)
+        written_ns = (self.folder / run_folder.MANIFEST).stat().st_mtime_ns
+        if written_ns != self._manifest_ns:
+            self._manifest_ns = written_ns
+            self.manifest = run_folder.read_manifest(self.folder)
+            self.facts = facts_of(self.manifest)
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -205,14 +208,14 @@ class RunFeed:
         if self._bulk:
             return self._stored_story(item)
         with self._lock:
-            row, steps = self.tables.items.find(item), list(self.tables.steps.get(item, ()))
+            row, steps = self.tables.items.find(item), self.tables.steps_of(item)
         return tell(item, row, steps or self._steps_in_stream(item), self.facts)
 
     def _stored_story(self, item: int) -> Story:
         found = Tables(self.facts.ranks, self.facts.exits)
         for table in ("items", "steps"):
             found.load(table, self._stored(table, item))
-        return tell(item, found.items.find(item), found.steps.get(item, []), self.facts)
+        return tell(item, found.items.find(item), found.steps_of(item), self.facts)
 
     def _stored(self, table: str, item: int) -> Mapping[str, Values]:
         """All columns of the rows of ``table`` that belong to ``item``."""

@@ -34,6 +34,9 @@ class Lines(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
+        self._mixed: dict[str, Style] = {}
+        self._mixed_from: dict[str, Style] | None = None
+        self._ground = Style()
 
     def put(self, lines: list[Line]) -> None:
         """Show ``lines``; only what differs from before is drawn again."""
@@ -47,23 +50,29 @@ class Lines(Widget):
         if changed:
             self.refresh(*changed)
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """All lines of a region, in the styles of the present theme."""
+        self._mix_styles()
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        """One line, in the styles of the present theme."""
+        """One line; ``render_lines`` has chosen the styles."""
         line = self._lines[y] if y < len(self._lines) else []
-        styles = self._styles
-        plain = styles[PLAIN]
-        segments = [Segment(text, styles.get(role, plain)) for text, role in line]
-        return Strip(segments).apply_style(self.rich_style)
+        styles, plain = self._mixed, self._mixed[PLAIN]
+        return Strip([Segment(text, styles.get(role, plain)) for text, role in line])
+
+    def _mix_styles(self) -> None:
+        """Lay the roles' styles over the pane's own, once for each pair of them."""
+        app: Monitor = self.app  # type: ignore[assignment]
+        ground = self.rich_style
+        if self._mixed_from is not app.styles_of_roles or self._ground != ground:
+            self._mixed_from, self._ground = app.styles_of_roles, ground
+            self._mixed = {role: ground + style for role, style in app.styles_of_roles.items()}
 
     @property
     def text(self) -> str:
         """What the pane says, without its looks."""
         return "\n".join("".join(text for text, _ in line).rstrip() for line in self._lines)
-
-    @property
-    def _styles(self) -> dict[str, Style]:
-        app: Monitor = self.app  # type: ignore[assignment]
-        return app.styles_of_roles
 
 
 class Pane(Lines, can_focus=True):

@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class LinkTable:
     that a moment in the middle of a long run is cheap too.
     """
 
-    COUNTERS = ("tasks", "messages", "bytes", "hop_delay_s", "ping_pongs")
+    COUNTERS = ("tasks", "bytes", "hop_delay_s", "ping_pongs")
 
     def __init__(self, ranks: int) -> None:
         self.ranks = ranks
@@ -113,6 +114,10 @@ class LinkTable:
         return laid
 
 
+Step: TypeAlias = tuple[tuple[str, ...], tuple[object, ...]]
+"""Column names and values of a row of ``steps``: most are never looked at, so kept as they came."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """A row of ``events``."""
@@ -133,7 +138,7 @@ class Tables:
         self.ranks: dict[int, RankTable] = {rank: RankTable(exits) for rank in range(ranks)}
         self.links = LinkTable(ranks)
         self.events: list[EventRow] = []
-        self.steps: OrderedDict[int, list[Row]] = OrderedDict()
+        self._steps: OrderedDict[int, list[Step]] = OrderedDict()
         self.newest_s = 0.0
         """The latest time that any row carries."""
         self._loaders = {
@@ -190,14 +195,22 @@ class Tables:
         self._see(_largest(t_s))
 
     def _load_steps(self, get: Batch) -> None:
-        names = list(get.columns)
-        for values in zip(*(get.plain(name) for name in names), strict=True):
-            row = dict(zip(names, values, strict=True))
-            item = row.get("item")
-            if isinstance(item, (int, float)):
-                self.steps.setdefault(int(item), []).append(row)
-        while len(self.steps) > ITEMS_WITH_STEPS:
-            self.steps.popitem(last=False)
+        names, steps = tuple(get.columns), self._steps
+        items = get.whole("item", -1).tolist()
+        rows = zip(*(get.plain(name) for name in names), strict=True)
+        for item, values in zip(items, rows, strict=True):
+            steps.setdefault(item, []).append((names, values))
+        while len(steps) > ITEMS_WITH_STEPS:
+            steps.popitem(last=False)
+
+    def steps_of(self, item: int) -> list[Row]:
+        """The steps of an item that are still in memory."""
+        return [dict(zip(*step, strict=True)) for step in self._steps.get(item, ())]
+
+    @property
+    def items_with_steps(self) -> list[int]:
+        """Items of which steps are in memory, oldest first."""
+        return list(self._steps)
 
     def _see(self, moment_s: float) -> None:
         self.newest_s = max(self.newest_s, moment_s)
