@@ -13,7 +13,6 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Plan
 from mdibench.network.profiles import MBIT, MS
-from mdibench.network.wiring import beyond_the_world
 from mdibench.runtime.world import SILENT, World
 
 MakeNode = Callable[[int, float], Node]
@@ -26,7 +25,8 @@ def check_events(config: RunConfig, plan: Plan) -> None:
     for index, event in enumerate(config.events):
         where = config.where("events", index)
         if event.rank is not None and event.rank >= plan.ranks:
-            problems.append(beyond_the_world(event.rank, plan.ranks, where))
+            what = f"there is no rank {event.rank} among the {plan.ranks} ranks of this run"
+            problems.append(Problem(what, where, f"use --workers {event.rank + 1} or more"))
         if event.between is not None and event.between not in plan.links:
             one, other = event.between
             what = f"there is no link {one} - {other} in this run"
