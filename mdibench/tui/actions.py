@@ -215,7 +215,7 @@ class Actions(App[Snapshot]):
         except UserError as failure:
             self.notify(str(failure), severity="error")
             return
-        self.notify(f"{len(files)} tables in {files[0].parent}")
+        self.notify(f"{len(files)} tables in the run's folder {export.FOLDER}/", timeout=3)
 
     def action_picture(self) -> None:
         """The screen of this moment as SVG."""
@@ -227,7 +227,7 @@ class Actions(App[Snapshot]):
         except UserError as failure:
             self.notify(str(failure), severity="error")
             return
-        self.notify(f"picture {path}")
+        self.notify(f"picture {export.FOLDER}/{path.name}", timeout=3)
 
     def action_end_run(self) -> None:
         """Ask, and then ask the run to end."""

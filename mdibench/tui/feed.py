@@ -97,7 +97,7 @@ class RunFeed:
             if self.over and not self._reader.columns and has_tables(self.folder):
                 self._bulk = True  # it ended, and its stream went, before it was ever opened
             changed = self._read_tables() if self._bulk else self._read_stream()
-        except MdibenchError as failure:
+        except (MdibenchError, OSError) as failure:
             self.problem = str(failure)
             return True
         return changed

@@ -23,6 +23,7 @@ BINDINGS: list[Binding] = [
     Binding("i,enter", "story", "item", key_display="i", id="story"),
     Binding("x", "export", "export", id="export"),
     Binding("p", "picture", "picture", id="picture"),
+    Binding("f12", "picture", "picture", show=False, priority=True, id="picture-anywhere"),
     Binding("t", "theme", "theme", id="theme"),
     Binding("e", "end_run", "end run", id="end-run"),
     Binding("less_than_sign,up,k", "rank(-1)", "previous rank", show=False, id="rank-previous"),
@@ -84,7 +85,7 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "taking away",
         (
             ("x", "the tables as CSV into the run's folder"),
-            ("p", "the screen as SVG into the run's folder"),
+            ("p  F12", "the screen as SVG into the run's folder (F12: over a dialog too)"),
             ("e", "end a live run: asks, then drains cleanly"),
             ("q", "leave; a live run goes on"),
             ("Ctrl+P", "all commands by name"),

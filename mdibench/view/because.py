@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mdibench.policy import placing
+from mdibench.policy import offloading, placing
 from mdibench.policy.schemes import SCHEMES
 from mdibench.view.facts import RunFacts
 from mdibench.view.text import milliseconds
@@ -25,6 +25,14 @@ def because(step: Step, facts: RunFacts) -> str:
         return _after_compute(step, facts, verdict)
     sentence = _SENT.get(verdict)
     return sentence(step, facts) if sentence else verdict
+
+
+def because_kept(rank: int, block: int, facts: RunFacts) -> str:
+    """Why the head of O_n moved to I_n instead of being sent."""
+    scheme = SCHEMES.get(facts.scheme)
+    if scheme is not None and scheme.offload is offloading.algorithm_2:
+        return f"I_{rank} ran empty and rank {rank} hosts block {block}: a worker never idles"
+    return f"{facts.scheme} kept it: rank {rank} hosts block {block}"
 
 
 # --- algorithm 1: exit or go on, and into which queue ---------------------------------------------
