@@ -30,7 +30,7 @@ name = "{scheme}"
 threshold = 0.8
 [admission]
 mode = "fixed-rate"
-interarrival_s = 0.005
+interarrival_s = 0.0002
 [placement]
 copies = 2
 """
