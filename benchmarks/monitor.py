@@ -5,7 +5,9 @@
 Both are measured from outside, on the real program in a pseudo-terminal of 120 x 36. The live run
 is a stream written in real time by this process: 16 ranks, all to all, 200 items/s with every step
 recorded, about as much as 16 real ranks write. The big run has a million items, ten minutes of
-telemetry from 16 ranks, and no steps (stories are read one by one).
+telemetry from 16 ranks, and no steps (stories are read one by one). With ``--pairs N``, N real runs
+on four ranks with and without a monitor are compared, on emulated devices that leave cores free and
+on bare ranks that keep every core busy.
 """
 
 from __future__ import annotations
@@ -30,11 +32,14 @@ from pathlib import Path
 import click
 import numpy as np
 import psutil
+from scipy.stats import t as student_t
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mdibench.record import run_folder, schema
 from mdibench.record.run_folder import RunWriter
+from mdibench.record.stored import read_columns
+from mdibench.runtime.launch import command, environment, launcher
 from tests.view.synthetic import Synthetic
 
 RANKS = 16
@@ -232,14 +237,78 @@ def opening(folder: Path) -> tuple[float, float]:
     return elapsed_s, used.user + used.system
 
 
+# --- the same run with and without a monitor ------------------------------------------------------
+
+CONFIG = """
+[run]
+name = "paired"
+seed = {seed}
+warmup_s = 1.0
+duration_s = 8.0
+drain_s = 1.0
+results = "{results}"
+[admission]
+mode = "offline"
+max_in_flight = 40
+[placement]
+copies = 3
+"""
+BOARD = """
+[emulation]
+device = "board"
+[emulation.devices.board]
+block_ms = [20, 20, 20, 20, 20]
+"""
+
+
+def throughput(results: Path, seed: int, emulated: bool, watched: bool) -> float:
+    """Items per second of a real run on four ranks, in its measured window."""
+    place = results / f"{seed}-{emulated}-{watched}"
+    place.mkdir()
+    config = place / "config.toml"
+    config.write_text(CONFIG.format(seed=seed, results=place) + BOARD * emulated)
+    job = subprocess.Popen(
+        command(launcher(), 4, None, ["run", str(config), "--quiet"]),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+    )  # fmt: skip
+    while not (runs := run_folder.find_runs([place])):
+        time.sleep(0.05)
+    terminal = Terminal(runs[0]) if watched else None
+    while job.poll() is None:
+        terminal.drain(0.2) if terminal else time.sleep(0.2)
+    if terminal:
+        terminal.leave()
+    manifest = run_folder.read_manifest(runs[0])
+    window, items = manifest["window"], read_columns(runs[0], "items", ["completed_s"])
+    done = np.asarray(items["completed_s"])
+    inside = np.count_nonzero((done >= window["start_s"]) & (done < window["end_s"]))
+    return float(inside / (window["end_s"] - window["start_s"]))
+
+
+def change(results: Path, emulated: bool, pairs: int) -> str:
+    """How much throughput changes when a monitor watches: mean of pairs, 95 % interval."""
+    changes = []
+    for seed in range(pairs):
+        order = (True, False) if seed % 2 else (False, True)
+        rates = {watched: throughput(results, seed, emulated, watched) for watched in order}
+        changes.append(rates[True] / rates[False] - 1)
+        click.echo(f"  {rates[False]:.1f} /s alone, {rates[True]:.1f} /s watched", err=True)
+    half = student_t.ppf(0.975, pairs - 1) * np.std(changes, ddof=1) / np.sqrt(pairs)
+    return f"{np.mean(changes):+.1%} ± {half:.1%} ({pairs} pairs)"
+
+
 @click.command()
+@click.option("--pairs", default=0, show_default=True, help="Paired real runs, a minute each.")
 @click.option("--items", default=1_000_000, show_default=True)
 @click.option("--seconds", default=15.0, show_default=True, help="Length of the CPU measurement.")
 @click.option("--repeats", default=3, show_default=True)
-def main(items: int, seconds: float, repeats: int) -> None:
+def main(pairs: int, items: int, seconds: float, repeats: int) -> None:
     """Print the monitor's costs."""
     with tempfile.TemporaryDirectory() as place:
         results = Path(place)
+        for name, emulated in (("emulated ranks", True), ("saturated cores", False)):
+            if pairs:
+                click.echo(f"throughput while watched, {name}: {change(results, emulated, pairs)}")
         small = new_folder(results, "small")
         writer = RunWriter(small, Synthetic(ranks=2).manifest())
         writer.finish("complete", "")
