@@ -1,4 +1,4 @@
-"""The compute thread of a rank: it runs batches while the rank's loop tends to messages."""
+"""Who computes on a rank: a thread of its own, while the rank's loop tends to messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,61 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 from queue import SimpleQueue
 
 from mdibench.compute.engine import Engine
 from mdibench.core.events import Computed
 from mdibench.core.records import Task
 from mdibench.network.plan import Device
+
+
+class Computing(Protocol):
+    """Who runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
+
+    overruns: int
+    flops: int
+
+    def submit(self, tasks: tuple[Task, ...]) -> None:
+        """Compute these next."""
+
+    def wait(self, seconds: float) -> Computed | None:
+        """The next finished batch, or ``None`` when there is none within ``seconds``."""
+
+    def stop(self) -> None:
+        """Compute nothing more."""
+
+
+class InlineCompute:
+    """Runs batches in the loop's own thread: for a rank that is alone.
+
+    It has no messages to tend to meanwhile, and two threads would only hand the interpreter's
+    lock to and fro.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.overruns = 0
+        self.flops = 0
+        self._engine = engine
+        self._batches: deque[tuple[Task, ...]] = deque()
+
+    def submit(self, tasks: tuple[Task, ...]) -> None:
+        """Compute these next."""
+        self._batches.append(tasks)
+
+    def wait(self, seconds: float) -> Computed | None:
+        """Run the next batch now; without one, sleep for ``seconds``."""
+        if not self._batches:
+            time.sleep(max(0.0, seconds))
+            return None
+        tasks = self._batches.popleft()
+        begun_s = time.perf_counter()
+        outcomes = tuple(self._engine.compute(tasks))
+        self.flops += len(tasks) * self._engine.flops(tasks[0].block)
+        return Computed(outcomes, time.perf_counter() - begun_s)
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
 
 
 class ComputeThread:

@@ -22,7 +22,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.node import Node
-from mdibench.runtime.computing import ComputeThread
+from mdibench.runtime.computing import Computing
 from mdibench.runtime.hooks import Hooks
 from mdibench.runtime.sampling import ProcessFacts, link_rows, telemetry_row
 from mdibench.transport.post import Mail, PostOffice
@@ -32,7 +32,7 @@ BURST = 4
 """Polls in a row before a sleep: a single poll does not complete MPI's progress."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
-LONGEST_SLEEP_S = 2e-3
+LONGEST_SLEEP_S = 4e-3
 """A message that comes while the loop sleeps waits this long at most."""
 
 
@@ -63,7 +63,7 @@ class Loop:
         setup: LoopSetup,
         node: Node,
         post: PostOffice,
-        compute: ComputeThread,
+        compute: Computing,
         hooks: Hooks,
     ) -> None:
         self.setup = setup

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
+from mdibench.compute.engine import Engine
 from mdibench.config import RunConfig
 from mdibench.config_file import load_config, parse_config, read_text
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
-from mdibench.network.plan import ModelInfo, Plan
+from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.runtime import environment
 from mdibench.runtime.agreement import from_source, together
 from mdibench.runtime.assemble import generator, make_node
-from mdibench.runtime.computing import ComputeThread
+from mdibench.runtime.computing import ComputeThread, Computing, InlineCompute
 from mdibench.runtime.ending import Ending
 from mdibench.runtime.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
 from mdibench.runtime.judging import Judging, judging_of
@@ -146,7 +147,7 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     logging.getLogger("mdibench").addHandler(strays)
     post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, judging.thresholds, items)
-    compute = ComputeThread(engine, plan.devices[group.rank])
+    compute = _computing(engine, plan.devices[group.rank], group.size)
     hooks: Hooks
     if writer is not None:
         progress = Progress(
@@ -242,6 +243,13 @@ def _post_office(
     }
     uniform = generator(config, f"links {rank}").random
     return PostOffice(endpoint, links, uniform, coder=Coder(pairs))
+
+
+def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:
+    """A thread, so that computing and communication overlap; a rank alone needs none."""
+    if ranks == 1 and device is None:
+        return InlineCompute(engine)
+    return ComputeThread(engine, device)
 
 
 def _process_facts() -> ProcessFacts:

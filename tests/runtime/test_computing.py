@@ -10,7 +10,7 @@ import pytest
 from mdibench.core.events import Computed
 from mdibench.core.records import Outcome, Task
 from mdibench.network.plan import Device
-from mdibench.runtime.computing import ComputeThread
+from mdibench.runtime.computing import ComputeThread, InlineCompute
 
 
 class Engine:
@@ -44,6 +44,16 @@ def test_batches_come_back_in_order() -> None:
     assert thread.flops == 50 * 2 * 20
     assert thread.wait(0.0) is None
     thread.stop()
+
+
+def test_a_rank_alone_computes_in_its_own_thread() -> None:
+    compute = InlineCompute(Engine())
+    assert compute.wait(0.0) is None
+    compute.submit((Task(1, 2),))
+    compute.submit((Task(2, 2),))
+    answers = [compute.wait(1.0), compute.wait(0.0)]
+    assert [a.outcomes[0].prediction for a in answers if a is not None] == [1, 2]
+    assert compute.flops == 40
 
 
 def test_waiting_for_nothing_ends_in_time() -> None:
