@@ -97,6 +97,10 @@ def warnings_before(facts: Facts) -> list[str]:
                 f"{host}: {count} ranks with {threads} torch threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"
             )
+    if facts.config.events and facts.kind != "simulated":
+        found.append(
+            "the config's [[events]] did not happen: only mdibench simulate lets them happen"
+        )
     return found
 
 
