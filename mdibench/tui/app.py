@@ -18,6 +18,8 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.geometry import Size
 from textual.screen import Screen
@@ -115,7 +117,10 @@ class Monitor(Actions):
         self.query_one("#heading", Heading).put(reading)
         while True:
             await asyncio.to_thread(self.feed.read)
-            self.step()
+            try:
+                self.step()
+            except NoMatches:  # the panes are being taken down: somebody left just now
+                return
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), self.pace_s)
@@ -170,7 +175,7 @@ class Monitor(Actions):
         arrangement = arrange(
             width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
         )
-        self._name_charts()
+        self._name_panels()
         if arrangement != self.arrangement:
             self.arrangement = arrangement
             self._apply(arrangement)
@@ -209,7 +214,11 @@ class Monitor(Actions):
             left_out = chart == "control" and arrangement.grid and arrangement.alone != "charts"
             pane.display = chart in stacked and not left_out
 
-    def _name_charts(self) -> None:
+    def _name_panels(self) -> None:
+        filtered = f"  /{self.options.filter}" if self.options.filter else ""
+        for panel, title in (("ranks", "¹ranks"), ("events", "⁶events")):
+            titled = self.screen_of_panels.query_one(f"#{panel}", Pane)
+            titled.border_title = Content(title + filtered)
         for chart in plots.CHARTS:
             pane = self.screen_of_panels.query_one(f"#chart-{chart}", Pane)
             pane.border_title = f"³{plots.title(chart, self.options)}"

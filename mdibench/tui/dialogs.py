@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
@@ -41,8 +41,8 @@ class Help(Dialog):
     ]
 
     def compose(self) -> ComposeResult:
-        """A box of lines."""
-        with Vertical() as box:
+        """A box of lines, which the arrow keys scroll where they do not fit."""
+        with VerticalScroll() as box:
             box.border_title = "keys"
             yield Lines(id="help")
 
@@ -55,6 +55,7 @@ class Help(Dialog):
         pane = self.query_one("#help", Lines)
         pane.styles.height = len(lines)
         pane.put(lines)
+        self.query_one(VerticalScroll).focus()
 
 
 class Question(Dialog):

@@ -53,13 +53,12 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "looking",
         (
-            ("1 … 6", "ranks, exits, charts, links, topology, events alone; again or Esc: back"),
+            ("1 … 6", "one panel alone; again, 0 or Esc: the overview"),
             ("c  C", "next, previous chart"),
-            ("m", "the panel in focus fills the screen"),
-            ("Tab", "focus the next panel"),
-            ("w", "charts over the whole run, the last minute, the last ten seconds"),
+            ("m", "the panel in focus (Tab) fills the screen"),
+            ("w", "charts: whole run, last minute, last ten seconds"),
             ("l", "logarithmic latency axis"),
-            ("t", "next theme (mdi-safe: for any colour vision)"),
+            ("t", "next theme; mdi-safe is for any colour vision"),
             ("+  -", "refresh more, less often"),
         ),
     ),
@@ -67,15 +66,15 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "ranks and items",
         (
             ("<  >  ↑  ↓", "select a rank; g, G: the first, the last"),
-            ("s  S", "sort by the next column, reverse (or click a heading)"),
-            ("/", "filter ranks and events by a regular expression; !text: all others"),
+            ("s  S", "sort by the next column, reverse (or click)"),
+            ("/", "filter by an expression; !text: all others"),
             ("i", "the story of an item: its way, and why"),
         ),
     ),
     (
         "time",
         (
-            ("space", "pause: nothing moves; again: go on (a finished run plays)"),
+            ("space", "pause: nothing moves; again: go on, or play"),
             ("←  →", "earlier, later; with shift ten times as far"),
             ("[  ]", "play slower, faster"),
             ("Home  End", "to the start, to the newest moment"),
@@ -85,7 +84,7 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "taking away",
         (
             ("x", "the tables as CSV into the run's folder"),
-            ("p  F12", "the screen as SVG into the run's folder (F12: over a dialog too)"),
+            ("p  F12", "the screen as SVG; F12 over a dialog too"),
             ("e", "end a live run: asks, then drains cleanly"),
             ("q", "leave; a live run goes on"),
             ("Ctrl+P", "all commands by name"),

@@ -60,7 +60,7 @@ def arrange(
     most = width // 4 if name == "huge" else 36
     middle = min(rows, max(8, int(height * share)))
     lower = height - 9 - middle if roomy and alone is None else height - 9
-    net = roomy and lower - min(ranks + 3, 12) >= 9
+    net = roomy and alone is None and lower - min(ranks + 3, 12) >= 9
     return Arrangement(
         name=name,
         alone=alone if name != "line" else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mdibench.tui.paint.canvas import Canvas
 from mdibench.tui.paint.glyphs import Glyphs, bar, shade
@@ -13,16 +13,18 @@ from mdibench.tui.paint.lines import (
     BAD,
     DIM,
     FAINT,
+    HEAD,
     PLAIN,
     WARN,
     Line,
+    fill,
     heat_role,
     rank_role,
     width_of,
 )
 from mdibench.tui.paint.options import Options, matches
 from mdibench.view.snapshot import EventLine, ExitView, RankView, Snapshot
-from mdibench.view.text import accuracy, count, margin, rate, whole_percent
+from mdibench.view.text import accuracy, count, figure, margin, rate, whole_percent
 from mdibench.view.topology import positions
 
 # --- exits ----------------------------------------------------------------------------------------
@@ -60,29 +62,49 @@ CELL = 6
 
 
 def matrix(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """Tasks per second from row to column: figures where they fit, shades where not."""
-    rows = snapshot.links.tasks_per_s
-    if len(rows) < 2:
+    """Tasks per second from row to column: figures where they fit, shades where not.
+
+    Where there is room to spare, bytes per second and hop delays stand beside them.
+    """
+    links, size = snapshot.links, len(snapshot.links.tasks_per_s)
+    if size < 2:
         return [[("one rank: nobody to send to", DIM)]]
-    if 4 + CELL * len(rows) <= width and len(rows) < height:
-        return _figures(rows)
-    return _shades(rows, width, height, options.glyphs)
+    one = 4 + CELL * size
+    if one > width or size >= height:
+        return _shades(links.tasks_per_s, width, height, options.glyphs)
+    tables = [
+        ("tasks/s", _figures(links.tasks_per_s, rate)),
+        ("KB/s", _figures(_scaled(links.bytes_per_s, 1e-3), figure)),
+        ("hop ms", _figures(_scaled(links.hop_delay_s, 1e3), figure)),
+    ]
+    fitting = max(1, (width + 4) // (one + 4))
+    if fitting == 1 or size + 2 > height:
+        return tables[0][1]
+    lines: list[Line] = [[] for _ in range(size + 2)]
+    for name, table in tables[:fitting]:
+        for line, part in zip(lines, [[(name.rjust(one), HEAD)], *table], strict=True):
+            line += [*fill(part, one), ("    ", PLAIN)]
+    return lines
 
 
-def _figures(rows: Sequence[Sequence[float]]) -> list[Line]:
+def _scaled(rows: Sequence[Sequence[float]], factor: float) -> list[list[float]]:
+    return [[value * factor for value in row] for row in rows]
+
+
+def _figures(rows: Sequence[Sequence[float]], show: Callable[[float], str]) -> list[Line]:
     most = max((v for row in rows for v in row if not math.isnan(v)), default=0.0)
     head: Line = [("to →", DIM)]
     head += [(str(m).rjust(CELL), rank_role(m)) for m in range(len(rows))]
-    return [head, *(_figure_row(n, row, most) for n, row in enumerate(rows))]
+    return [head, *(_figure_row(n, row, most, show) for n, row in enumerate(rows))]
 
 
-def _figure_row(n: int, row: Sequence[float], most: float) -> Line:
+def _figure_row(n: int, row: Sequence[float], most: float, show: Callable[[float], str]) -> Line:
     line: Line = [(f"{n:>3} ", rank_role(n))]
     for m, value in enumerate(row):
         if m == n or math.isnan(value):
             line.append(("·".rjust(CELL), FAINT))
         else:
-            line.append((rate(value).rjust(CELL), _weight(value, most)))
+            line.append((show(value).rjust(CELL), _weight(value, most)))
     return line
 
 

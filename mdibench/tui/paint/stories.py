@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 from mdibench.tui.paint.lines import (
     ACCENT,
@@ -14,9 +15,9 @@ from mdibench.tui.paint.lines import (
     STRONG,
     WARN,
     Line,
-    ellipsis,
     fill,
     rank_role,
+    width_of,
 )
 from mdibench.view.story import Chapter, Story
 from mdibench.view.text import bytes_of, count, milliseconds, percent
@@ -24,7 +25,7 @@ from mdibench.view.text import bytes_of, count, milliseconds, percent
 
 def story(told: Story, width: int) -> list[Line]:
     """The whole story in ``width`` cells; as many lines as it takes."""
-    lines = [_headline(told), _facts(told), []]
+    lines = [_headline(told), *_facts(told, width), []]
     if told.chapters and not math.isnan(told.latency_s):
         lines += [*_shares(told, width), []]
     beside = all(STEP + len(chapter.why) <= width for chapter in told.chapters)
@@ -51,7 +52,8 @@ def _headline(told: Story) -> Line:
     return line
 
 
-def _facts(told: Story) -> Line:
+def _facts(told: Story, width: int) -> list[Line]:
+    """When, how far, and over which ranks; the ranks on a line of their own where need be."""
     line: Line = [(f"scheduled {told.scheduled_s:.4f} s", DIM)]
     if math.isnan(told.scheduled_s):
         line = [("not finished yet", DIM)]
@@ -62,10 +64,11 @@ def _facts(told: Story) -> Line:
         line.append((f"   {told.hops} hops, {bytes_of(told.wire_bytes)} on the wire", DIM))
     if told.attempts > 1:
         line.append((f"   {told.attempts} attempts", WARN))
-    line.append(("   ", PLAIN))
+    path: Line = []
     for place, rank in enumerate(told.path):
-        line += [(" → " if place else "", DIM), (str(rank), rank_role(rank))]
-    return line
+        path += [(" → " if place else "", DIM), (str(rank), rank_role(rank))]
+    both = [*line, ("   ", PLAIN), *path]
+    return [both] if width_of(both) <= width else [line, path]
 
 
 def _shares(told: Story, width: int) -> list[Line]:
@@ -78,12 +81,15 @@ def _shares(told: Story, width: int) -> list[Line]:
     ]
     room = max(10, min(width - 2, 96))
     picture: Line = []
-    legend: Line = []
+    legends: list[Line] = [[]]
     for name, part_s, role, glyph in parts:
         share = part_s / told.latency_s if told.latency_s > 0 else 0.0
         picture.append((glyph * round(share * room), role))
-        legend += [(f"{glyph} ", role), (f"{name} {percent(share)}   ", PLAIN)]
-    return [picture, legend]
+        entry: Line = [(f"{glyph} ", role), (f"{name} {percent(share)}   ", PLAIN)]
+        if width_of([*legends[-1], *entry]) > width + 3:
+            legends.append([])
+        legends[-1] += entry
+    return [picture, *legends]
 
 
 STEP = 64
@@ -106,4 +112,6 @@ def _chapter(chapter: Chapter, width: int, beside: bool) -> list[Line]:
     if beside:
         return [[*fill(step, STEP), (chapter.why, DIM)]]
     indent = " " * 13
-    return [step, [(indent + "└ ", FAINT), (ellipsis(chapter.why, width - len(indent) - 2), DIM)]]
+    first, *rest = textwrap.wrap(chapter.why, max(20, width - len(indent) - 2)) or [""]
+    below: list[Line] = [[(indent + "  ", PLAIN), (part, DIM)] for part in rest]
+    return [step, [(indent + "└ ", FAINT), (first, DIM)], *below]
