@@ -35,7 +35,7 @@ name = "local"
 threshold = {threshold}
 [admission]
 mode = "offline"
-max_in_flight = 64
+max_in_flight = 4  # enough to keep one rank busy, few enough to stay in the cache like a bare loop
 """
 NULL = """
 [run]
