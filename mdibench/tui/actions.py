@@ -38,11 +38,11 @@ class Actions(App[Snapshot]):
     alone: str | None
     bare: bool
 
-    def look(self) -> None:
+    def look(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
         raise NotImplementedError
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, all_panes: bool = True) -> None:
         """Put a snapshot on the screen."""
         raise NotImplementedError
 

@@ -18,19 +18,17 @@ from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Footer, Input, Static
 
-from mdibench.errors import UserError
+from mdibench.tui import arranging
 from mdibench.tui.actions import Actions
 from mdibench.tui.feed import RunFeed
 from mdibench.tui.keys import BINDINGS
-from mdibench.tui.layout import PANELS, Arrangement, arrange
+from mdibench.tui.layout import Arrangement, arrange
 from mdibench.tui.paint import frame, panels, plots, ranks, tiles
 from mdibench.tui.paint.lines import DIM, Line
 from mdibench.tui.paint.options import Options
@@ -39,6 +37,9 @@ from mdibench.tui.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
 from mdibench.view.look import Looking
 from mdibench.view.playhead import Playhead
 from mdibench.view.snapshot import Snapshot
+
+CALM_S = 0.5
+"""Charts, links and topology are not drawn more often than this while a run goes on."""
 
 
 class Monitor(Actions):
@@ -74,7 +75,7 @@ class Monitor(Actions):
         self.screen_size: Size | None = None
         self.styles_of_roles: dict[str, Style] = {}
         self._stepped_s = feed.clocks.steady()
-        self._wake = asyncio.Event()
+        self._steps = -1
         self.theme = WITHOUT_COLOUR if self.no_color else theme
         if self.no_color:
             self.options = replace(self.options, coloured=False)
@@ -96,10 +97,13 @@ class Monitor(Actions):
             with Horizontal(id="lower", classes="holder"):
                 with Vertical(id="charts"):
                     for chart in plots.CHARTS:
-                        yield Pane(partial(plots.plot, chart), id=f"chart-{chart}", title=chart)
+                        painter = partial(plots.plot, chart)
+                        yield Pane(painter, id=f"chart-{chart}", title=chart, calm=True)
                 with Vertical(id="net", classes="holder"):
-                    yield Pane(panels.matrix, id="links", title="⁴who sends to whom, /s")
-                    yield Pane(panels.topology, id="topology", title="⁵topology: |I|·|O| busy")
+                    yield Pane(panels.matrix, id="links", title="⁴who sends to whom, /s", calm=True)
+                    yield Pane(
+                        panels.topology, id="topology", title="⁵topology: |I|·|O| busy", calm=True
+                    )
                 yield Pane(panels.events, id="events", title="⁶events", scrolls=True)
         yield Heading(_one(frame.timeline), id="timeline")
         yield Input(placeholder="filter: text or expression, !text for all others", id="filter")
@@ -112,7 +116,7 @@ class Monitor(Actions):
         self.run_worker(self._follow(), name="follow", exclusive=True)
 
     async def _follow(self) -> None:
-        """Read and show at a steady pace for ever; a key may ask for an earlier look."""
+        """Read and show at a steady pace for ever."""
         reading: list[Line] = [[(f" mdibench  reading {self.feed.facts.name} …", DIM)]]
         self.query_one("#heading", Heading).put(reading)
         while True:
@@ -121,11 +125,7 @@ class Monitor(Actions):
                 self.step()
             except NoMatches:  # the panes are being taken down: somebody left just now
                 return
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self.pace_s)
-            except asyncio.TimeoutError:
-                continue
+            await asyncio.sleep(self.pace_s)
 
     def step(self) -> None:
         """Let time pass, and show the moment that is due."""
@@ -133,16 +133,20 @@ class Monitor(Actions):
         passed_s, self._stepped_s = now_s - self._stepped_s, now_s
         end_s = self.feed.now_s()
         self.playhead = self.playhead.advanced(passed_s, end_s, not self.feed.over)
-        self.look()
+        self._steps += 1
+        self.look(all_panes=self._steps % 2 == 0 or self.pace_s >= CALM_S or self.feed.over)
 
-    def look(self) -> None:
+    def look(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
         moment_s = self.playhead.moment_s(self.feed.now_s())
-        self.show(self.feed.look(moment_s, self.looking))
+        self.show(self.feed.look(moment_s, self.looking), all_panes)
         self._tell_problem()
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Put a snapshot on the screen; the same one again costs nothing."""
+    def show(self, snapshot: Snapshot, all_panes: bool = True) -> None:
+        """Put a snapshot on the screen; the same one again costs nothing.
+
+        Without ``all_panes`` the calm ones keep the picture they have.
+        """
         options = replace(
             self.options,
             paused=not self.playhead.playing and self.playhead.at_s is not None,
@@ -159,7 +163,8 @@ class Monitor(Actions):
         self.arrange_panels()
         with self.batch_update():
             for pane in self.screen_of_panels.query(Pane):
-                pane.show(snapshot, options)
+                if all_panes or not pane.calm:
+                    pane.show(snapshot, options)
 
     @property
     def screen_of_panels(self) -> Screen[object]:
@@ -175,53 +180,12 @@ class Monitor(Actions):
         arrangement = arrange(
             width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
         )
-        self._name_panels()
+        screen = self.screen_of_panels
+        arranging.name_panels(screen, self.options)
         if arrangement != self.arrangement:
             self.arrangement = arrangement
-            self._apply(arrangement)
-        self._show_charts(arrangement)
-
-    def _apply(self, arrangement: Arrangement) -> None:
-        screen = self.screen_of_panels
-        for name in ("line", "tiny", "narrow", "wide", "huge"):
-            screen.set_class(arrangement.name == name, name)
-        screen.set_class(arrangement.alone is not None, "alone")
-        screen.set_class(arrangement.bare, "bare")
-        screen.set_class(arrangement.grid, "grid")
-        for panel in PANELS:
-            screen.query_one(f"#{panel}").set_class(panel == arrangement.alone, "has")
-        for holder in screen.query(".holder").results(Widget):
-            holder.set_class(len(holder.query(".has")) > 0, "has")
-        self._apply_sizes(arrangement)
-
-    def _apply_sizes(self, arrangement: Arrangement) -> None:
-        find = self.screen_of_panels.query_one
-        alone = arrangement.alone is not None
-        roomy = arrangement.name in ("wide", "huge") and not alone
-        narrow = arrangement.name == "narrow" and not alone
-        find("#middle").styles.height = arrangement.middle_height if roomy else "1fr"
-        find("#ranks").styles.height = arrangement.ranks_height if narrow else "1fr"
-        find("#net").styles.width = "1fr" if alone else arrangement.links_width
-        find("#links").styles.height = arrangement.links_height if roomy else "1fr"
-        find("#topology").set_class(arrangement.net, "fits")
-
-    def _show_charts(self, arrangement: Arrangement) -> None:
-        first = plots.CHARTS.index(self.options.chart)
-        order = [*plots.CHARTS[first:], *plots.CHARTS[:first]]
-        stacked = order if arrangement.grid else order[: arrangement.charts]
-        for chart in plots.CHARTS:
-            pane = self.screen_of_panels.query_one(f"#chart-{chart}")
-            left_out = chart == "control" and arrangement.grid and arrangement.alone != "charts"
-            pane.display = chart in stacked and not left_out
-
-    def _name_panels(self) -> None:
-        filtered = f"  /{self.options.filter}" if self.options.filter else ""
-        for panel, title in (("ranks", "¹ranks"), ("events", "⁶events")):
-            titled = self.screen_of_panels.query_one(f"#{panel}", Pane)
-            titled.border_title = Content(title + filtered)
-        for chart in plots.CHARTS:
-            pane = self.screen_of_panels.query_one(f"#chart-{chart}", Pane)
-            pane.border_title = f"³{plots.title(chart, self.options)}"
+            arranging.apply(screen, arrangement)
+        arranging.show_charts(screen, arrangement, self.options)
 
     def on_resize(self, event: events.Resize) -> None:
         """Another size may need another arrangement."""
@@ -295,6 +259,3 @@ def watch(
         return Monitor(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class).run()
     finally:
         feed.close()
-
-
-__all__ = ["Monitor", "UserError", "watch"]

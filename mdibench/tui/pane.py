@@ -88,12 +88,15 @@ class Pane(Lines, can_focus=True):
         id: str,
         title: str = "",
         scrolls: bool = False,
+        calm: bool = False,
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.painter = painter
         self.border_title = title or None
         self.scrolls = scrolls
+        self.calm = calm
+        """Whether every other picture is enough while a run goes on."""
         self.offset_lines = 0
         self._shown: tuple[Snapshot, Options] | None = None
 

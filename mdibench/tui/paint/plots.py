@@ -24,8 +24,7 @@ TITLES = {
 
 def title(chart: str, options: Options) -> str:
     """A chart's name, with its scale where that is chosen."""
-    scaled = options.log and chart in ("latency", "queues")
-    return TITLES[chart] + (" (log)" if scaled and chart == "latency" else "")
+    return TITLES[chart] + (" (log)" if options.log and chart == "latency" else "")
 
 
 def plot(chart: str, snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
