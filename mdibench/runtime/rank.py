@@ -7,6 +7,7 @@ any rank ends the whole job; see ``ending``.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -160,6 +161,7 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     else:
         hooks = WorkerHooks(post, strays)
         ending.report_through(post)
+    gc.freeze()  # what was loaded by now stays: collections need not look at it again and again
     Loop(LoopSetup(clock, config.run.sample_s, _process_facts), node, post, compute, hooks).run()
     post.close()
     group.barrier()
