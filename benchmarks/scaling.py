@@ -89,6 +89,8 @@ class Figures:
     raw: bool
     workers: int
     bound_per_s: float
+    keeping_bound_per_s: float
+    """The bound if a host must compute what it receives."""
     rate_per_s: float
     latency_p50_s: float
     latency_p95_s: float
@@ -122,6 +124,9 @@ def measure(
         raw=raw,
         workers=workers,
         bound_per_s=capacity(fleet_of(full.plan), asked).rate_per_s,
+        keeping_bound_per_s=capacity(
+            fleet_of(full.plan), replace(asked, received_stays=True)
+        ).rate_per_s,
         rate_per_s=float(rate),
         latency_p50_s=float(latency[0]),
         latency_p95_s=float(latency[1]),
@@ -203,6 +208,7 @@ def sizes_study() -> list[tuple[float, Figures]]:
 
 PIVOTS: dict[str, Callable[[Figures], str]] = {
     "capacity bound, items per second": lambda one: f"{one.bound_per_s:,.0f}",
+    "the same if hosts compute what they receive": lambda one: f"{one.keeping_bound_per_s:,.0f}",
     "sustained rate, items per second": lambda one: f"{one.rate_per_s:,.0f}",
     "sustained rate / bound": lambda one: f"{one.rate_per_s / one.bound_per_s:.0%}",
     "workers that compute anything": lambda one: f"{one.busy_workers:,}",
@@ -241,6 +247,17 @@ def sizes_table(found: Sequence[tuple[float, Figures]]) -> list[str]:
     return lines
 
 
+PLOTTED = {
+    "local": ("#7f7f7f", "v"),
+    "mdi": ("#cc79a7", "s"),
+    "ddi": ("#e69f00", "D"),
+    "mdi-exit": ("#0072b2", "o"),
+    "join-shortest-queue": ("#009e73", "x"),
+    "random": ("#d55e00", "+"),
+}
+"""Schemes in the plot, with colours that everybody can tell apart, and markers."""
+
+
 def plot(found: Sequence[Figures], path: Path) -> None:
     """Rates and bounds over the number of workers, as SVG."""
     import matplotlib as mpl
@@ -250,11 +267,12 @@ def plot(found: Sequence[Figures], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for name in dict.fromkeys(one.name for one in found):
+    for name in dict.fromkeys(one.name for one in found if one.scheme in PLOTTED):
         mine = sorted((one for one in found if one.name == name), key=lambda one: one.workers)
-        counts = [one.workers for one in mine]
+        counts, rates = [one.workers for one in mine], [one.rate_per_s for one in mine]
+        colour, marker = PLOTTED[mine[0].scheme]
         style = "--" if mine[0].raw else "-"
-        axes.plot(counts, [one.rate_per_s for one in mine], style, marker=".", label=name)
+        axes.plot(counts, rates, style, marker=marker, color=colour, label=name)
     for raw, label in ((False, "bound, raw data stays"), (True, "bound, raw offloaded")):
         mine = [one for one in found if one.scheme == "mdi-exit" and one.raw == raw]
         counts = [one.workers for one in mine]

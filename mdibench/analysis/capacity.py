@@ -14,6 +14,7 @@ No queue, delay or lack of knowledge is in it: policies can come near the bound,
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -51,6 +52,7 @@ class Demand:
     0), ``task_bytes[codec][k-1]`` the size of a message with task k, ``result_bytes`` that of one
     with a result. ``raw_stays``: the source computes every first block itself, if it hosts it.
     ``tasks_stay``: a host never hands on a task that it can compute (all schemes without a choice).
+    ``received_stays``: a host computes what it was sent, and hands on only what was created there.
     """
 
     block_s: Sequence[Sequence[float]]
@@ -59,6 +61,7 @@ class Demand:
     result_bytes: float = 0.0
     raw_stays: bool = True
     tasks_stay: bool = False
+    received_stays: bool = False
 
     @property
     def exits(self) -> int:
@@ -168,6 +171,8 @@ class Program:
         self._add_variables()
         self._add_conservation()
         self._add_limits()
+        if demand.received_stays:
+            self._add_stays()
 
     def solve(self) -> Bound:
         """Maximise the rate."""
@@ -275,6 +280,22 @@ class Program:
             ]
             self._limit((source, target), entries)
 
+    def _add_stays(self) -> None:
+        """What leaves a host was created there: by block k - 1, or by admission at the source."""
+        leaving: dict[Pair, list[int]] = defaultdict(list)
+        for variable, column in self.columns.items():
+            if isinstance(variable, Flow):
+                leaving[variable.source, variable.kind].append(column)
+        for rank, held in enumerate(self.fleet.blocks):
+            for block in sorted(held):
+                entries = [(column, 1.0) for column in leaving[rank, block]]
+                if block - 1 in held:
+                    before = self.columns[Computed(rank, block - 1)]
+                    entries.append((before, -self.demand.go_on[block - 2]))
+                if block == 1 and rank == SOURCE:
+                    entries.append((self.columns[RATE], -1.0))
+                self.limits.add(entries, 0.0)
+
     def _sizes(self, link: Link) -> list[float]:
         return [*self.demand.task_bytes[link.codec], self.demand.result_bytes]
 
@@ -291,7 +312,7 @@ class Program:
         used = self.limits.matrix(len(self.columns)) @ optimum.values
         resources = [
             Resource(ranks, float(u), float(gain) / rate)
-            for ranks, u, gain in zip(self._resources, used, optimum.limit_gains, strict=True)
+            for ranks, u, gain in zip(self._resources, used, optimum.limit_gains, strict=False)
         ]
         values = {v: float(x) for v, i in self.columns.items() if (x := optimum.values[i]) > 0}
         return Bound(

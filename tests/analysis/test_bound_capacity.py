@@ -114,6 +114,20 @@ def test_a_relay_carries_what_it_does_not_compute() -> None:
     assert bound.flows_per_s[0, 1, 2] == bound.flows_per_s[1, 2, 2] == pytest.approx(100.0)
 
 
+def test_what_a_host_receives_may_have_to_stay() -> None:
+    """A line of three that all can do everything: without relays only one neighbour helps."""
+    line = fleet({1, 2}, {1, 2}, {1, 2}, links=[(0, 1), (1, 2)])
+    asked = replace(demand(3, [0.01, 0.01], [1.0, 0.0]), raw_stays=False)
+    assert capacity(line, asked).rate_per_s == pytest.approx(150.0, rel=EXACT)
+    kept = capacity(line, replace(asked, received_stays=True))
+    assert kept.rate_per_s == pytest.approx(150.0, rel=EXACT)
+    one_block = replace(demand(3, [0.01], [0.0]), raw_stays=False)
+    alone = fleet({1}, {1}, {1}, links=[(0, 1), (1, 2)])
+    assert capacity(alone, one_block).rate_per_s == pytest.approx(300.0, rel=EXACT)
+    kept = capacity(alone, replace(one_block, received_stays=True))
+    assert kept.rate_per_s == pytest.approx(200.0, rel=EXACT)
+
+
 def test_links_of_different_codecs_carry_different_sizes() -> None:
     links = {(0, 1): Link(80e3, codec="int8"), (1, 0): Link(80e3)}
     asked = Demand([[0.001, 0.001]] * 2, [1.0, 0.0], {"none": [400, 400], "int8": [400, 100]})
