@@ -13,7 +13,7 @@ from mdibench.errors import Problem, UserError
 from mdibench.view.snapshot import History, Snapshot
 
 FOLDER = "monitor"
-_NOT_IN_CSV = ("input_history", "output_history", "busy_history", "reported", "stale")
+_NOT_IN_CSV = ("input_history", "output_history", "reported", "stale")
 
 
 def export_tables(snapshot: Snapshot, folder: Path) -> list[Path]:

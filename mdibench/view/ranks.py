@@ -49,7 +49,6 @@ def rank_view(table: RankTable, rank: int, facts: RunFacts, moment_s: float) -> 
         cpu=table.slope("cpu_s", count, LOOK_BACK_S),
         input_history=_peaks(table, "input_queue", count, moment_s),
         output_history=_peaks(table, "output_queue", count, moment_s),
-        busy_history=_shares(table, "busy_s", count, moment_s),
     )
 
 
@@ -70,15 +69,3 @@ def _peaks(table: RankTable, name: str, count: int, moment_s: float) -> Floats:
     places = np.minimum(np.searchsorted(table.columns["t_s"][:count], edges), count)
     values = table.columns[name]
     return tuple(float(values[a:b].max()) if b > a else math.nan for a, b in pairwise(places))
-
-
-def _shares(table: RankTable, name: str, count: int, moment_s: float) -> Floats:
-    """A time counter's share of each of the last seconds; NaN where nothing was reported."""
-    if count < 2:
-        return (math.nan,) * SPARK_BINS
-    times, values = table.columns["t_s"][:count], table.columns[name][:count]
-    edges = np.clip(_spark_edges(moment_s), times[0], times[-1])
-    widths = np.diff(edges)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.diff(np.interp(edges, times, values)) / np.where(widths > 0, widths, np.nan)
-    return tuple(np.minimum(shares, 1.0).tolist())

@@ -96,7 +96,6 @@ class RankView:
     """Processor time per second: 1.0 is one core."""
     input_history: Floats
     output_history: Floats
-    busy_history: Floats
 
 
 @dataclass(frozen=True, slots=True)
