@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
 from queue import SimpleQueue
+from typing import Protocol
 
 from mdibench.compute.engine import Engine
 from mdibench.core.events import Computed

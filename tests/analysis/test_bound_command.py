@@ -21,7 +21,7 @@ replicate = true
 [emulation]
 link = "wifi-5ghz"
 """
-BLOCKS = 'emulation.devices.board={block_ms=[10, 10, 10, 10, 10]}'
+BLOCKS = "emulation.devices.board={block_ms=[10, 10, 10, 10, 10]}"
 BOARD = ["--set", BLOCKS, "--set", "emulation.device=board"]
 
 
