@@ -200,6 +200,7 @@ class Worker:
         task, setup = entry.task, self.setup
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
+        seen = (self.waiting, len(self.output_queue), self.gamma_s)
         if leaves(task.block, confidence, self.thresholds, setup.early_exit):
             verdict = "exit"
             self._exit(task, outcome.prediction, confidence)
@@ -220,7 +221,6 @@ class Worker:
             verdict = self._place(following, entry.sender)
         if traced(task.item, setup.trace):
             judged = (confidence, self.thresholds[task.block - 1], outcome.prediction, verdict)
-            seen = (self.waiting, len(self.output_queue), self.gamma_s)
             self._out.append(compute_step(self._now, setup.rank, entry, batch_s, judged, seen))
 
     def _exit(self, task: Task, prediction: int, confidence: float) -> None:
