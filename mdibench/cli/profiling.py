@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from math import prod
@@ -17,8 +16,9 @@ from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.models.bottleneck import Pair, load_pairs, packaged_ratios
 from mdibench.models.evaluation import score
-from mdibench.models.registry import load_model
+from mdibench.models.registry import load_model, model_info
 from mdibench.record.profile import JSON_FILE, Profile, write_profile
+from mdibench.talk import say
 from mdibench.transport.codecs import encoded_bytes
 
 PLAIN_CODECS = ("none", "fp16", "int8")
@@ -39,8 +39,10 @@ def measure_and_write(
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])
-    blocks = profile_blocks(network, split, batches, repeats, _codec_bytes(model), _say_block)
-    _say(f"scoring {len(split):,} evaluation items at every exit")
+    blocks = profile_blocks(
+        network, model_info(model), split, batches, repeats, _codec_bytes(model), _say_block
+    )
+    say(f"scoring {len(split):,} evaluation items at every exit")
     scores = score(network, split)
     measured = Profile(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -134,9 +136,4 @@ def _default_folder(model: ModelSection) -> Path:
 
 
 def _say_block(block: int) -> None:
-    _say(f"timing block {block}")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    say(f"timing block {block}")

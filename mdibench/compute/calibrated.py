@@ -80,7 +80,7 @@ def confidences(
     """``[K, N]``: what the engine would give as C_k for every item."""
     scale = temperatures or (1.0,) * len(scores.logits)
     rows = [
-        MEASURES[measure](torch.from_numpy(logits) / temperature).numpy()
+        MEASURES[measure](torch.from_numpy(logits) / temperature)[0].numpy()
         for logits, temperature in zip(scores.logits, scale, strict=True)
     ]
     return np.stack(rows)

@@ -1,4 +1,6 @@
-"""Confidence of an exit head, from its logits: how sure C_k(d) is, in [0, 1].
+"""What an exit head says, from its logits: the class, and its confidence C_k(d) in [0, 1].
+
+Every measure maps logits ``[N, classes]`` to confidences ``[N]`` and predicted classes ``[N]``.
 
 ``patience`` needs no measure of its own: there the worker counts how many heads in a row agree,
 and the engine gives ``max-softmax`` for the record.
@@ -16,25 +18,26 @@ from torch import Tensor
 Measure = Literal["max-softmax", "entropy", "margin", "patience"]
 
 
-def max_softmax(logits: Tensor) -> Tensor:
-    """Largest class probability: ``[N, classes] -> [N]``."""
-    return torch.softmax(logits, dim=1).amax(dim=1)
+def max_softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest class probability."""
+    confidences, predictions = torch.softmax(logits, dim=1).max(dim=1)
+    return confidences, predictions
 
 
-def entropy(logits: Tensor) -> Tensor:
+def entropy(logits: Tensor) -> tuple[Tensor, Tensor]:
     """1 - H / log(classes): 0 for the uniform distribution, 1 for certainty."""
     logs = torch.log_softmax(logits, dim=1)
     nats = -(logs.exp() * logs).sum(dim=1)
-    return (1 - nats / math.log(logits.shape[1])).clamp(0, 1)
+    return (1 - nats / math.log(logits.shape[1])).clamp(0, 1), logits.argmax(dim=1)
 
 
-def margin(logits: Tensor) -> Tensor:
+def margin(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Largest class probability minus the second largest."""
-    first, second = torch.softmax(logits, dim=1).topk(2, dim=1).values.unbind(1)
-    return first - second
+    shares, classes = torch.softmax(logits, dim=1).topk(2, dim=1)
+    return shares[:, 0] - shares[:, 1], classes[:, 0]
 
 
-MEASURES: Mapping[Measure, Callable[[Tensor], Tensor]] = {
+MEASURES: Mapping[Measure, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "max-softmax": max_softmax,
     "entropy": entropy,
     "margin": margin,

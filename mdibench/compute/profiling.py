@@ -15,9 +15,10 @@ from mdibench.compute.torch_engine import TorchEngine
 from mdibench.config import ModelSection
 from mdibench.core.records import Task
 from mdibench.data.dataset import Split
-from mdibench.models.cost import describe, working_bytes
+from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores
 from mdibench.models.network import MultiExitNetwork
+from mdibench.network.plan import ModelInfo
 from mdibench.record.profile import BlockProfile, ExitTable, Timing
 
 CodecBytes = Callable[[int, Sequence[int], int], Mapping[str, int]]
@@ -32,15 +33,15 @@ def use_threads(count: int) -> dict[str, Any]:
 
 def profile_blocks(
     network: MultiExitNetwork,
+    info: ModelInfo,
     items: Split,
     batches: Collection[int],
     repeats: int,
     codec_bytes: CodecBytes,
     on_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[BlockProfile, ...]:
-    """Costs and times of every block, timed on the first items of ``items``."""
+    """Costs of every block as ``info`` has them, and times on the first items of ``items``."""
     engine = TorchEngine(network)
-    info = describe(network)
     payloads = _first(items, max(batches))
     profiles = []
     for number, block in enumerate(info.blocks, start=1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from itertools import starmap
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class TorchEngine:
     ) -> None:
         """``temperatures``: one per exit, by which its logits are divided (calibration)."""
         self._network = network
-        self._confidence = MEASURES[measure]
+        self._measure = MEASURES[measure]
         self._temperatures = tuple(temperatures or (1.0,) * network.exits)
         self._device = torch.device(device)
         self._parts = [
@@ -57,16 +58,14 @@ class TorchEngine:
             features, logits = self._forward(block, _batch(tasks))
             temperature = self._temperatures[block - 1]
             scaled = logits if temperature == 1.0 else logits / temperature
-            confidences = self._confidence(scaled).tolist()
-            predictions = logits.argmax(1).tolist()
+            confidences, predictions = self._measure(scaled)
+            said = zip(predictions.tolist(), confidences.tolist(), strict=True)
             if block == self._network.exits:
-                return list(map(Outcome, predictions, confidences))
+                return list(starmap(Outcome, said))
             payloads = _items(features)
         return [
             Outcome(prediction, confidence, payload, payload.nbytes)
-            for prediction, confidence, payload in zip(
-                predictions, confidences, payloads, strict=True
-            )
+            for (prediction, confidence), payload in zip(said, payloads, strict=True)
         ]
 
     def _forward(self, block: int, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +93,7 @@ def _batch(tasks: Sequence[Task]) -> Tensor:
 def _items(features: Tensor) -> Sequence[Tensor]:
     """Each item's feature map, contiguous, on the CPU; none keeps the whole batch alive."""
     if len(features) == 1:
-        return (features[0].cpu().contiguous(),)
+        return (features.squeeze(0).cpu().contiguous(),)
     return [item.clone(memory_format=torch.contiguous_format) for item in features.cpu()]
 
 

@@ -17,6 +17,7 @@ from mdibench.config import ModelSection
 from mdibench.data.registry import check_name, item_format
 from mdibench.errors import Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
+from mdibench.models.folding import fold_batch_norms
 from mdibench.models.loading import Absent, Uninitialised
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.weights import load_weights, packaged
@@ -43,10 +44,10 @@ def load_network(
 ) -> MultiExitNetwork:
     """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
 
-    The other blocks and heads become ``Absent``. ``dataset`` gives the shape of an item and the
-    number of classes; by default the one that the network is made for. ``weights`` is a
-    safetensors file; by default the package's own, or, for a user's network, what the user's
-    function put into it.
+    The other blocks and heads become ``Absent``; batch normalisation is folded into convolutions.
+    ``dataset`` gives the shape of an item and the number of classes; by default the one that the
+    network is made for. ``weights`` is a safetensors file; by default the package's own, or, for
+    a user's network, what the user's function put into it.
     Raises UserError for unknown names, for files that do not fit and for a user's mistakes.
     """
     with Uninitialised() if ":" not in name else nullcontext():
@@ -119,7 +120,7 @@ def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExi
         for parts in (network.blocks, network.heads)
     ]
     for part in (*kept[0], *kept[1]):
-        part.eval().requires_grad_(False)
+        fold_batch_norms(part.eval().requires_grad_(False))
     return replace(network, blocks=kept[0], heads=kept[1])
 
 
