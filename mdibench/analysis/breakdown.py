@@ -72,18 +72,19 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Columns of the table, with the two kinds told apart."""
+    """Columns of the table, with the kinds told apart."""
 
     columns: Mapping[str, Numbers]
     computes: NDArray[np.bool_]
     sends: NDArray[np.bool_]
+    keeps: NDArray[np.bool_]
     verdicts: NDArray[np.int64]
     verdict_names: list[str]
 
-    def sums(self, of: str, kind: NDArray[np.bool_], items: int) -> Numbers:
-        """Sum of a column by item, over the steps of one kind."""
-        at = self.columns["item"][kind].astype(np.int64)
-        values = np.nan_to_num(self.columns[of][kind])
+    def sums(self, of: str, chosen: NDArray[np.bool_], items: int) -> Numbers:
+        """Sum of a column by item, over some of the steps."""
+        at = self.columns["item"][chosen].astype(np.int64)
+        values = np.nan_to_num(self.columns[of][chosen])
         return np.bincount(at, values, minlength=items).astype(np.float64)
 
 
@@ -106,7 +107,7 @@ def _read(reader: RunReader) -> _Steps:
         code = names.index(kind) if kind in names else -2
         return np.equal(kinds, code) & known
 
-    return _Steps(columns, of("compute"), of("send"), verdicts, verdict_names)
+    return _Steps(columns, of("compute"), of("send"), of("keep"), verdicts, verdict_names)
 
 
 def _item_times(reader: RunReader, steps: _Steps, window: Window) -> tuple[ItemTime, ...]:
@@ -121,7 +122,7 @@ def _item_times(reader: RunReader, steps: _Steps, window: Window) -> tuple[ItemT
         "admission": (items["admitted_s"] - items["scheduled_s"])[chosen][seen],
         "input queue": steps.sums("queued_s", steps.computes, room)[ids],
         "compute": steps.sums("duration_s", steps.computes, room)[ids],
-        "output queue": steps.sums("queued_s", steps.sends, room)[ids],
+        "output queue": steps.sums("queued_s", steps.sends | steps.keeps, room)[ids],
     }
     latency_s, exits = items["latency_s"][chosen][seen], items["exit"][chosen][seen]
     parts["moving"] = np.maximum(latency_s - sum(parts.values()), 0.0)

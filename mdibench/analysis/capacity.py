@@ -311,7 +311,7 @@ class Program:
         rate = float(optimum.values[0])
         used = self.limits.matrix(len(self.columns)) @ optimum.values
         resources = [
-            Resource(ranks, float(u), float(gain) / rate)
+            Resource(ranks, float(u), float(gain) / rate if rate else 0.0)
             for ranks, u, gain in zip(self._resources, used, optimum.limit_gains, strict=False)
         ]
         values = {v: float(x) for v, i in self.columns.items() if (x := optimum.values[i]) > 0}

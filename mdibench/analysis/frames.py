@@ -58,7 +58,7 @@ class RunFrames:
     """The tables of one or more runs.
 
     ``items`` has one row per offered item, ``telemetry`` one per rank and sample, ``links`` one
-    per direction of a link and sample, ``steps`` one per traced computation or transfer, ``events``
+    per direction of a link and sample, ``steps`` one per traced computation or decision, ``events``
     one per notable event, ``runs`` one per run (see ``RUN_COLUMNS``). ``problems`` names every
     file that was damaged and skipped.
     """

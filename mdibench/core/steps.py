@@ -5,7 +5,7 @@ from __future__ import annotations
 from mdibench.core.events import Note
 from mdibench.core.neighbours import Neighbour
 from mdibench.core.queues import Entry
-from mdibench.policy.views import Offload, OffloadView
+from mdibench.policy.views import Keep, Offload, OffloadView
 
 _GOLDEN = 0x9E3779B1
 """Knuth's multiplicative hash: spreads consecutive items evenly over 32 bits."""
@@ -28,6 +28,15 @@ def compute_step(
     task = entry.task
     queued_s = max(0.0, now - entry.since_s - batch_s)
     head = (now, rank, task.item, task.attempt, task.block, "compute", queued_s, batch_s)
+    return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None))
+
+
+def keep_step(now: float, rank: int, entry: Entry, decision: Keep, view: OffloadView) -> Note:
+    """A task left O_n for I_n: the rule that decided, and what the policy saw."""
+    task = entry.task
+    head = (now, rank, task.item, task.attempt, task.block, "keep", now - entry.since_s, None)
+    seen = (view.input_queue, view.output_queue, view.gamma_s)
+    judged = (None, None, None, decision.rule)
     return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None))
 
 

@@ -30,7 +30,7 @@ from mdibench.core.neighbours import Neighbour, smoothed
 from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Outcome, Result, State, Task
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.steps import compute_step, send_step, traced
+from mdibench.core.steps import compute_step, keep_step, send_step, traced
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
 from mdibench.policy.views import (
@@ -287,18 +287,15 @@ class Worker:
 
     def _offload_head(self) -> bool:
         """One decision about the head of O_n; whether it left."""
-        entry = self.output_queue.head
-        view = self._offload_view(entry)
+        view = self._offload_view(self.output_queue.head)
         decision = self.setup.scheme.offload(view, self._generator)
         if isinstance(decision, Keep):
             self._turn += 1
-            self.input_queue.put(
-                Entry(self.output_queue.pop(self._now).task, self._now, entry.sender)
-            )
+            self._keep(decision, view)
             return True
         if isinstance(decision, Offload):
             self._turn += 1
-            self._offload(entry, decision, view)
+            self._offload(decision, view)
             return True
         return False
 
@@ -326,9 +323,16 @@ class Worker:
         window = self.setup.link_window
         return tuple([n.as_candidate() for n in trusted if n.under_way < window])
 
-    def _offload(self, entry: Entry, decision: Offload, view: OffloadView) -> None:
+    def _keep(self, decision: Keep, view: OffloadView) -> None:
+        entry = self.output_queue.pop(self._now)
+        if traced(entry.task.item, self.setup.trace):
+            self._out.append(keep_step(self._now, self.setup.rank, entry, decision, view))
+        self.input_queue.put(Entry(entry.task, self._now, entry.sender))
+
+    def _offload(self, decision: Offload, view: OffloadView) -> None:
         neighbour = self.neighbours[decision.target]
-        task = self.output_queue.pop(self._now).task
+        entry = self.output_queue.pop(self._now)
+        task = entry.task
         if traced(task.item, self.setup.trace):
             rank = self.setup.rank
             self._out.append(send_step(self._now, rank, entry, decision, view, neighbour))

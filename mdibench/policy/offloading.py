@@ -21,7 +21,7 @@ def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
     """MDI-Exit: send where the wait is shorter, else with probability w_n / w_m; never idle."""
     idle = view.input_queue == 0
     if idle and view.hosts_block:
-        return Keep()
+        return Keep("idle")
     eligible = [c for c in view.candidates if view.output_queue > c.input_queue]
     generator.shuffle(eligible)
     wait_s = view.wait_s
@@ -40,7 +40,7 @@ def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
 def to_the_host(view: OffloadView, generator: Generator) -> OffloadDecision:
     """A fixed pipeline: the block's host takes the task as soon as the link has room."""
     if view.hosts_block:
-        return Keep()
+        return Keep("host")
     return Offload(view.candidates[0].rank, "host") if view.candidates else Wait()
 
 
@@ -51,7 +51,7 @@ def uniformly_random(view: OffloadView, generator: Generator) -> OffloadDecision
         return Wait()
     choice = int(generator.random() * places)
     if choice == len(view.candidates):
-        return Keep()
+        return Keep("random")
     return Offload(view.candidates[choice].rank, "random")
 
 
@@ -62,7 +62,7 @@ def round_robin(view: OffloadView, generator: Generator) -> OffloadDecision:
         return Wait()
     choice = view.turn % places
     if choice == len(view.candidates):
-        return Keep()
+        return Keep("turn")
     return Offload(view.candidates[choice].rank, "turn")
 
 
@@ -72,7 +72,7 @@ def join_shortest_queue(view: OffloadView, generator: Generator) -> OffloadDecis
     generator.shuffle(candidates)
     shortest = min(candidates, key=_input_queue, default=None)
     if view.hosts_block and (shortest is None or view.input_queue <= shortest.input_queue):
-        return Keep()
+        return Keep("shortest")
     return Wait() if shortest is None else Offload(shortest.rank, "shortest")
 
 

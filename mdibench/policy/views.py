@@ -74,7 +74,9 @@ class OffloadView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The head of O_n moves to I_n."""
+    """The head of O_n moves to I_n; ``rule`` says in one word which rule decided."""
+
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mdibench.policy import offloading, placing
+from mdibench.policy import placing
 from mdibench.policy.schemes import SCHEMES
 from mdibench.view.facts import RunFacts
 from mdibench.view.text import milliseconds
@@ -23,16 +23,13 @@ def because(step: Step, facts: RunFacts) -> str:
     verdict = str(step.get("verdict") or "")
     if step.get("kind") == "compute":
         return _after_compute(step, facts, verdict)
+    if step.get("kind") == "keep":
+        template = _KEPT.get(verdict, verdict)
+        return template.format(
+            n=step.get("rank"), block=step.get("block"), waiting=_count(step, "input_queue")
+        )
     sentence = _SENT.get(verdict)
     return sentence(step, facts) if sentence else verdict
-
-
-def because_kept(rank: int, block: int, facts: RunFacts) -> str:
-    """Why the head of O_n moved to I_n instead of being sent."""
-    scheme = SCHEMES.get(facts.scheme)
-    if scheme is not None and scheme.offload is offloading.algorithm_2:
-        return f"I_{rank} ran empty and rank {rank} hosts block {block}: a worker never idles"
-    return f"{facts.scheme} kept it: rank {rank} hosts block {block}"
 
 
 # --- algorithm 1: exit or go on, and into which queue ---------------------------------------------
@@ -79,7 +76,7 @@ def _algorithm_1(step: Step, facts: RunFacts, n: int, verdict: str) -> str:
     return f"I_{n}: I_{n} is empty"
 
 
-# --- algorithm 2 and its rivals: send -------------------------------------------------------------
+# --- algorithm 2 and its rivals: send or keep -----------------------------------------------------
 
 
 def _waits(step: Step) -> tuple[float, float]:
@@ -144,6 +141,15 @@ _SENT: Mapping[str, Callable[[Step, RunFacts], str]] = {
     "random": _random,
     "turn": _turn,
     "shortest": _shortest,
+}
+
+
+_KEPT: Mapping[str, str] = {
+    "idle": "I_{n} ran empty and rank {n} hosts block {block}: a worker never idles",
+    "host": "rank {n} hosts block {block}",
+    "random": "drawn at random among the hosts: rank {n} itself",
+    "turn": "next in turn among the hosts: rank {n} itself",
+    "shortest": "|I_{n}| {waiting} is the shortest input queue: rank {n} itself",
 }
 
 

@@ -7,11 +7,11 @@ the steps do not cover (transfers, and the result's way home) is what is left of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mdibench.view.because import Step, because, because_kept
+from mdibench.view.because import Step, because
 from mdibench.view.facts import RunFacts
 
 
@@ -90,7 +90,7 @@ def tell(item: int, row: Mapping[str, Any] | None, steps: Sequence[Step], facts:
         wire_bytes=row.get("wire_bytes") if ended else None,
         attempts=int(row.get("attempts") or 1),
         path=_path(str(row.get("path") or ""), ordered),
-        chapters=tuple(_chapters(ordered, facts)),
+        chapters=tuple(_chapter(step, facts) for step in ordered),
     )
 
 
@@ -108,54 +108,18 @@ def _path(told: str, steps: Sequence[Step]) -> tuple[int, ...]:
     return tuple(int(step["rank"]) for step in steps if step.get("kind") == "compute")
 
 
-def _chapters(steps: Sequence[Step], facts: RunFacts) -> Iterator[Chapter]:
-    """A chapter a step, and one wherever a task left O_n for I_n of the same rank.
-
-    Nobody records that move; it shows in that the next block was computed where the task had
-    joined O_n, and lasted as long as that rank's own clock says.
-    """
-    for before, step in zip((None, *steps), steps, strict=False):
-        if before is not None and _was_kept(before, step):
-            yield _kept(before, step, facts)
-        yield _chapter(step, facts)
-
-
-def _was_kept(before: Step, step: Step) -> bool:
-    both_computed = before.get("kind") == step.get("kind") == "compute"
-    same_place = all(before.get(name) == step.get(name) for name in ("rank", "attempt"))
-    return both_computed and same_place and before.get("verdict") == "output"
-
-
-def _kept(before: Step, step: Step, facts: RunFacts) -> Chapter:
-    rank, block = int(step.get("rank") or 0), int(step.get("block") or 0)
-    spent_s = float(step.get("duration_s") or 0.0) + float(step.get("queued_s") or 0.0)
-    moved_s = _seconds(step.get("t_s")) - spent_s
-    return Chapter(
-        t_s=moved_s,
-        rank=rank,
-        kind="keep",
-        queue=f"O_{rank}",
-        queued_s=max(0.0, moved_s - _seconds(before.get("t_s"))),
-        duration_s=0.0,
-        note=f"τ_{block} → I_{rank}",
-        why=because_kept(rank, block, facts),
-        target=rank,
-    )
-
-
 def _chapter(step: Step, facts: RunFacts) -> Chapter:
     kind, rank = str(step.get("kind") or ""), int(step.get("rank") or 0)
-    computed, block = kind == "compute", int(step.get("block") or 0)
-    target = step.get("target")
-    note = f"block {block}" if computed else f"τ_{block} → rank {target}"
+    block, target = int(step.get("block") or 0), _known(step.get("target"))
+    notes = {"compute": f"block {block}", "keep": f"τ_{block} → I_{rank}"}
     return Chapter(
         t_s=_seconds(step.get("t_s")),
         rank=rank,
         kind=kind,
-        queue=f"I_{rank}" if computed else f"O_{rank}",
+        queue=f"I_{rank}" if kind == "compute" else f"O_{rank}",
         queued_s=float(step.get("queued_s") or 0.0),
         duration_s=float(step.get("duration_s") or 0.0),
-        note=note,
+        note=notes.get(kind, f"τ_{block} → rank {target}"),
         why=because(step, facts),
-        target=int(target) if isinstance(target, (int, float)) else None,
+        target=rank if kind == "keep" else target,
     )

@@ -21,7 +21,7 @@ ABOUT = {
     "items": "one row per offered item, written once, when the item ends",
     "telemetry": "one row per rank and sample; counters are cumulative since the start",
     "links": "one row per direction of a link and sample; counters are cumulative",
-    "steps": "one row per computation or transfer of a traced item",
+    "steps": "one row per computation of a traced item or decision about it",
     "events": "one row per notable event",
 }
 

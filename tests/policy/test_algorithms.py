@@ -106,7 +106,7 @@ def test_a_longer_input_queue_over_there_is_no_candidate() -> None:
 
 def test_an_idle_host_keeps_the_task() -> None:
     view = offload_view(Candidate(7, 0, 0.01, 0.0), waiting=0)
-    assert offloading.algorithm_2(view, Dice()) == Keep()
+    assert offloading.algorithm_2(view, Dice()) == Keep("idle")
 
 
 def test_an_idle_worker_that_cannot_compute_it_sends_it_where_the_wait_is_least() -> None:
@@ -130,7 +130,7 @@ A, B = Candidate(1, 3, 0.01, 0.0), Candidate(2, 2, 0.01, 0.0)
 
 @pytest.mark.parametrize(
     ("draw", "expected"),
-    [(0.0, Offload(1, "random")), (0.34, Offload(2, "random")), (0.67, Keep())],
+    [(0.0, Offload(1, "random")), (0.34, Offload(2, "random")), (0.67, Keep("random"))],
 )
 def test_random(draw: float, expected: object) -> None:
     assert offloading.uniformly_random(offload_view(A, B), Dice(draw)) == expected
@@ -138,18 +138,18 @@ def test_random(draw: float, expected: object) -> None:
 
 def test_round_robin_takes_turns() -> None:
     taken = [offloading.round_robin(offload_view(A, B, turn=t), Dice()) for t in range(4)]
-    assert taken == [Offload(1, "turn"), Offload(2, "turn"), Keep(), Offload(1, "turn")]
+    assert taken == [Offload(1, "turn"), Offload(2, "turn"), Keep("turn"), Offload(1, "turn")]
 
 
 def test_join_shortest_queue() -> None:
     assert offloading.join_shortest_queue(offload_view(A, B), Dice()) == Offload(2, "shortest")
-    assert offloading.join_shortest_queue(offload_view(A, B, waiting=2), Dice()) == Keep()
+    assert offloading.join_shortest_queue(offload_view(A, B, waiting=2), Dice()) == Keep("shortest")
     remote = offload_view(A, B, waiting=0, hosts=False)
     assert offloading.join_shortest_queue(remote, Dice()) == Offload(2, "shortest")
 
 
 def test_the_pipeline_has_no_choice() -> None:
-    assert offloading.to_the_host(offload_view(A), Dice()) == Keep()
+    assert offloading.to_the_host(offload_view(A), Dice()) == Keep("host")
     assert offloading.to_the_host(offload_view(A, hosts=False), Dice()) == Offload(1, "host")
 
 

@@ -140,13 +140,10 @@ def test_the_story_of_a_dropped_item() -> None:
 
 
 def test_a_task_that_its_worker_kept_is_told_too() -> None:
-    first = COMPUTED | {"verdict": "output", "t_s": 1.0, "duration_s": 0.02, "queued_s": 0.0}
-    then = COMPUTED | {"verdict": "exit", "confidence": 0.9, "block": 2, "t_s": 1.05}
-    story = tell(7, None, [first, then | {"duration_s": 0.02, "queued_s": 0.01}], FACTS)
-    kept = story.chapters[1]
-    assert [c.kind for c in story.chapters] == ["compute", "keep", "compute"]
-    assert kept.queued_s == pytest.approx(0.02)
-    assert kept.why == "I_0 ran empty and rank 0 hosts block 2: a worker never idles"
-    assert story.waited_output_s == pytest.approx(0.02)
-    rival = tell(7, None, [first, then], replace(FACTS, scheme="round-robin"))
-    assert rival.chapters[1].why == "round-robin kept it: rank 0 hosts block 2"
+    kept = {"kind": "keep", "rank": 0, "block": 2, "t_s": 1.0, "queued_s": 0.02, "verdict": "idle"}
+    [chapter] = tell(7, None, [kept], FACTS).chapters
+    assert (chapter.queue, chapter.note, chapter.target) == ("O_0", "τ_2 → I_0", 0)
+    assert chapter.why == "I_0 ran empty and rank 0 hosts block 2: a worker never idles"
+    assert tell(7, None, [kept], FACTS).waited_output_s == pytest.approx(0.02)
+    shortest = kept | {"verdict": "shortest", "input_queue": 1}
+    assert because(shortest, FACTS) == "|I_0| 1 is the shortest input queue: rank 0 itself"
