@@ -37,6 +37,8 @@ class Facts:
     ranks: Sequence[dict[str, Any]] = ()
     clock_offsets_s: Sequence[float] = ()
     clock_error_s: float = 0.0
+    probe: Sequence[dict[str, Any]] = ()
+    """Latency and bandwidth of every pair of ranks, below any emulation."""
 
 
 def run_kind(config: RunConfig, plan: Plan) -> RunKind:
@@ -75,6 +77,7 @@ def _manifest(facts: Facts, name: str, started: datetime) -> dict[str, Any]:
         "ranks": list(facts.ranks),
         "clock_offsets_s": list(facts.clock_offsets_s),
         "clock_error_s": facts.clock_error_s,
+        "probe": list(facts.probe),
         "window": planned_window(config),
         "warnings": warnings_before(facts),
     }

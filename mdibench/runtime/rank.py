@@ -197,6 +197,7 @@ def _facts(
     """What all ranks know of each other before the run."""
     import torch
 
+    from mdibench.transport import probe
     from mdibench.transport.mpi import library, processor_name, thread_level
 
     own = environment.host_facts() | {
@@ -218,6 +219,7 @@ def _facts(
         ranks=[facts for facts, _, _ in shared],
         clock_offsets_s=[offset for _, offset, _ in shared],
         clock_error_s=max(error for _, _, error in shared),
+        probe=probe.quick(group),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,9 @@ def test_a_null_run_conserves_items(tmp_path: Path, ranks: int) -> None:
     assert sorted(frames.items.item) == list(range(totals["offered"]))
     assert set(frames.telemetry["rank"]) == set(range(ranks))
     assert len(manifest["ranks"]) == ranks
+    probed = {(pair["source"], pair["target"]) for pair in manifest["probe"]}
+    assert probed == set(permutations(range(ranks), 2))
+    assert all(0 < pair["latency_s"] < 1 for pair in manifest["probe"])
 
 
 def test_one_wrong_key_is_told_once(tmp_path: Path) -> None:
