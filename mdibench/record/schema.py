@@ -115,7 +115,7 @@ EVENTS = (
     Column("t_s", "float", "when it happened"),
     Column("rank", "int", "rank it happened on"),
     Column("level", "text", "info, warning or error"),
-    Column("kind", "text", "threshold, rate, suspect, recovered, phase, overrun, refused, ..."),
+    Column("kind", "text", "phase, suspect, recovered, log, or what a script of [[events]] did"),
     Column("text", "text", "one line for a person"),
 )
 
