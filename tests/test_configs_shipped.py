@@ -8,6 +8,7 @@ import pytest
 
 from mdibench.config_file import load_config
 from mdibench.network.planning import make_plan
+from mdibench.runtime.scenario import load_scenario
 from tests.network.examples import FIVE
 
 FOLDER = Path(__file__).parents[1] / "bench_configs"
@@ -24,12 +25,22 @@ def test_plans_for_any_number_of_ranks(name: str, ranks: int) -> None:
     assert not any(link.emulated for link in plan.links.values())
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, "fleet"])
 def test_every_key_has_a_comment_and_lines_are_short(name: str) -> None:
     for line in (FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines():
         assert len(line) <= 100
         if line and line[0] not in "#[":
             assert len(line.partition("  #")[2] or line.partition(" # ")[2]) > 10
+
+
+def test_the_fleet_that_does_not_exist() -> None:
+    scenario = load_scenario(FOLDER / "fleet.toml", workers=100)
+    assert scenario.plan.ranks == 100
+    neighbours = scenario.plan.neighbours[0]
+    assert {event.rank for event in scenario.config.events} - {None} <= set(neighbours)
+    assert {device.name.split()[0] for device in scenario.plan.devices if device} == {
+        "raspberry-pi-4", "jetson-nano", "jetson-orin-nano",
+    }  # fmt: skip
 
 
 def test_what_each_is_for() -> None:

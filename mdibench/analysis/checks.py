@@ -175,7 +175,7 @@ def _growth(subject: Subject) -> Iterator[Finding]:
         if found < FEW_SWINGS:
             yield _few_swings(found, line.span_s, subject.summary.measured.rate_per_s)
             return
-    yield _grown(line)
+    yield _grown(line, _scripted(subject))
 
 
 def _few_swings(found: int, span_s: float, rate: Estimate) -> Finding:
@@ -191,10 +191,21 @@ def _few_swings(found: int, span_s: float, rate: Estimate) -> Finding:
     return Finding("steady", "warning" if found or steady else "invalid", text, remedy)
 
 
-def _grown(line: Trend) -> Finding:
+def _scripted(subject: Subject) -> bool:
+    """Whether a simulated run's load or workers changed on purpose while it was measured."""
+    start_s, end_s = subject.summary.window
+    events = (subject.manifest.get("config") or {}).get("events") or ()
+    simulated = subject.summary.identity.kind == "simulated"
+    return simulated and any(start_s < event["at_s"] < end_s for event in events)
+
+
+def _grown(line: Trend, scripted: bool) -> Finding:
     growth = f"{line.slope.value:+.2f} items/s over {line.span_s:.0f} s"
     much = max(GROWTH_SHARE * line.mean, GROWTH_ITEMS)
     if line.p_value < GROWTH_P and line.growth > much:
+        if scripted:
+            text = f"items in flight grew by {growth}, while the config's events happened"
+            return Finding("steady", "warning", text, "judge the time before and after them apart")
         text = f"items in flight grew by {growth}: the offered rate is more than it sustains"
         return Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
     return Finding("steady", "ok", f"items in flight did not grow ({growth})")

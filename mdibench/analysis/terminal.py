@@ -6,9 +6,10 @@ import io
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import Group as RunGroup
 from mdibench.analysis.study import Run, bound_of, study
 
+Row = TypeVar("Row")
 WIDTH = 80
+MOST_ROWS = 32
+"""Workers, and links, that are shown of one run."""
 BARS = " ▁▂▃▄▅▆▇█"
 STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "invalid": "red"}
 
@@ -50,10 +54,31 @@ def one_run(run: Run) -> RenderableType:
     """Everything about one run."""
     summary = run.summary
     parts: list[RenderableType] = [_title(run), _figures(run), _plots(run)]
-    tables = [tabulate.ledger(summary), tabulate.exits(summary), tabulate.ranks(summary)]
-    tables.append(tabulate.links(summary))
+    few = replace(
+        summary,
+        ranks=_busiest(summary.ranks, lambda rank: rank.tasks),
+        links=_busiest(summary.links, lambda link: link.bytes),
+    )
+    tables = [
+        tabulate.ledger(few),
+        tabulate.exits(few),
+        _out_of(tabulate.ranks(few), len(summary.ranks)),
+        _out_of(tabulate.links(few), len(summary.links)),
+    ]
     parts += [_table(table) for table in tables if table.rows]
     return Group(*parts, _findings([run]))
+
+
+def _busiest(rows: Sequence[Row], load: Callable[[Row], float]) -> tuple[Row, ...]:
+    """Of a large fleet those that did most, in their order; files and pages have all of them."""
+    chosen = sorted(range(len(rows)), key=lambda at: -load(rows[at]))[:MOST_ROWS]
+    return tuple(rows[at] for at in sorted(chosen))
+
+
+def _out_of(table: Table, number: int) -> Table:
+    if len(table.rows) == number:
+        return table
+    return replace(table, title=f"{table.title}: the {len(table.rows)} busiest of {number:,}")
 
 
 def many_runs(groups: Sequence[RunGroup]) -> RenderableType:

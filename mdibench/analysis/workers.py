@@ -128,7 +128,7 @@ def _rank_row(manifest: dict[str, Any], rank: int, series: Series, window: Windo
         split=_time_split(gain, span_s),
         queue_mean=float(queues.mean()) if queues.size else math.nan,
         queue_max=float(queues.max()) if queues.size else math.nan,
-        rss_bytes=float(memory.max()) if memory.size else math.nan,
+        rss_bytes=float(memory.max()) if memory.any() else math.nan,
         cpu_share=gain["cpu_s"] / span_s if span_s else math.nan,
         energy_j=_known(facts.get("energy_j")),
         energy_meter=str(facts.get("energy_meter") or ""),

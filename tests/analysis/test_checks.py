@@ -85,6 +85,15 @@ def swinging(period_s: float) -> Change:
     return change
 
 
+def growing(columns: dict[str, Any]) -> dict[str, Any]:
+    """Telemetry whose backlog grows all the time."""
+    columns["in_flight"] = [
+        None if rank else round(10 + 3 * t_s)
+        for rank, t_s in zip(columns["rank"], columns["t_s"], strict=True)
+    ]
+    return columns
+
+
 def quickening(columns: dict[str, Any]) -> dict[str, Any]:
     """Items that arrive and complete faster and faster."""
     end_s = max(columns["scheduled_s"])
@@ -111,6 +120,14 @@ def test_less_than_one_swing_with_an_unsteady_rate_is_invalid(rewrite: Callable[
     ((level, text),) = found(run, "steady")
     assert level == "invalid"
     assert text.endswith("moves the rate and the latency")
+
+
+@pytest.mark.parametrize(("kind", "level"), [("emulated", "invalid"), ("simulated", "warning")])
+def test_only_a_script_may_make_a_backlog_grow(
+    rewrite: Callable[..., Run], kind: str, level: str
+) -> None:
+    script = {"kind": kind, "config": {"events": [{"at_s": 3.0, "kind": "load"}]}}
+    assert found(rewrite(script, telemetry=growing), "steady")[0][0] == level
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from mdibench.__main__ import run as mdibench
+from mdibench.analysis import terminal
 from mdibench.analysis.document import Column, Table, display, raw_columns, raw_rows
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.tabulate import spans
@@ -29,6 +30,13 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
                  "Links", "in flight over time", "5 checks passed"):  # fmt: skip
         assert word in text
     assert "energy per item n/a" in " ".join(text.split())
+
+
+def test_of_a_large_fleet_the_busiest_are_shown(
+    one_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "MOST_ROWS", 1)
+    assert "Workers: the 1 busiest of 2" in summary_lines(one_run)
 
 
 @pytest.mark.parametrize("status", ["failed", "aborted", "running"])
