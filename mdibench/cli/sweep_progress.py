@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
     from mdibench.runtime.sweep_record import Done
@@ -19,15 +20,12 @@ def clock(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
-class SweepProgress:
+class SweepProgress(Progress):
     """On stderr. ``total`` runs, of which ``done`` were complete before."""
 
     def __init__(self, total: int, done: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        self._bar = Progress(
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -35,32 +33,20 @@ class SweepProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("sweep", total=total, completed=done, left="?")
+        self._task = self.add_task("sweep", total=total, completed=done, left="?")
         self._total, self._done = total, done
-
-    def __enter__(self) -> SweepProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
 
     def begin(self, folder: Path, left_s: float) -> None:
         """Say what is going to happen."""
         left = self._total - self._done
         already = f", {self._done} are done already" if self._done else ""
         self._say(f"{left} runs to do in about {clock(left_s)}{already}; results in {folder}")
-        self._bar.update(self._task, left=clock(left_s))
+        self.update(self._task, left=clock(left_s))
 
     def show(self, done: Done, left_s: float) -> None:
         """One run has ended."""
         self._done += 1
-        self._bar.update(self._task, completed=self._done, left=clock(left_s))
+        self.update(self._task, completed=self._done, left=clock(left_s))
         reason = f" ({done.reason})" if done.reason else ""
         self._say(
             f"[{self._done}/{self._total}] {done.cell}, repeat {done.repeat}: {done.status}{reason}"
@@ -68,4 +54,4 @@ class SweepProgress:
         )
 
     def _say(self, line: str) -> None:
-        self._bar.console.print(line, markup=False)
+        self.console.print(line, markup=False)
