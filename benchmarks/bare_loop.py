@@ -12,12 +12,14 @@ import time
 import torch
 
 from mdibench.config import ModelSection
+from mdibench.models.memory import keep_freed_memory
 from mdibench.models.registry import load_network
 from mdibench.runtime.workload import load_items
 
 
 def main(model: str, threshold: float, seconds: float) -> None:
     """Classify one item after the other, leaving at the first confident head."""
+    keep_freed_memory()
     torch.set_num_threads(1)
     network = load_network(model)
     items = load_items(ModelSection(name=model, dataset="digits"))

@@ -17,6 +17,7 @@ from mdibench.core.records import Task
 from mdibench.data.dataset import Split
 from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores
+from mdibench.models.memory import keep_freed_memory
 from mdibench.models.network import MultiExitNetwork
 from mdibench.network.plan import ModelInfo
 from mdibench.record.profile import BlockProfile, ExitTable, Timing
@@ -26,7 +27,8 @@ CodecBytes = Callable[[int, Sequence[int], int], Mapping[str, int]]
 
 
 def use_threads(count: int) -> dict[str, Any]:
-    """Compute with ``count`` torch threads from here on; the facts of torch for a profile."""
+    """Compute as a rank does, with ``count`` threads; the facts of torch for a profile."""
+    keep_freed_memory()
     torch.set_num_threads(count)
     return {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
 

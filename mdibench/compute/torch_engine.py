@@ -1,7 +1,9 @@
 """The engine of real runs: torch blocks with their heads, on the CPU or on a GPU.
 
 This is the hot path of a worker. A task's payload is one item's tensor ``[C, H, W]`` without a
-batch dimension; a single task becomes a batch of 1 as a view, without a copy.
+batch dimension; a single task becomes a batch of 1 as a view, without a copy. Feature maps stay
+channels-last from block to block, and so a task that travelled and one that stayed are computed by
+the same kernels, to the last bit.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ class TorchEngine:
         device: torch.device | str = "cpu",
     ) -> None:
         """``temperatures``: one per exit, by which its logits are divided (calibration)."""
-        self._network = network
         self._measure = MEASURES[measure]
         self._temperatures = tuple(temperatures or (1.0,) * network.exits)
         self._device = torch.device(device)
+        self._on_cpu = self._device.type == "cpu"
         self._parts = [
             (block.eval(), head.eval())
             for block, head in zip(network.blocks, network.heads, strict=True)
@@ -48,8 +50,8 @@ class TorchEngine:
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes of ``tasks``, in order; all of them are of the same block.
 
-        Payloads of the outcomes are contiguous CPU tensors ``[C, H, W]``; ``None`` after the last
-        block.
+        Payloads of the outcomes are CPU tensors ``[C, H, W]`` with memory of their own; ``None``
+        after the last block.
         """
         block = tasks[0].block
         if block not in self._flops:
@@ -60,9 +62,9 @@ class TorchEngine:
             scaled = logits if temperature == 1.0 else logits / temperature
             confidences, predictions = self._measure(scaled)
             said = zip(predictions.tolist(), confidences.tolist(), strict=True)
-            if block == self._network.exits:
+            if block == len(self._parts):
                 return list(starmap(Outcome, said))
-            payloads = _items(features)
+            payloads = _items(features, len(tasks))
         return [
             Outcome(prediction, confidence, payload, payload.nbytes)
             for (prediction, confidence), payload in zip(said, payloads, strict=True)
@@ -70,9 +72,7 @@ class TorchEngine:
 
     def _forward(self, block: int, batch: Tensor) -> tuple[Tensor, Tensor]:
         body, head = self._parts[block - 1]
-        if self._device.type != "cpu":
-            batch = batch.to(self._device, non_blocking=True)
-        features = body(batch)
+        features = body(batch if self._on_cpu else batch.to(self._device, non_blocking=True))
         return features, head(features)
 
     def flops(self, block: int) -> int:
@@ -85,16 +85,17 @@ class TorchEngine:
 
 def _batch(tasks: Sequence[Task]) -> Tensor:
     if len(tasks) == 1:
-        single: Tensor = tasks[0].payload.unsqueeze(0)
-        return single
-    return torch.stack([task.payload for task in tasks])
+        items: Tensor = tasks[0].payload.unsqueeze(0)
+    else:
+        items = torch.stack([task.payload for task in tasks])
+    return items.contiguous(memory_format=torch.channels_last) if items.ndim == 4 else items
 
 
-def _items(features: Tensor) -> Sequence[Tensor]:
-    """Each item's feature map, contiguous, on the CPU; none keeps the whole batch alive."""
-    if len(features) == 1:
-        return (features.squeeze(0).cpu().contiguous(),)
-    return [item.clone(memory_format=torch.contiguous_format) for item in features.cpu()]
+def _items(features: Tensor, count: int) -> Sequence[Tensor]:
+    """Each item's feature map on the CPU; none keeps the whole batch alive."""
+    if count == 1:
+        return (features.squeeze(0).cpu(),)
+    return [item.clone() for item in features.cpu()]
 
 
 def measure_block_seconds(engine: TorchEngine, item: Tensor, repeats: int = 30) -> list[float]:

@@ -47,6 +47,10 @@ class Node:
             instructions += self._follow(*source.tick(now, self.worker.queued), now)
         return instructions
 
+    def is_due(self, now: float) -> bool:
+        """Whether ``Tick`` is due; the costly question only where the cheap one allows it."""
+        return now >= self.soonest_wake() and now >= self.next_wake()
+
     def next_wake(self) -> float:
         """When ``Tick`` is due."""
         if self.source is None:

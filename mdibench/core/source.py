@@ -60,14 +60,13 @@ class Source:
         if setup.items is not None:
             self._deadline_s = math.inf
         self.window_s = (start_s + setup.warmup_s, self._deadline_s)
+        """The measured window: from the end of warm-up to the last admission."""
         self._warm = setup.warmup_s == 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         self._out: list[Instruction] = []
         self._admissions: list[Task] = []
 
     # --- the interface ----------------------------------------------------------------------
-
-    # ``window_s`` is the measured window: from the end of warm-up to the last admission.
 
     @property
     def in_flight(self) -> int:

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 
+import torch
+
 from mdibench.config import ModelSection
 from mdibench.data.registry import check_name, item_format
 from mdibench.errors import Problem, UserError
@@ -44,7 +46,8 @@ def load_network(
 ) -> MultiExitNetwork:
     """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
 
-    The other blocks and heads become ``Absent``; batch normalisation is folded into convolutions.
+    The other blocks and heads become ``Absent``. Batch normalisation is folded into convolutions,
+    whose weights are laid out channels-last: less work on a CPU, the same answers.
     ``dataset`` gives the shape of an item and the number of classes; by default the one that the
     network is made for. ``weights`` is a safetensors file; by default the package's own, or, for
     a user's network, what the user's function put into it.
@@ -121,6 +124,7 @@ def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExi
     ]
     for part in (*kept[0], *kept[1]):
         fold_batch_norms(part.eval().requires_grad_(False))
+        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return replace(network, blocks=kept[0], heads=kept[1])
 
 

@@ -13,6 +13,7 @@ import torch
 from mdibench.data.registry import load_dataset
 from mdibench.models.card import write_card
 from mdibench.models.evaluation import score
+from mdibench.models.memory import keep_freed_memory
 from mdibench.models.progress import TrainingProgress
 from mdibench.models.recipes import items_of_epoch, plan_for
 from mdibench.models.registry import build_network
@@ -39,6 +40,7 @@ class Job:
 
 def run_job(job: Job) -> None:
     """Train, write ``job.out`` and its card, and print the accuracy of each exit."""
+    keep_freed_memory()
     torch.set_num_threads(job.threads or usable_cores())
     torch.manual_seed(job.seed)
     plan = plan_for(job.name, job.dataset)

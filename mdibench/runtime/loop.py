@@ -88,7 +88,7 @@ class Loop:
         """Until the hooks are finished."""
         while not self.hooks.finished:
             now = self.setup.clock()
-            if now >= self.node.next_wake():
+            if self.node.is_due(now):
                 self._feed(Tick(), now)
             if now >= self._next_sample_s or self.hooks.wants_sample:
                 self._next_sample_s = now + self.setup.sample_s

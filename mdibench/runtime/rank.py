@@ -24,6 +24,7 @@ from mdibench.config import RunConfig
 from mdibench.config_file import load_config, parse_config, read_text
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.models.memory import keep_freed_memory
 from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.runtime import environment
@@ -132,7 +133,7 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
     text = from_source(group, lambda: _read_config(order))
     config = parse_config(text, str(order.config), order.overrides)
-    _set_threads(config, launch)
+    _set_up_torch(config, launch)
     info, plan = _plan(config, group)
     found = from_source(group, lambda: asdict(judging_of(config, plan.exits)))
     judging = Judging.from_json(**found)
@@ -182,9 +183,10 @@ def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
     return info, together(group, lambda: make_plan(config, group.size, info))
 
 
-def _set_threads(config: RunConfig, launch: environment.Launch) -> None:
+def _set_up_torch(config: RunConfig, launch: environment.Launch) -> None:
     import torch
 
+    keep_freed_memory()
     wanted = config.run.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
     torch.set_num_threads(
         environment.threads_per_rank(wanted, launch.local_size, environment.cores())
