@@ -33,7 +33,10 @@ import click
     metavar="RATIO",
     help="Instead, learn encoders and decoders that shrink feature maps RATIO times.",
 )
-@click.option("--weights", default=None, help="With --bottleneck: the trained network's weights.")
+@click.option("--weights", default=None, help="Weights to start from, instead of random ones.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Highest learning rate."
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -52,12 +55,14 @@ def train(
     checkpoint: Path | None,
     bottleneck: float | None,
     weights: str | None,
+    learning_rate: float | None,
     out: Path | None,
 ) -> None:
     """Train network NAME (digits-cnn by default) and write its weights.
 
     The same seed on the same machine with the same number of threads gives the same weights.
-    With --bottleneck, the network stays as it is, and the small networks at its cuts are trained.
+    With --weights, training goes on from there, at full resolution. With --bottleneck, the network
+    stays as it is, and the small networks at its cuts are trained.
     """
     stem = name.replace(":", "-")
     if bottleneck is not None:
@@ -79,6 +84,8 @@ def train(
             threads=threads,
             precision=precision,
             distillation=distillation,
+            weights=Path(weights) if weights else None,
+            learning_rate=learning_rate,
             checkpoint=checkpoint,
             out=out or Path(f"{stem}.safetensors"),
         )

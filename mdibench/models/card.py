@@ -28,9 +28,8 @@ DATA_NOTES = {
 def write_card(
     path: Path,
     network: MultiExitNetwork,
-    recipe: Recipe,
+    recipe: str,
     dataset: str,
-    seed: int,
     scores: ExitScores,
 ) -> str:
     """Write the card as Markdown, and return its text."""
@@ -40,7 +39,7 @@ def write_card(
             "",
             f"* Data: {DATA_NOTES.get(dataset, dataset)}.",
             f"* Evaluation: {len(scores.labels):,} items that share nothing with training.",
-            f"* Recipe: {_recipe(recipe)}; seed {seed}.",
+            f"* Recipe: {recipe}.",
             f"* Weights: {path.with_suffix('.safetensors').stat().st_size / 1e6:.2f} MB, "
             "kernels in half precision.",
             f"* Licence: {LICENCE}.",
@@ -53,7 +52,8 @@ def write_card(
     return text
 
 
-def _recipe(recipe: Recipe) -> str:
+def described(recipe: Recipe) -> str:
+    """The recipe in one line."""
     return ", ".join(f"{key} {value}" for key, value in asdict(recipe).items() if value)
 
 

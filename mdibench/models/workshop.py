@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from mdibench.data.registry import load_dataset
-from mdibench.models.card import write_card
+from mdibench.models.card import described, write_card
 from mdibench.models.evaluation import score
 from mdibench.models.memory import keep_freed_memory
 from mdibench.models.progress import TrainingProgress
 from mdibench.models.recipes import items_of_epoch, plan_for
 from mdibench.models.registry import build_network
-from mdibench.models.training import Recipe, train
+from mdibench.models.training import Recipe, as_module, train
 from mdibench.models.weights import load_weights, save_weights
 
 
@@ -34,6 +34,8 @@ class Job:
     threads: int | None
     precision: str
     distillation: float | None
+    weights: Path | None
+    learning_rate: float | None
     checkpoint: Path | None
     out: Path
 
@@ -46,6 +48,9 @@ def run_job(job: Job) -> None:
     plan = plan_for(job.name, job.dataset)
     recipe = chosen_recipe(plan.recipe, job)
     network = build_network(job.name, plan.dataset)
+    if job.weights is not None:
+        load_weights(job.weights, network)
+        as_module(network).requires_grad_()
     dataset = load_dataset(plan.dataset, job.data_dir)
     with TrainingProgress(job.name, recipe.epochs) as progress:
         train(
@@ -63,7 +68,9 @@ def run_job(job: Job) -> None:
     scores = score(network, dataset.evaluation)
     accuracy = [round(float(value), 4) for value in scores.accuracy]
     save_weights(job.out, network, facts | {"accuracy": json.dumps(accuracy)})
-    card = write_card(job.out.with_suffix(".md"), network, recipe, plan.dataset, job.seed, scores)
+    start = f"from the weights {job.weights.name}" if job.weights else "from random weights"
+    how = f"{described(recipe)}; seed {job.seed}; {start}"
+    card = write_card(job.out.with_suffix(".md"), network, how, plan.dataset, scores)
     sys.stdout.write(card)
 
 
@@ -73,6 +80,8 @@ def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
     return replace(
         recipe,
         epochs=job.epochs or recipe.epochs,
+        learning_rate=job.learning_rate or recipe.learning_rate,
+        small=recipe.small if job.weights is None else None,
         distillation=recipe.distillation if job.distillation is None else job.distillation,
         bfloat16=wants_bfloat16 if job.precision == "auto" else job.precision == "bfloat16",
     )

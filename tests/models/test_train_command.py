@@ -70,8 +70,25 @@ def test_a_checkpoint_continues(tmp_path: Path) -> None:
     assert "epoch 2/2" in run(tmp_path, *checkpoint, "--epochs", "2")[1]
 
 
+@pytest.mark.slow
+def test_training_goes_on_from_weights(tmp_path: Path) -> None:
+    start, _ = run(tmp_path / "a")
+    out, card = run(tmp_path / "b", "--weights", str(start), "--learning-rate", "1e-9")
+    before, after = load_file(start), load_file(out)
+    assert all(
+        torch.allclose(after[name], before[name], atol=1e-3)
+        for name in before
+        if name.endswith("weight")
+    )
+    assert "learning_rate 1e-09" in card
+    assert "from the weights w.safetensors" in card
+
+
 def test_precision_follows_the_option_before_the_machine() -> None:
     recipe = recipes.PLANS["digits-cnn"].recipe
-    job = workshop.Job("digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, Path("x"))
+    job = workshop.Job(
+        "digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, 0.1, None, Path("x")
+    )
     chosen = workshop.chosen_recipe(recipe, job)
     assert (chosen.bfloat16, chosen.epochs, chosen.distillation) == (False, 3, 0.5)
+    assert chosen.learning_rate == 0.1
