@@ -4,6 +4,7 @@
     python -m benchmarks.experiments rate results/paper-fixed-rate
     python -m benchmarks.experiments codecs results/paper-codecs
     python -m benchmarks.experiments memory results/paper-memory
+    python -m benchmarks.experiments work results/cifar10-mobilenetv2-work
 
 Every figure is a mean over repeats with a 95 % confidence interval (Student); a comparison is that
 of pairs of runs with the same seed. Runs that are INVALID because real computing did not keep up
@@ -285,7 +286,33 @@ def memory(folder: Path) -> None:
     table(["placement", "rank", "blocks", "parameters, KiB", "peak memory, MiB"], body)
 
 
-PARTS = {"accuracy": accuracy, "rate": rates, "codecs": codecs, "memory": memory}
+def work(folder: Path) -> None:
+    """What one rank computes for an item, as executed, with and without exits and batches."""
+    cells = load(folder)
+    plain = {cell[0]: mean(rows, rate).value for cell, rows in cells.items() if cell[1] == "1"}
+    table(
+        ["exits", "batch", "items per s", "of batch 1", "compute of an item, ms",
+         "MFLOPs of an item", "accuracy, %"],
+        (
+            [*cell, shown(mean(rows, rate), 1), f"{mean(rows, rate).value / plain[cell[0]]:.2f}",
+             shown(mean(rows, compute_s), 2, 1e3), shown(mean(rows, flops), 1, 1e-6),
+             shown(mean(rows, offered), 1, 100)]
+            for cell, rows in cells.items()
+        ),
+    )  # fmt: skip
+
+
+def compute_s(row: Row) -> float:
+    """Seconds that rank 0 spent in blocks for each item."""
+    return row.run.summary.ranks[0].split["compute"] / rate(row)
+
+
+def flops(row: Row) -> float:
+    """FLOPs that were executed for each item."""
+    return row.run.summary.measured.flops_per_item.value
+
+
+PARTS = {"accuracy": accuracy, "rate": rates, "codecs": codecs, "memory": memory, "work": work}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in PARTS:

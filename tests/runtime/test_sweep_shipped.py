@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from mdibench.models.registry import model_info
 from mdibench.network.planning import make_plan
 from mdibench.policy.schemes import SCHEMES
 from mdibench.runtime.matrix import Matrix, duration_s, read_matrix
 from mdibench.runtime.sweep import GUESSED_OVERHEAD_S
 from tests.network.examples import FIVE
 
-FOLDER = Path(__file__).parents[2] / "bench_configs" / "paper"
+CONFIGS = Path(__file__).parents[2] / "bench_configs"
+FOLDER = CONFIGS / "paper"
 pytestmark = pytest.mark.slow
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+CIFAR10 = sorted(path.stem for path in (CONFIGS / "cifar10").glob("*.toml"))
 TOPOLOGIES = ["Local", "2-Node", "3-Node-Mesh", "3-Node-Circular", "5-Node-Mesh"]
 
 
@@ -63,3 +66,21 @@ def test_every_key_has_a_comment_and_lines_are_short(name: str) -> None:
     assert f"mdibench sweep bench_configs/paper/{name}.toml" in head
     assert f"mdibench report results/{load(name).base.run.name}" in head
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", CIFAR10)
+def test_those_on_cifar10_fit_their_networks(name: str) -> None:
+    text = (CONFIGS / "cifar10" / f"{name}.toml").read_text(encoding="utf-8")
+    matrix = read_matrix(text, f"{name}.toml")
+    head = text.partition("\n[run]")[0]
+    assert f"mdibench sweep bench_configs/cifar10/{name}.toml" in head
+    assert f"mdibench report results/{matrix.base.run.name}" in head
+    assert all(len(line) <= 100 for line in text.splitlines())
+    for cell in matrix.cells:
+        make_plan(cell.config, cell.ranks, model_info(cell.config.model))
+
+
+@pytest.mark.parametrize("network", ["mobilenetv2", "resnet20"])
+@pytest.mark.parametrize("experiment", ["fixed_accuracy", "fixed_rate"])
+def test_both_experiments_exist_for_both_networks(network: str, experiment: str) -> None:
+    assert f"{network}_{experiment}" in CIFAR10
