@@ -55,7 +55,7 @@ class Neighbour:
         self.suspected = False
         self.left = False
         self._acknowledged = 0
-        self._told: tuple[int, float] | None = None
+        self._told = (0, 0.0, 0)
         self._candidate: Candidate | None = None
         self._recent_items: deque[int] = deque(maxlen=memory)
 
@@ -94,17 +94,20 @@ class Neighbour:
         self._candidate = None
 
     def needs_telling(self, input_queue: int, gamma_s: float) -> bool:
-        """Whether n's state differs from what it last told this neighbour (Γ by over 5 %)."""
+        """Whether this neighbour believes something else of n's state (Γ by over 5 %).
+
+        It adds the tasks that it sent after n spoke to what n said, so that n must speak up when
+        it has dealt with them, even if its queue is as long as before.
+        """
         if self.left:
             return False
-        if self._told is None:
-            return input_queue > 0 or gamma_s > 0
-        told_queue, told_gamma_s = self._told
-        return told_queue != input_queue or abs(told_gamma_s - gamma_s) > 0.05 * told_gamma_s
+        told_queue, told_gamma_s, told_received = self._told
+        believed = told_queue + self.received - told_received
+        return believed != input_queue or abs(told_gamma_s - gamma_s) > 0.05 * told_gamma_s
 
     def note_told(self, input_queue: int, gamma_s: float, now: float) -> None:
         """Remember what n has just told it, and when."""
-        self._told = (input_queue, gamma_s)
+        self._told = (input_queue, gamma_s, self.received)
         self.spoken_s = now
 
     def items_in_its_hands(self) -> tuple[int, ...]:

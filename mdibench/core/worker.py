@@ -152,6 +152,7 @@ class Worker:
             self._event("info", "recovered", f"rank {event.sender} speaks again")
         if isinstance(event.body, Task):
             neighbour.received += 1
+            self._known_state = None
             self._take_in(event.body, event.sender)
         elif isinstance(event.body, Result):
             self._send_home(event.body)
