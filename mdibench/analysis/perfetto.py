@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ COMPUTE, OFFLOAD, RESULTS = 1, 2, 3
 ROLES = {COMPUTE: "compute", OFFLOAD: "offload", RESULTS: "results"}
 MARK_S = 100e-6
 """Length of the mark of a send, shorter where the next one follows sooner."""
-COUNTERS = ("input_queue", "output_queue", "in_flight", "threshold", "interarrival_s")
+COUNTERS = {
+    "queues": ("input_queue", "output_queue"),
+    "items": ("in_flight",),
+    "T_e": ("threshold",),
+    "μ": ("interarrival_s",),
+}
+"""A rank's counters by their name, with the columns of telemetry that each shows."""
 
 Event = dict[str, Any]
 Key = tuple[int, int, int]
@@ -37,13 +44,18 @@ def write(reader: RunReader, path: Path) -> int:
     """Write the timeline of a run to ``path``; returns how many events it has."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
-        file.write('{"displayTimeUnit":"ms","otherData":' + json.dumps(_facts(reader)))
+        file.write('{"displayTimeUnit":"ms","otherData":' + _text(_facts(reader)))
         file.write(',"traceEvents":[\n')
         for event in events(reader):
-            file.write((",\n" if count else "") + json.dumps(event, separators=(",", ":")))
+            file.write((",\n" if count else "") + _text(event))
             count += 1
         file.write("\n]}\n")
     return count
+
+
+def _text(value: Event) -> str:
+    """JSON without escapes: Perfetto shows those of names as they stand."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _facts(reader: RunReader) -> dict[str, Any]:
@@ -196,19 +208,13 @@ def _results(reader: RunReader) -> Iterator[Event]:
 
 
 def _counters(reader: RunReader) -> Iterator[Event]:
-    for rank, series in workers.telemetry(reader, COUNTERS).items():
-        for name in COUNTERS:
-            values = series.columns[name]
-            for at_s, value in zip(series.t_s, values, strict=True):
-                if np.isfinite(value):
-                    args = {name: float(value)}
-                    yield {
-                        "ph": "C",
-                        "name": name,
-                        "pid": rank,
-                        "ts": _us(float(at_s)),
-                        "args": args,
-                    }
+    for rank, series in workers.telemetry(reader, tuple(chain(*COUNTERS.values()))).items():
+        for name, columns in COUNTERS.items():
+            values = np.column_stack([series.columns[column] for column in columns])
+            for at_s, row in zip(series.t_s, values, strict=True):
+                if np.isfinite(row).all():
+                    args = dict(zip(columns, row.tolist(), strict=True))
+                    yield {"ph": "C", "name": name, "pid": rank, "ts": _us(at_s), "args": args}
 
 
 def _notes(reader: RunReader) -> Iterator[Event]:

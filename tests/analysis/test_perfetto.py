@@ -19,7 +19,8 @@ Event = dict[str, Any]
 
 def exported(run: Path, target: Path) -> list[Event]:
     assert mdibench(["export", "--perfetto", str(run), "-o", str(target)]) == 0
-    content = json.loads(target.read_text())
+    content = json.loads(text := target.read_text(encoding="utf-8"))
+    assert "\\u" not in text  # Perfetto would show it
     assert content["otherData"]["kind"] == "simulated"
     events: list[Event] = content["traceEvents"]
     return events
@@ -65,8 +66,9 @@ def test_every_hop_is_an_arrow_between_two_slices(events: list[Event]) -> None:
 def test_tracks_are_named_and_queues_counted(events: list[Event]) -> None:
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     assert names[0, 1] == "compute" and names[0, 3] == "results"
-    counters = {(e["pid"], e["name"]) for e in events if e["ph"] == "C"}
-    assert {(0, "input_queue"), (1, "input_queue"), (0, "in_flight")} <= counters
+    counters = {(e["pid"], e["name"], *e["args"]) for e in events if e["ph"] == "C"}
+    queues = ("queues", "input_queue", "output_queue")
+    assert {(0, *queues), (1, *queues), (0, "items", "in_flight")} <= counters
     assert any(e["ph"] == "i" and "warm-up over" in e["name"] for e in events)
 
 
