@@ -76,6 +76,7 @@ class Monitor(Actions):
         self.styles_of_roles: dict[str, Style] = {}
         self._stepped_s = feed.clocks.steady()
         self._steps = -1
+        self._told_problem = ""
         self.theme = WITHOUT_COLOUR if self.no_color else theme
         if self.no_color:
             self.options = replace(self.options, coloured=False)
@@ -199,9 +200,12 @@ class Monitor(Actions):
         text = self.feed.problem
         if not text and self.feed.damaged:
             text = f"{self.feed.damaged} damaged lines in the stream were left out"
+        if text == self._told_problem:
+            return
+        self._told_problem = text
         panel = self.screen_of_panels.query_one("#problem", Static)
         panel.set_class(bool(text), "told")
-        panel.update(text)
+        panel.update(text)  # lays the whole screen out anew
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A run that has ended cannot be ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -51,7 +50,6 @@ def name_panels(screen: Screen[object], options: Options) -> None:
     """Titles: the filter where it is at work, the scale of charts."""
     filtered = f"  /{options.filter}" if options.filter else ""
     for panel, title in (("ranks", "¹ranks"), ("events", "⁶events")):
-        screen.query_one(f"#{panel}", Pane).border_title = Content(title + filtered)
+        screen.query_one(f"#{panel}", Pane).entitle(title + filtered)
     for chart in plots.CHARTS:
-        titled = screen.query_one(f"#chart-{chart}", Pane)
-        titled.border_title = f"³{plots.title(chart, options)}"
+        screen.query_one(f"#chart-{chart}", Pane).entitle(f"³{plots.title(chart, options)}")

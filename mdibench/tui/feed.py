@@ -71,6 +71,10 @@ class RunFeed:
         self.problem = ""
         """What keeps the feed from reading on; empty while all is well."""
         self._lock = threading.Lock()
+        self._loads = 0
+        self._snapshot: Snapshot | None = None
+        self._seen: tuple[object, ...] = ()
+        """What the last snapshot shows."""
         self._reader = LiveReader(folder / run_folder.STREAM)
         self._said = str(self.manifest.get("status", "aborted"))
         self._bulk = self._said != "running" and not (folder / run_folder.STREAM).exists()
@@ -122,13 +126,21 @@ class RunFeed:
         return Signs(self._said, reason, self._reader.ended, silence_s, self.facts.sample_s)
 
     def look(self, moment_s: float | None = None, looking: Looking | None = None) -> Snapshot:
-        """The snapshot of ``moment_s`` (now, by default); ``looking`` gives span and memory."""
+        """The snapshot of ``moment_s`` (now, by default); ``looking`` gives span and memory.
+
+        As long as nothing is new the same moment is the same snapshot: a finished run, or one that
+        is paused, costs nothing to look at.
+        """
         now_s = self.now_s()
         base = looking or Looking(now_s, now_s)
         moment_s = now_s if moment_s is None else moment_s
         full = Looking(moment_s, now_s, self.signs(), base.span_s, base.memory)
-        with self._lock:
-            return look(self.tables, self.facts, full)
+        seen = (self._loads, self.facts, moment_s, now_s, full.signs, full.span_s)
+        if self._snapshot is None or seen != self._seen:
+            with self._lock:
+                self._snapshot = look(self.tables, self.facts, full)
+            self._seen = seen
+        return self._snapshot
 
     def request_stop(self) -> None:
         """Ask the run to drain and end. ``UserError`` where the folder cannot be written."""
@@ -171,8 +183,12 @@ class RunFeed:
         for table, some in by_table.items():
             names = self._reader.columns[table]
             columns = dict(zip(names, zip(*some, strict=True), strict=True))
-            with self._lock:
-                self.tables.load(table, columns)
+            self._load(table, columns)
+
+    def _load(self, table: str, columns: Mapping[str, Values]) -> None:
+        with self._lock:
+            self.tables.load(table, columns)
+            self._loads += 1
 
     def _set_clock(self, first: bool) -> None:
         """Run time is never behind a row just read; what was there before may be older."""
@@ -197,8 +213,7 @@ class RunFeed:
         for table, names in COLUMNS.items():
             stored = read_columns(self.folder, table, names)
             columns = {name: _as_values(each) for name, each in stored.items()}
-            with self._lock:
-                self.tables.load(table, columns)
+            self._load(table, columns)
         return True
 
     # --- stories ----------------------------------------------------------------------------------

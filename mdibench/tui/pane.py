@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -93,12 +94,19 @@ class Pane(Lines, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.painter = painter
-        self.border_title = title or None
+        self._title = ""
+        self.entitle(title)
         self.scrolls = scrolls
         self.calm = calm
         """Whether every other picture is enough while a run goes on."""
         self.offset_lines = 0
         self._shown: tuple[Snapshot, Options] | None = None
+
+    def entitle(self, title: str) -> None:
+        """Write ``title`` into the border: only another one, for Textual redraws the whole pane."""
+        if title != self._title:
+            self._title = title
+            self.border_title = Content(title)
 
     def show(self, snapshot: Snapshot, options: Options) -> None:
         """Paint ``snapshot``, or remember it until there is room to paint in."""

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
 
 from mdibench.record import run_folder
 from mdibench.tui.pane import Pane
@@ -39,6 +42,29 @@ async def test_a_run_that_ends_while_somebody_watches(run: LiveRun) -> None:
         await pilot.press("q")
     assert app.return_value is not None
     assert app.return_value.over
+
+
+async def test_a_finished_run_that_nobody_moves_in_is_drawn_once(
+    run: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.finish()
+    app = monitor(run.folder)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await ready(app, pilot)
+        await again(app, pilot)
+        drawn: list[object] = []
+        render_lines = Widget.render_lines
+
+        def counted(self: Widget, crop: Region) -> list[Strip]:
+            drawn.append(self)
+            return render_lines(self, crop)
+
+        monkeypatch.setattr(Widget, "render_lines", counted)
+        for _ in range(3):
+            await again(app, pilot)
+        assert drawn == []
+        await pilot.press("c")
+        assert drawn
 
 
 async def test_a_run_that_dies(run: LiveRun) -> None:

@@ -38,6 +38,21 @@ def test_a_live_run_grows(run: LiveRun) -> None:
     assert feed.now_s() == pytest.approx(2.0)
 
 
+def test_the_same_moment_is_the_same_snapshot_until_something_is_new(run: LiveRun) -> None:
+    time = Time()
+    feed = feed_of(run, time)
+    run.until(2.0)
+    feed.read()
+    first = feed.look()
+    assert feed.look() is first
+    time.now_s += 0.1
+    assert feed.look().t_s == pytest.approx(2.1)
+    run.finish()
+    feed.read()
+    assert feed.look().over
+    assert feed.look() is feed.look()
+
+
 def test_run_time_goes_on_between_reports(run: LiveRun) -> None:
     time = Time()
     feed = feed_of(run, time)
