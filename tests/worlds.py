@@ -110,7 +110,7 @@ def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:
         blocks=spec.hosts[rank],
         neighbours=neighbours,
         next_hops={k: _next_hops(spec, edges, rank, k) for k in range(1, spec.exits + 1)},
-        toward_source=min(neighbours, key=lambda m: home.get(m, 99), default=0),
+        toward_source=tuple(m for m in neighbours if home[m] + 1 == home[rank]),
         scheme=SCHEMES[spec.scheme],
         **{
             "early_exit": SCHEMES[spec.scheme].early_exit,

@@ -110,6 +110,17 @@ class Neighbour:
         self._told = (input_queue, gamma_s, self.received)
         self.spoken_s = now
 
-    def items_in_its_hands(self) -> tuple[int, ...]:
-        """Items whose tasks it may hold: all that n sent, as far back as one run allows."""
-        return tuple(dict.fromkeys(self._recent_items))
+    def note_passed(self, item: int) -> None:
+        """The result of ``item`` goes home by it."""
+        self._recent_items.append(item)
+
+    @property
+    def may_hold_items(self) -> bool:
+        """Whether n has sent it anything since it last gave up on it."""
+        return bool(self._recent_items)
+
+    def give_up(self) -> tuple[int, ...]:
+        """Items whose tasks or results it may hold, as far back as one run allows; told once."""
+        items = tuple(dict.fromkeys(self._recent_items))
+        self._recent_items.clear()
+        return items

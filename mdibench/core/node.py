@@ -64,17 +64,20 @@ class Node:
         return min(self.worker.soonest_wake(), self.source.next_wake())
 
     def _route(self, instructions: list[Instruction], now: float) -> list[Instruction]:
-        """Take results and suspicions out of the worker's instructions and give them the source."""
+        """Take results and suspicions out of the worker's instructions and give them the source.
+
+        The rest goes first: a batch of an item that the source then admits must not come before
+        those that the worker has handed to its engine already.
+        """
         assert self.source is not None
         routed: list[Instruction] = []
+        routed += (i for i in instructions if not isinstance(i, (Finish, ReportSuspect)))
         for instruction in instructions:
             if isinstance(instruction, Finish):
                 routed += self._follow(*self.source.finish(instruction.result, now), now)
             elif isinstance(instruction, ReportSuspect):
                 event = Suspected(instruction.rank, instruction.items)
                 routed += self._follow(*self.source.suspect(event, now), now)
-            else:
-                routed.append(instruction)
         return routed
 
     def _follow(

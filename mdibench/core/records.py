@@ -81,6 +81,20 @@ class Result:
     wire_bytes: int = 0
     attempt: int = 0
 
+    def moved(self, wire_bytes: int) -> Result:
+        """The same result after further bytes on its way home, which counts no hops."""
+        return Result(
+            self.item,
+            self.exit,
+            self.prediction,
+            self.confidence,
+            self.threshold,
+            self.path,
+            self.hops,
+            self.wire_bytes + wire_bytes,
+            self.attempt,
+        )
+
 
 class State(NamedTuple):
     """What worker n tells a neighbour about itself, with every message and by gossip.

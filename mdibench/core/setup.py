@@ -20,7 +20,7 @@ class WorkerSetup:
     blocks: frozenset[int]
     neighbours: tuple[int, ...]
     next_hops: Mapping[int, tuple[int, ...]]
-    toward_source: int
+    toward_source: tuple[int, ...]
     scheme: Scheme
     early_exit: bool
     thresholds: tuple[float, ...]

@@ -63,6 +63,7 @@ class Source:
         """The measured window: from the end of warm-up to the last admission."""
         self._warm = setup.warmup_s == 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
+        """In a closed loop the first one; completions let the others in."""
         self._out: list[Instruction] = []
         self._admissions: list[Task] = []
 
@@ -79,10 +80,8 @@ class Source:
             return float("inf")
         if self.phase == "draining":
             return self._deadline_s + self.setup.drain_s
-        wake = min(self._deadline_s, self._next_period_s)
-        if not self._warm:
-            wake = min(wake, self._start_s + self.setup.warmup_s)
-        return wake if self._closed_loop else min(wake, self._next_arrival_s)
+        wake = min(self._deadline_s, self._next_period_s, self._next_arrival_s)
+        return wake if self._warm else min(wake, self._start_s + self.setup.warmup_s)
 
     def tick(self, now: float, queued: int) -> tuple[list[Task], list[Instruction]]:
         """Do what is due at ``now``; ``queued`` is q = |I_0| + |O_0|.
@@ -115,6 +114,7 @@ class Source:
             flight = self._flights.get(item)
             if flight is not None:
                 self._recover(flight, event.rank, now)
+        self._admit_due(now)
         self._end_phases(now)
         return self._admissions, self._out
 
@@ -140,15 +140,18 @@ class Source:
         return next(self.setup.gaps) * self.interarrival_s
 
     def _admit_due(self, now: float) -> None:
-        if self.phase != "admitting" or now >= self._deadline_s:
+        if self.phase != "admitting":
             return
         if self._closed_loop:
+            self._next_arrival_s = math.inf
             limit = 1 if self.setup.mode == "single-stream" else self.setup.max_in_flight
-            while self.in_flight < limit and not self._all_offered:
+            while now < self._deadline_s and self.in_flight < limit and not self._all_offered:
                 self._offer(now, now)
             return
         while self._next_arrival_s <= now and not self._all_offered:
             scheduled_s = self._next_arrival_s
+            if scheduled_s >= self._deadline_s:
+                break
             self._next_arrival_s += self._gap()
             self._offer(scheduled_s, now)
 
@@ -197,7 +200,8 @@ class Source:
     def _adapt(self, now: float, queued: int) -> None:
         if now < self._next_period_s or self.phase != "admitting":
             return
-        self._next_period_s += self.setup.period_s
+        missed = (now - self._next_period_s) // self.setup.period_s  # a stall is not many periods
+        self._next_period_s += (1 + missed) * self.setup.period_s
         if self.setup.mode == "adapt-rate":
             self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, self.setup.gains)
         elif self.setup.mode == "adapt-threshold":
@@ -230,8 +234,9 @@ class Source:
 
     def _drain(self, now: float, reason: str) -> None:
         self.phase = "draining"
+        end_s = min(now, self._deadline_s)
         self._deadline_s = now
-        self.window_s = (min(self.window_s[0], now), now)
+        self.window_s = (min(self.window_s[0], end_s), end_s)
         self._note_phase(now, f"draining {self.in_flight} items: {reason}")
 
     def _give_up(self) -> None:

@@ -20,15 +20,18 @@ def compute_step(
     now: float,
     rank: int,
     entry: Entry,
-    batch_s: float,
+    batch: tuple[int, float],
     judged: tuple[float, float, int, str],
     seen: tuple[int, int, float],
 ) -> Note:
-    """A block was run. ``judged``: C_k, T_e^k, class, verdict; ``seen``: |I_n|, |O_n|, Γ_n."""
+    """A block was run. ``batch``: tasks, and seconds that they took together; ``judged``: C_k,
+    T_e^k, class, verdict; ``seen``: |I_n|, |O_n|, Γ_n.
+    """
     task = entry.task
+    tasks, batch_s = batch
     queued_s = max(0.0, now - entry.since_s - batch_s)
     head = (now, rank, task.item, task.attempt, task.block, "compute", queued_s, batch_s)
-    return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None))
+    return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None, tasks))
 
 
 def keep_step(now: float, rank: int, entry: Entry, decision: Keep, view: OffloadView) -> Note:
@@ -37,7 +40,7 @@ def keep_step(now: float, rank: int, entry: Entry, decision: Keep, view: Offload
     head = (now, rank, task.item, task.attempt, task.block, "keep", now - entry.since_s, None)
     seen = (view.input_queue, view.output_queue, view.gamma_s)
     judged = (None, None, None, decision.rule)
-    return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None))
+    return Note("steps", (*head, *judged, None, *seen, None, None, None, None, None, None))
 
 
 def send_step(
@@ -49,4 +52,6 @@ def send_step(
     seen = (view.input_queue, view.output_queue, view.gamma_s)
     over_there = (target.input_queue, target.gamma_s, target.hop_delay_s, now - target.told_s)
     judged = (None, None, None, None, decision.rule)
-    return Note("steps", (*head, *judged, target.rank, *seen, *over_there, task.payload_bytes))
+    return Note(
+        "steps", (*head, *judged, target.rank, *seen, *over_there, task.payload_bytes, None)
+    )

@@ -167,7 +167,7 @@ class Worker:
         self.counters.tasks += len(batch)
         self.counters.busy_s += event.seconds
         for entry, outcome in zip(batch, event.outcomes, strict=True):
-            self._judge(entry, outcome, event.seconds)
+            self._judge(entry, outcome, (len(batch), event.seconds))
 
     def _link_free(self, event: LinkFree) -> None:
         self.neighbours[event.target].under_way -= 1
@@ -181,8 +181,10 @@ class Worker:
 
     def _presence(self, event: Presence) -> None:
         if event.fresh:
+            former = self.neighbours[event.rank]
+            self._give_up(former)
             newcomer = Neighbour(event.rank, self._now, self.setup.max_in_flight)
-            newcomer.under_way = self.neighbours[event.rank].under_way
+            newcomer.under_way = former.under_way
             self.neighbours[event.rank] = newcomer
             self._ways.clear()
         self.neighbours[event.rank].left = not event.here
@@ -197,7 +199,7 @@ class Worker:
 
     # --- algorithm 1: exit, input queue or output queue ---------------------------------------
 
-    def _judge(self, entry: Entry, outcome: Outcome, batch_s: float) -> None:
+    def _judge(self, entry: Entry, outcome: Outcome, batch: tuple[int, float]) -> None:
         task, setup = entry.task, self.setup
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
@@ -222,7 +224,7 @@ class Worker:
             verdict = self._place(following, entry.sender)
         if traced(task.item, setup.trace):
             judged = (confidence, self.thresholds[task.block - 1], outcome.prediction, verdict)
-            self._out.append(compute_step(self._now, setup.rank, entry, batch_s, judged, seen))
+            self._out.append(compute_step(self._now, setup.rank, entry, batch, judged, seen))
 
     def _exit(self, task: Task, prediction: int, confidence: float) -> None:
         self.counters.exits[task.block - 1] += 1
@@ -271,7 +273,11 @@ class Worker:
         if self.setup.rank == SOURCE:
             self._out.append(Finish(result))
         else:
-            self._send(self.neighbours[self.setup.toward_source], result)
+            ways = [self.neighbours[rank] for rank in self.setup.toward_source]
+            way = next((n for n in ways if not (n.suspected or n.left)), ways[0])
+            if way.rank != SOURCE:
+                way.note_passed(result.item)
+            self._send(way, result)
 
     # --- algorithm 2: keep or offload ----------------------------------------------------------
 
@@ -359,14 +365,24 @@ class Worker:
         return self._now - neighbour.spoken_s >= self._heartbeat_s
 
     def _watch(self, neighbour: Neighbour) -> None:
-        """Suspect a neighbour that has been silent for too long, and say so once."""
+        """Suspect a neighbour that has been silent for too long, and say so once.
+
+        One that has left may be silent, unless it left with work to do.
+        """
         limit = self.setup.suspect_after_s
         silence_s = self._now - neighbour.heard_s
-        if not limit or neighbour.suspected or neighbour.left or silence_s <= limit:
+        if not limit or neighbour.suspected or silence_s <= limit:
+            return
+        if neighbour.left and not neighbour.may_hold_items:
             return
         neighbour.suspected = True
         self._event("warning", "suspect", f"rank {neighbour.rank} silent for {silence_s:.1f} s")
-        self._out.append(ReportSuspect(neighbour.rank, neighbour.items_in_its_hands()))
+        self._give_up(neighbour)
+
+    def _give_up(self, neighbour: Neighbour) -> None:
+        """Tell the source which items are with a neighbour that is gone."""
+        if neighbour.may_hold_items:
+            self._out.append(ReportSuspect(neighbour.rank, neighbour.give_up()))
 
     def _restless(self) -> bool:
         """Whether a task waits to be offloaded, or some neighbour does not know the state."""

@@ -50,7 +50,7 @@ class Link:
     @property
     def emulated(self) -> bool:
         """Whether the sender must hold messages back at all."""
-        return self.bandwidth_bps is not None or self.delay_s > 0 or self.jitter_s > 0
+        return self.bandwidth_bps is not None or max(self.delay_s, self.jitter_s, self.loss) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Plan:
     state. ``links`` has both directions of every edge, one-way ones too; which way tasks may go,
     ``next_hops`` alone says, and results follow ``toward_source``.
     ``next_hops[n][k]`` are the neighbours of n that host block k or, where none does, those on a
-    shortest way to a host; it is empty only where n alone hosts k. ``toward_source[n]`` is the
-    neighbour that results leave by (0 at the source itself).
+    shortest way to a host; it is empty only where n alone hosts k. ``toward_source[n]`` are the
+    neighbours on a shortest way home: results leave by the first of them that is there.
     """
 
     ranks: int
@@ -82,7 +82,7 @@ class Plan:
     blocks: tuple[frozenset[int], ...]
     neighbours: tuple[tuple[int, ...], ...]
     next_hops: tuple[Mapping[int, tuple[int, ...]], ...]
-    toward_source: tuple[int, ...]
+    toward_source: tuple[tuple[int, ...], ...]
     links: Mapping[tuple[int, int], Link]
     devices: tuple[Device | None, ...]
     ways: frozenset[tuple[int, int]] = frozenset()

@@ -31,11 +31,11 @@ def next_hops(
     return hops
 
 
-def toward_source(graph: Graph) -> tuple[int, ...]:
-    """For each rank, the neighbour that its results leave by; the source's is itself."""
+def toward_source(graph: Graph) -> tuple[tuple[int, ...], ...]:
+    """For each rank, the neighbours on a shortest way home for its results; none for the source."""
     distance = _distances(graph.reverse(), {SOURCE})
     return tuple(
-        SOURCE if rank == SOURCE else _nearest(graph, rank, distance)[0] for rank in sorted(graph)
+        () if rank == SOURCE else _nearest(graph, rank, distance) for rank in sorted(graph)
     )
 
 

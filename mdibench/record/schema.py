@@ -109,6 +109,7 @@ STEPS = (
     Column("hop_delay_s", "float", "send: D_nm as the policy saw it"),
     Column("info_age_s", "float", "send: age of what m last told"),
     Column("payload_bytes", "int", "send: bytes of the feature map before the codec"),
+    Column("batch", "int", "compute: tasks that were computed together, in duration_s"),
 )
 
 EVENTS = (

@@ -139,7 +139,7 @@ class World:
     def replace_node(self, rank: int, node: Node | Silent) -> None:
         """From now on ``node`` is rank ``rank``: ``SILENT``, or a worker that starts afresh.
 
-        What the former one was computing and sending is lost.
+        What the former one was computing, sending and about to receive is lost.
         """
         self.nodes[rank] = node
         self._engine_free_s[rank] = 0.0
@@ -192,8 +192,9 @@ class World:
         )
         self.traffic[rank].count_sent(target, size, body)
         self.traffic[target].received_bytes += size
-        if isinstance(body, Task):
+        if body is not None:
             body = body.moved(wire_bytes=size)
+        if isinstance(body, Task):
             self.post(free_s, rank, LinkFree(target))
             self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
         self.post(arrival_s, target, Arrived(rank, instruction.state, body))
@@ -216,7 +217,7 @@ class World:
 
 
 def _is_own(rank: int, target: int, event: Event | Happening) -> bool:
-    """Whether an event for ``target`` is about a batch or a message of ``rank``."""
+    """Whether an event for ``target`` is about a batch or a message of ``rank``, or one to it."""
     if isinstance(event, Arrived):
-        return event.sender == rank
+        return rank in (event.sender, target)
     return target == rank and isinstance(event, (Computed, LinkFree, Delivered))

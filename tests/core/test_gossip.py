@@ -39,7 +39,7 @@ def test_a_task_done_between_two_ticks_is_told() -> None:
         blocks=frozenset({2}),
         neighbours=(0,),
         next_hops={},
-        toward_source=0,
+        toward_source=(0,),
         scheme=SCHEMES["mdi-exit"],
         early_exit=True,
         thresholds=(0.8, 0.8),
