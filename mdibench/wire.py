@@ -28,7 +28,7 @@ _HEADER = Struct(
     "4I"  # shape
     "qiiHHHH"  # item, sample, prediction, block or exit, attempt, streak, unused
     "ddQQ"  # confidence, threshold, bytes on the wire so far, payload bytes of this message
-    "dIIQ"  # sender's gamma_s, sender's input queue, unused, tasks received from the receiver
+    "dIIQ"  # sender's gamma_s, its input queue, message number, tasks received from the receiver
     f"{MAX_PATH}H"  # ranks that computed a block
     "20x"  # to a multiple of 64 bytes, so that tensors behind it are aligned
 )
@@ -96,6 +96,8 @@ class Message:
     payload_bytes: int
     rank: int = 0
     """SUSPECT: the silent rank."""
+    number: int = 0
+    """TASK, RESULT, STATE: how many of them the sender had sent to the receiver before."""
 
 
 def pack(
@@ -106,6 +108,7 @@ def pack(
     payload_bytes: int = 0,
     layout: Layout = NO_LAYOUT,
     rank: int = 0,
+    number: int = 0,
 ) -> None:
     """Write a header to the start of ``buffer``. A task's payload itself is not touched.
 
@@ -131,7 +134,7 @@ def pack(
         *shape,
         item, sample, prediction, block, attempt, streak, 0,
         confidence, threshold, wire_bytes, payload_bytes,
-        state.gamma_s, state.input_queue, 0, state.received,
+        state.gamma_s, state.input_queue, number, state.received,
         *path, *_ZEROS[len(path):],
     )  # fmt: skip
 
@@ -157,7 +160,7 @@ def unpack(
         s0, s1, s2, s3,
         item, sample, prediction, block, attempt, streak, _,
         confidence, threshold, wire_bytes, payload_bytes,
-        gamma_s, input_queue, _, received,
+        gamma_s, input_queue, number, received,
         *path,
     ) = _HEADER.unpack_from(buffer)  # fmt: skip
     if magic != MAGIC or version != VERSION:
@@ -184,7 +187,7 @@ def unpack(
         body = Result(
             item, block, prediction, confidence, threshold, ranks, hops, wire_bytes, attempt
         )
-    return Message(message_kind, state, body, layout, payload_bytes, block)
+    return Message(message_kind, state, body, layout, payload_bytes, block, number)
 
 
 # --- payloads that are not tensors ---------------------------------------------------------------

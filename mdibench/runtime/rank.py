@@ -248,7 +248,7 @@ def _post_office(
         target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
     }
     uniform = generator(config, f"links {rank}").random
-    return PostOffice(endpoint, links, uniform, coder=Coder(pairs))
+    return PostOffice(endpoint, links, uniform, coder=Coder(pairs), exits=plan.exits)
 
 
 def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:

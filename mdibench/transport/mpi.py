@@ -49,13 +49,18 @@ class Endpoint:
         self.size: int = self._comm.Get_size()
         self.pool = BufferPool(buffer_bytes)
         self._slots = [self.pool.take() for _ in range(slots)] if self.size > 1 else []
-        self._receives = [self._post(buffer) for buffer in self._slots]
+        self._posted = [0] * len(self._slots)
+        """By slot, the number of its receive: MPI matches messages of a rank in this order."""
+        self._posts = 0
+        self._receives = [self._post(slot) for slot in range(len(self._slots))]
         self._statuses = [MPI.Status() for _ in self._slots]
         self._sends: list[MPI.Request] = []
         self._sent: list[tuple[Buffer, object]] = []
 
-    def _post(self, buffer: Buffer) -> MPI.Request:
-        return self._comm.Irecv([buffer, MPI.BYTE], MPI.ANY_SOURCE, _TAG)
+    def _post(self, slot: int) -> MPI.Request:
+        self._posts += 1
+        self._posted[slot] = self._posts
+        return self._comm.Irecv([self._slots[slot], MPI.BYTE], MPI.ANY_SOURCE, _TAG)
 
     def send(self, target: int, buffer: Buffer, size: int, token: object = None) -> None:
         """Send ``size`` bytes of ``buffer``, which belongs to the endpoint from now on.
@@ -83,18 +88,24 @@ class Endpoint:
         return tokens[::-1]
 
     def receive(self) -> list[tuple[int, Buffer, int]]:
-        """Sender, buffer and size of each message that has come; buffers are the caller's now."""
+        """Sender, buffer and size of each message that has come; buffers are the caller's now.
+
+        Those of one rank come in the order in which it sent them, but for a long one that is still
+        on its way when a short one behind it is complete.
+        """
         if not self._receives:
             return []
         done = MPI.Request.Testsome(self._receives, self._statuses)
         if not done:
             return []
         messages = []
-        for position, index in enumerate(done):
-            status = self._statuses[position]
-            messages.append((status.source, self._slots[index], status.Get_count(MPI.BYTE)))
-            self._slots[index] = self.pool.take()
-            self._receives[index] = self._post(self._slots[index])
+        ready = sorted(
+            zip(done, self._statuses, strict=False), key=lambda pair: self._posted[pair[0]]
+        )
+        for slot, status in ready:
+            messages.append((status.source, self._slots[slot], status.Get_count(MPI.BYTE)))
+            self._slots[slot] = self.pool.take()
+            self._receives[slot] = self._post(slot)
         return messages
 
     @property
@@ -103,11 +114,12 @@ class Endpoint:
         return len(self._sends)
 
     def close(self) -> None:
-        """Cancel the posted receives."""
+        """Cancel the posted receives and give the communicator back: MPI has some 2,000 of them."""
         for request in self._receives:
             request.Cancel()
             request.Wait()
         self._receives = []
+        self._comm.Free()
 
 
 # --- collectives for setup and the end -----------------------------------------------------------
@@ -126,6 +138,10 @@ class Group:
         inside = self.rank < ranks
         comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
         return Group(comm) if inside else None
+
+    def free(self) -> None:
+        """Give the communicator of a ``part`` back; all its ranks must."""
+        self._comm.Free()
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""

@@ -98,13 +98,20 @@ class PostOffice:
         uniform: Callable[[], float],
         clock: Callable[[], float] = time.perf_counter,
         coder: Coder | None = None,
+        exits: int | None = None,
     ) -> None:
+        """``links`` to every neighbour; ``exits`` is K, to refuse what does not fit it."""
         self.endpoint = endpoint
         self.traffic = Traffic()
         self._links = links
         self._uniform = uniform
         self._clock = clock
         self._coder = coder or Coder()
+        self._exits = exits
+        self._numbers = dict.fromkeys(links, 0)
+        """Of the next message of the data path, by target."""
+        self._newest: dict[int, tuple[int, State]] = {}
+        """By sender, the number of its newest message and the state in it."""
         self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
         self._sequence = 0
 
@@ -123,7 +130,7 @@ class PostOffice:
         """Send what does not belong to the data path: it crosses no emulated link."""
         if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
             raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
-        buffer, size = self._message(kind, NO_STATE, None, payload, NO_LAYOUT, rank)
+        buffer, size = self._message(kind, NO_STATE, None, payload, rank=rank)
         self.endpoint.send(target, buffer, size)
 
     def announce(self, thresholds: tuple[float, ...]) -> None:
@@ -145,7 +152,8 @@ class PostOffice:
         begun_s = self._clock()
         codec = CODECS[link.link.codec]
         payload, layout = self._coder.encode(task.payload, codec, task.block - 1)
-        buffer, size = self._message(Kind.TASK, state, task, payload, layout)
+        number = self._next_number(target)
+        buffer, size = self._message(Kind.TASK, state, task, payload, layout, number=number)
         handed_s = self._clock()
         self.traffic.encode_s += handed_s - begun_s
         self.traffic.count_sent(target, size, task)
@@ -159,7 +167,7 @@ class PostOffice:
 
     def _send_plain(self, target: int, kind: Kind, state: State, body: Result | None) -> None:
         link = self._links[target]
-        buffer, size = self._message(kind, state, body)
+        buffer, size = self._message(kind, state, body, number=self._next_number(target))
         self.traffic.count_sent(target, size, body)
         if not link.link.emulated:
             self.endpoint.send(target, buffer, size)
@@ -175,14 +183,20 @@ class PostOffice:
         payload: Buffer | bytes = b"",
         layout: Layout = NO_LAYOUT,
         rank: int = 0,
+        number: int = 0,
     ) -> tuple[Buffer, int]:
         """A pooled buffer with header and payload, and the message's size."""
         buffer = self.endpoint.pool.take()
         size = HEADER_BYTES + len(payload)
         view = buffer.data
-        pack(view, kind, state, body, len(payload), layout, rank)
+        pack(view, kind, state, body, len(payload), layout, rank, number)
         view[HEADER_BYTES:size] = payload  # type: ignore[assignment]
         return buffer, size
+
+    def _next_number(self, target: int) -> int:
+        number = self._numbers[target]
+        self._numbers[target] = (number + 1) % 2**32
+        return number
 
     def _hold(self, until_s: float, action: Callable[[], Event | None]) -> None:
         self._sequence += 1
@@ -222,10 +236,10 @@ class PostOffice:
 
     def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
         try:
-            message = unpack(buffer.data, size, partial(self._open_tensor, buffer))
+            message = unpack(buffer.data, size, partial(self._open_tensor, buffer, sender))
             if message.kind in (Kind.TASK, Kind.RESULT, Kind.STATE):
+                opened: Incoming | None = self._open_data(sender, message)
                 self.traffic.received_bytes += size
-                opened: Incoming | None = Arrived(sender, message.state, message.body)
             else:
                 opened = self._open_control(sender, buffer.data[HEADER_BYTES:size], message)
             if message.kind is Kind.TASK:
@@ -237,10 +251,34 @@ class PostOffice:
         self.endpoint.pool.give(buffer)
         return opened
 
+    def _open_data(self, sender: int, message: Message) -> Arrived:
+        """A message of the data path. One that was overtaken brings no news of its sender's state.
+
+        MPI may complete a long message after a short one that was sent later.
+        """
+        self._check_sender(sender)
+        if message.kind is Kind.RESULT:
+            self._check_block(message.rank)
+        number, state = self._newest.get(sender, (message.number, message.state))
+        if (message.number - number) % 2**32 < 2**31:  # numbers begin again at 0 some day
+            state = message.state
+            self._newest[sender] = message.number, state
+        return Arrived(sender, state, message.body)
+
+    def _check_sender(self, sender: int) -> None:
+        if sender not in self._links:
+            raise WireError("it is no neighbour")
+
+    def _check_block(self, block: int) -> None:
+        if not 1 <= block <= (self._exits or block):
+            raise WireError(f"there is no block {block}")
+
     def _open_tensor(
-        self, buffer: Buffer, layout: Layout, size: int, block: int
+        self, buffer: Buffer, sender: int, layout: Layout, size: int, block: int
     ) -> tuple[torch.Tensor, int]:
         """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
+        self._check_sender(sender)
+        self._check_block(block)
         begun_s = self._clock()
         array = self._coder.decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout, block - 1)
         weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
@@ -249,7 +287,10 @@ class PostOffice:
 
     def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
         if message.kind is Kind.THRESHOLDS:
-            return ThresholdsSet(unpack_numbers(payload, "d"))
+            thresholds = unpack_numbers(payload, "d")
+            if self._exits and len(thresholds) != self._exits:
+                raise WireError(f"{len(thresholds)} thresholds for {self._exits} exits")
+            return ThresholdsSet(thresholds)
         if message.kind is Kind.SUSPECT:
             items = tuple(int(item) for item in unpack_numbers(payload, "q"))
             return Suspected(message.rank, items)

@@ -7,8 +7,11 @@ from math import prod
 from mdibench.network.plan import BlockInfo, ModelInfo
 from mdibench.wire import HEADER_BYTES
 
+USUAL_RATIO = 8.0
+"""Of the codec ``bottleneck``, where the config does not say."""
 
-def task_bytes(model: ModelInfo, codec: str, bottleneck: float = 8.0) -> tuple[int, ...]:
+
+def task_bytes(model: ModelInfo, codec: str, bottleneck: float = USUAL_RATIO) -> tuple[int, ...]:
     """Size of a message with τ_k under ``codec``, header included, for each block k.
 
     τ_1 carries the raw item, which travels as it is; τ_k the feature map of block k - 1.

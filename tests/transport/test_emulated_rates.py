@@ -31,7 +31,7 @@ def arrivals(link: Link, handed_s: list[float]) -> list[float]:
     clock = Clock()
     here_end, there_end = connect(2)
     here = PostOffice(here_end, {1: LinkClock(link)}, random.Random(1).random, clock)
-    there = PostOffice(there_end, {}, random.Random(2).random, clock)
+    there = PostOffice(there_end, {0: LinkClock(link)}, random.Random(2).random, clock)
     arrived: list[float] = []
     waiting = list(handed_s)
     while len(arrived) < len(handed_s):

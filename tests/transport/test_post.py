@@ -136,3 +136,33 @@ def test_mail_is_handed_on(clock: Clock) -> None:
     here, there = offices(clock, Link())
     here.control(1, Kind.FAILURE, b"why", 7)
     assert there.poll() == [Mail(0, Kind.FAILURE, b"why", 7)]
+
+
+def test_a_message_that_was_overtaken_does_not_bring_back_an_older_state(clock: Clock) -> None:
+    here, there = offices(clock, Link())
+    here.send(1, State(40, 0.01, 2), a_task(torch.zeros(4)))
+    here.send(1, State(0, 0.01, 2), None)
+    endpoint = there.endpoint
+    assert isinstance(endpoint, FakeEndpoint)
+    endpoint.inbox.reverse()  # the long one is complete after the short one
+    states = [event.state for event in there.poll() if isinstance(event, Arrived)]
+    assert states == [State(0, 0.01, 2)] * 2
+
+
+def test_what_fits_neither_the_topology_nor_the_network_is_refused(clock: Clock) -> None:
+    ends = connect(3)
+    everyone = [
+        PostOffice(end, {m: LinkClock(Link()) for m in range(3)}, lambda: 0.5, clock)
+        for end in ends
+    ]
+    careful = PostOffice(ends[0], {1: LinkClock(Link())}, lambda: 0.5, clock, exits=3)
+    far = Task(5, 4, torch.zeros(2), 8)
+    everyone[1].send(0, STATE, far)  # block 4 of 3
+    everyone[1].send(0, STATE, Result(5, 9, 1, 0.5, 0.5))
+    everyone[1].announce((0.5, 0.5))
+    everyone[2].send(0, STATE, a_task(torch.zeros(2)))  # no neighbour of 0
+    everyone[2].send(0, STATE, None)
+    assert careful.poll() == []
+    assert careful.traffic.refused == 5
+    free = careful.endpoint.pool._free
+    assert len({id(buffer) for buffer in free}) == len(free)  # none was given back twice
