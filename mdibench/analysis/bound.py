@@ -21,10 +21,9 @@ from mdibench.errors import UserError
 from mdibench.network.plan import BlockInfo, Link, ModelInfo, Plan
 from mdibench.policy.placing import raw_items_first, stay_if_hosted
 from mdibench.policy.schemes import SCHEMES, Scheme
-from mdibench.transport.sizes import task_bytes
+from mdibench.transport.sizes import USUAL_RATIO, task_bytes
 from mdibench.wire import HEADER_BYTES
 
-Floats = NDArray[np.float64]
 BlockSeconds = Sequence[Sequence[float]]
 """``[rank][block - 1]``"""
 
@@ -36,6 +35,7 @@ def demand(
     go_on: Sequence[float],
     scheme: Scheme,
     source_offloads_raw: bool = False,
+    bottleneck: float = USUAL_RATIO,
 ) -> Demand:
     """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k."""
     offers_raw = scheme.offers_raw or source_offloads_raw
@@ -43,7 +43,8 @@ def demand(
         block_s=block_s,
         go_on=go_on,
         task_bytes={
-            codec: task_bytes(model, codec) for codec in {ln.codec for ln in fleet.links.values()}
+            codec: task_bytes(model, codec, bottleneck)
+            for codec in {ln.codec for ln in fleet.links.values()}
         },
         result_bytes=HEADER_BYTES,
         raw_stays=not offers_raw or scheme.place is stay_if_hosted,
@@ -58,10 +59,12 @@ def bound_of_plan(
     go_on: Sequence[float],
     scheme: Scheme,
     source_offloads_raw: bool = False,
+    bottleneck: float = USUAL_RATIO,
 ) -> Bound:
     """The bound of a plan. Raises UserError where nothing limits the rate."""
     fleet = fleet_of(plan)
-    return capacity(fleet, demand(fleet, model, block_s, go_on, scheme, source_offloads_raw))
+    asked = demand(fleet, model, block_s, go_on, scheme, source_offloads_raw, bottleneck)
+    return capacity(fleet, asked)
 
 
 def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
@@ -84,10 +87,12 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     plan, section = manifest["plan"], manifest["config"]["scheme"]
     fleet, model = _fleet(plan), _model(manifest["model"])
     scheme, offers_raw = SCHEMES[section["name"]], bool(section.get("source_offloads_raw"))
+    ratio = float((manifest["config"].get("transport") or {}).get("bottleneck", USUAL_RATIO))
     block_s = measured_block_s(reader, model)
-    asked = demand(fleet, model, block_s, _go_on(reader, model.exits), scheme, offers_raw)
+    go_on = _go_on(reader, model.exits)
+    asked = demand(fleet, model, block_s, go_on, scheme, offers_raw, ratio)
     bound = capacity(fleet, asked)
-    lifted = demand(fleet, model, block_s, asked.go_on, scheme, True)
+    lifted = demand(fleet, model, block_s, go_on, scheme, True, ratio)
     return {
         "rate_per_s": bound.rate_per_s,
         "binding": bound.binding,
@@ -121,25 +126,15 @@ def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
 
 def _step_medians(reader: RunReader) -> dict[tuple[int, int], float]:
     """Median seconds of one task, by rank and block; a batch's time counts in equal parts."""
-    steps = reader.numbers("steps", ["t_s", "rank", "block", "duration_s"])
+    steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
     computed = np.isfinite(steps["duration_s"])
     rank, block = steps["rank"][computed], steps["block"][computed]
-    seconds = steps["duration_s"][computed] / _batch_sizes(steps["t_s"][computed], rank)
+    seconds = steps["duration_s"][computed] / np.nan_to_num(steps["batch"][computed], nan=1.0)
     found = {}
     for pair in np.unique(np.stack([rank, block], axis=1), axis=0) if len(rank) else ():
         chosen = (rank == pair[0]) & (block == pair[1])
         found[int(pair[0]), int(pair[1])] = float(np.median(seconds[chosen]))
     return found
-
-
-def _batch_sizes(t_s: Floats, rank: Floats) -> Floats:
-    """Tasks of one batch end at the same instant on the same rank."""
-    if not len(t_s):
-        return t_s
-    _, batch, sizes = np.unique(
-        np.stack([rank, t_s], axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    return sizes[batch.reshape(-1)].astype(np.float64)
 
 
 def _gammas(reader: RunReader) -> dict[int, float]:

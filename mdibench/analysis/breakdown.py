@@ -21,6 +21,7 @@ PARTS = ("admission", "input queue", "compute", "output queue", "moving")
 
 STEP_NUMBERS = (
     "rank", "item", "block", "queued_s", "duration_s", "target", "info_age_s", "payload_bytes",
+    "batch",
 )  # fmt: skip
 
 Numbers = NDArray[np.float64]
@@ -139,7 +140,8 @@ def _item_time(exit_: int, parts: Mapping[str, Numbers], here: NDArray[np.bool_]
 
 def _block_times(steps: _Steps) -> tuple[BlockTime, ...]:
     blocks, ranks = steps.columns["block"][steps.computes], steps.columns["rank"][steps.computes]
-    seconds = steps.columns["duration_s"][steps.computes]
+    together = np.nan_to_num(steps.columns["batch"][steps.computes], nan=1.0)
+    seconds = steps.columns["duration_s"][steps.computes] / together
     wide = int(np.nan_to_num(ranks).max()) + 1
     at = (np.nan_to_num(blocks) * wide + np.nan_to_num(ranks)).astype(np.int64)
     tasks = np.bincount(at)

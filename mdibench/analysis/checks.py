@@ -136,6 +136,8 @@ def _littles_law(subject: Subject) -> Iterator[Finding]:
     if sampled.size < 20:
         return
     items, admitted = subject.items, ~subject.items.dropped
+    if not items.ok[admitted].all():  # nobody wrote down when a lost item was given up
+        return
     ended = items["completed_s"][admitted]
     ledger = time_average(items["admitted_s"][admitted], ended, subject.summary.window)
     seen = batch_means(sampled)

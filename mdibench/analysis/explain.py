@@ -66,9 +66,9 @@ def cuts(summary: RunSummary, steps: Breakdown, manifest: dict[str, Any]) -> lis
     here = _block_seconds(steps.blocks, len(reach), {0})
     others = {row.rank for row in steps.blocks if row.rank}
     there = _block_seconds(steps.blocks, len(reach), others)
-    if not reach or any(map(math.isnan, here)):
-        return []
     local_s = float(np.dot(reach, here))
+    if not local_s > 0 or min(here, default=0.0) <= 0:  # no times are on record, or null blocks
+        return []
     link_bps = link_rate(summary, manifest)
     return [
         _cut(after, reach, here, there, _payload_bytes(manifest, after), link_bps, local_s)

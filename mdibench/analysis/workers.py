@@ -75,13 +75,18 @@ class Series:
     columns: Mapping[str, Numbers]
 
     def gain(self, column: str, window: Window) -> float:
-        """What a cumulative counter gained in ``window``; it started from 0 at time 0."""
+        """What a cumulative counter gained in ``window``; it started from 0 at time 0.
+
+        It starts from 0 again where a worker did, in the middle of a simulated run.
+        """
         values = self.columns[column]
         known = np.isfinite(values)
         if not known.any():
             return math.nan
         t_s, x = np.append(0.0, self.t_s[known]), np.append(0.0, values[known])
-        before, after = np.interp(window, t_s, x)
+        steps = np.diff(x)
+        gained = np.append(0.0, np.cumsum(np.where(steps < 0, x[1:], steps)))
+        before, after = np.interp(window, t_s, gained)
         return float(after - before)
 
     def inside(self, column: str, window: Window) -> Numbers:

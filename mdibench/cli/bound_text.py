@@ -59,6 +59,7 @@ def demand_of(scenario: Scenario, source_offloads_raw: bool = False) -> Demand:
         expected_go_on(scenario),
         SCHEMES[section.name],
         source_offloads_raw or section.source_offloads_raw,
+        scenario.config.transport.bottleneck,
     )
 
 

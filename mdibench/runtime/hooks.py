@@ -26,7 +26,7 @@ from mdibench.wire import HEADER_BYTES, Kind, Row, pack_rows, unpack_rows
 log = logging.getLogger(__name__)
 STOP_FILE = "stop"
 """A file of this name in the run's folder asks for an orderly end."""
-LAST_WORDS_S = 5.0
+LAST_WORDS_S = 15.0
 """How long rank 0 waits for the other ranks' last telemetry."""
 
 
@@ -173,15 +173,20 @@ class SourceHooks:
             self._post.control(rank, Kind.STOP)
 
     def look_around(self, now: float) -> Event | None:
-        """Flush, show progress, look for a request to stop, and leave when all is in."""
+        """Flush, show progress, look for a request to stop, and leave when all is in.
+
+        Raises MdibenchError where a rank does not hand in its last rows.
+        """
         self.writer.flush()
         self._log.flush()
         source = self._node.source
         assert source is not None
         self._progress.show(source, now)
         if self.wants_sample:
-            for rank in self._others:
-                log.warning("rank %d did not hand in its last telemetry", rank)
+            if self._others:  # whoever waited for it at the end would wait for ever
+                gone = ", ".join(f"rank {rank}" for rank in sorted(self._others))
+                what = f"{gone}: no last telemetry within {LAST_WORDS_S:g} s of the end; gone?"
+                raise MdibenchError(what)
             self.finished = True
         elif source.phase == "admitting" and (self.writer.folder / STOP_FILE).exists():
             return StopRequested("asked by the monitor")

@@ -15,7 +15,7 @@ from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
 from mdibench.policy.schemes import SCHEMES
-from mdibench.runtime.judging import judging_of
+from mdibench.runtime.judging import Judging, judging_of
 from mdibench.runtime.workload import NULL, Items, load_items, measured, model_info, with_seconds
 
 if TYPE_CHECKING:
@@ -40,9 +40,14 @@ class Scenario:
     model: ModelInfo
     plan: Plan
     block_s: Sequence[Sequence[float]]
-    thresholds: tuple[float, ...]
+    judging: Judging
     recordings: Recordings | None
     profile: Profile | None = None
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """T_e of every exit at the start."""
+        return self.judging.thresholds
 
     @property
     def early_exit(self) -> bool:
@@ -85,7 +90,7 @@ def load_scenario(
         seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
-    thresholds, recordings = _outcomes(config, model, profile)
+    judging = judging_of(config, model.exits)
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
@@ -93,8 +98,8 @@ def load_scenario(
         model=model,
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],
-        thresholds=thresholds,
-        recordings=recordings,
+        judging=judging,
+        recordings=_recordings(config, judging, profile),
         profile=known,
     )
 
@@ -124,15 +129,12 @@ def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
     return profile
 
 
-def _outcomes(
-    config: RunConfig, model: ModelInfo, profile: Path | None
-) -> tuple[tuple[float, ...], Recordings | None]:
-    """Thresholds, and what the real network says about every item at every exit."""
-    judging = judging_of(config, model.exits)
+def _recordings(config: RunConfig, judging: Judging, profile: Path | None) -> Recordings | None:
+    """What the real network says about every item at every exit."""
     if config.model.name == NULL:
-        return judging.thresholds, None
+        return None
     from mdibench.compute.recordings import record, recorded_in
 
     if profile and not judging.temperatures:
-        return judging.thresholds, recorded_in(profile)
-    return judging.thresholds, record(config.model, judging.temperatures)
+        return recorded_in(profile)
+    return record(config.model, judging.temperatures)

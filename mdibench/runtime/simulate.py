@@ -20,7 +20,6 @@ from mdibench.record.run_folder import RunWriter
 from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.environment import host_facts
 from mdibench.runtime.happenings import Script, check_events
-from mdibench.runtime.judging import Judging
 from mdibench.runtime.manifest import Facts, open_run, outcome
 from mdibench.runtime.progress import Progress
 from mdibench.runtime.sampling import link_rows, log_line, telemetry_row
@@ -150,7 +149,7 @@ def _facts(scenario: Scenario) -> Facts:
         kind="simulated",
         plan=scenario.plan,
         model=scenario.model,
-        judging=Judging(scenario.thresholds),
+        judging=scenario.judging,
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
     )

@@ -11,6 +11,7 @@ from mdibench.config_file import parse_config
 from mdibench.network.plan import BlockInfo, ModelInfo
 from mdibench.network.planning import make_plan
 from mdibench.runtime.assemble import thresholds_of
+from mdibench.runtime.judging import Judging
 from mdibench.runtime.scenario import Scenario
 
 EXITS = 3
@@ -64,6 +65,6 @@ def scenario(results: Path, workers: int = 4, more: str = "", *overrides: str) -
         model=info,
         plan=plan,
         block_s=[device.block_s for device in plan.devices if device],
-        thresholds=thresholds_of(config, EXITS),
+        judging=Judging(thresholds_of(config, EXITS)),
         recordings=recordings(),
     )
