@@ -10,12 +10,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mdibench.analysis.bound import bound_of_run
+from mdibench.analysis.breakdown import break_down
+from mdibench.analysis.reader import RunReader
+from mdibench.analysis.workers import rank_rows
 from mdibench.config_file import parse_config
+from mdibench.core.node import Node
 from mdibench.errors import UserError
 from mdibench.record import schema
 from mdibench.record.run_folder import read_manifest
-from mdibench.runtime.simulate import simulate
-from tests.runtime.scenarios import BASE, scenario
+from mdibench.runtime.simulate import build_world, simulate
+from mdibench.wire import HEADER_BYTES
+from tests.runtime.scenarios import BASE, model, scenario
 
 HOST_FACTS = ("id", "started_utc", "pid", "host", "simulated_on", "ranks")
 """What may differ between two runs of one config and seed."""
@@ -125,6 +131,65 @@ def test_who_fails_takes_its_tasks_along_and_they_are_run_again(run: Callable[..
     assert workers_of(between(items, 1.1, 9.0)) == {"0"}
     assert "suspect" in {kind for _, _, kind in events(folder)}
     assert max(row["t_s"] for row in table(folder, "telemetry") if row["rank"] == 1) <= 1.0
+
+
+def test_who_fails_and_is_back_before_anybody_noticed(run: Callable[..., Path]) -> None:
+    """Its items are run again all the same, and its counters begin anew without going backwards."""
+    script = """[[events]]
+at_s = 0.8
+kind = "fail"
+rank = 1
+[[events]]
+at_s = 1.1
+kind = "join"
+rank = 1
+"""
+    folder = run(script, "admission.interarrival_s=0.012")
+    totals = read_manifest(folder)["totals"]
+    assert totals["lost"] == 0
+    assert totals["reruns"] > 0
+    rows = rank_rows(RunReader(folder), (0.0, 2.0))
+    assert all(row.tasks > 0 and 0 < row.split["compute"] <= 1 for row in rows)
+
+
+def test_nobody_tells_a_new_worker_what_the_old_one_was_to_know(tmp_path: Path) -> None:
+    """What was on its way to the old one would count tasks that the new one never sent."""
+    script = """[[events]]
+at_s = 0.8
+kind = "fail"
+rank = 1
+[[events]]
+at_s = 0.815
+kind = "join"
+rank = 1
+[[topology.links]]
+between = [0, 1]
+delay_ms = 20
+"""
+    chosen = scenario(tmp_path, 4, script, "scheme.name=random")
+    world = build_world(chosen, lambda table, row: None)
+    for step in range(200):
+        world.run(until_s=step / 100)
+        workers = [node.worker for node in world.nodes if isinstance(node, Node)]
+        assert all(n.input_queue >= 0 for w in workers for n in w.neighbours.values())
+
+
+def test_bytes_of_an_item_are_those_of_its_tasks_and_its_result(run: Callable[..., Path]) -> None:
+    folder = run("", "scheme.name=ddi")
+    rows = [row for row in table(folder, "items") if row["path"].startswith("1")]
+    assert rows
+    assert {row["wire_bytes"] for row in rows} == {model().input_bytes + 2 * HEADER_BYTES}
+
+
+def test_the_bound_of_batches_whose_steps_are_not_all_on_record(run: Callable[..., Path]) -> None:
+    more = ("admission.mode=offline", "admission.max_in_flight=60", "model.max_batch=8")
+    full, sampled = (run("", *more, f"run.trace={trace}") for trace in (1.0, 0.05))
+    bounds = [bound_of_run(folder)["rate_per_s"] for folder in (full, sampled)]
+    assert bounds[1] == pytest.approx(bounds[0], rel=0.02)
+    for folder in (full, sampled):
+        found = break_down(RunReader(folder), (0.0, 2.0), 4)
+        assert found is not None
+        assert [row.seconds for row in found.blocks] == pytest.approx([0.010] * len(found.blocks))
 
 
 def test_who_slows_down_takes_longer(run: Callable[..., Path]) -> None:
