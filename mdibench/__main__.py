@@ -26,8 +26,11 @@ def run(arguments: list[str]) -> int:
         return int(stop.exit_code)
     except click.Abort:
         return errors.INTERRUPTED
-    except click.ClickException as failure:
+    except click.exceptions.NoArgsIsHelpError as failure:
         failure.show()
+        return errors.USAGE_ERROR
+    except click.ClickException as failure:
+        say(_in_one_line(failure))
         return errors.USAGE_ERROR
     except errors.UserError as failure:
         for problem in failure.problems:
@@ -41,9 +44,20 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return errors.OK
+    except OSError as failure:  # a path of the user's: rooms that know a remedy say it themselves
+        where = f"{failure.filename}: " if failure.filename else ""
+        say(f"{where}{failure.strerror or failure}")
+        return errors.USAGE_ERROR
     except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
         say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
         return errors.INTERNAL_ERROR
+
+
+def _in_one_line(failure: click.ClickException) -> str:
+    """What click has to say, and where to read on."""
+    text = " ".join(failure.format_message().split())
+    context = failure.ctx if isinstance(failure, click.UsageError) else None
+    return f"{text} See `{context.command_path} --help`" if context else text
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ class Subject:
     """Telemetry of rank 0."""
     problems: list[str]
 
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the items could be read; if not, that alone is worth saying."""
+        return all(Path(problem.split(": ")[0]).stem != "items" for problem in self.problems)
+
 
 def check(reader: RunReader, summary: RunSummary, items: Items) -> tuple[Finding, ...]:
     """Every finding about a run, the ones that passed included."""
@@ -108,6 +113,8 @@ def _files(subject: Subject) -> Iterator[Finding]:
 
 
 def _conservation(subject: Subject) -> Iterator[Finding]:
+    if not subject.has_ledger:
+        return
     ledger, items = subject.summary.ledger, subject.items
     found, times = np.unique(items["item"], return_counts=True)
     repeated = found[times > 1].astype(np.int64).tolist()
@@ -132,6 +139,8 @@ def _littles_law(subject: Subject) -> Iterator[Finding]:
     start_s, end_s = subject.summary.window
     if subject.source is None or subject.summary.identity.partial or end_s <= start_s:
         return
+    if not subject.has_ledger:
+        return
     sampled = subject.source.inside("in_flight", subject.summary.window)
     if sampled.size < 20:
         return
@@ -155,7 +164,7 @@ def _littles_law(subject: Subject) -> Iterator[Finding]:
 
 def _window(subject: Subject) -> Iterator[Finding]:
     start_s, end_s = subject.summary.window
-    if subject.summary.measured.rate_per_s.n:
+    if subject.summary.measured.rate_per_s.n or not subject.has_ledger:
         return
     text = f"no item finished in the measured window of {max(0.0, end_s - start_s):.1f} s"
     remedy = "raise run.duration_s, or lower run.warmup_s where the run is short"

@@ -95,7 +95,7 @@ class RunReader:
     ) -> pa.Table:
         with (
             self._naming(self.folder / f"{name}.parquet") as path,
-            pq.ParquetFile(path, read_dictionary=encoded) as file,
+            pq.ParquetFile(path, read_dictionary=_there(path, encoded)) as file,
         ):
             there = [column for column in columns if column in file.schema_arrow.names]
             return file.read(there or file.schema_arrow.names[:1])
@@ -141,6 +141,11 @@ def _tell_apart(readers: Sequence[RunReader]) -> None:
     for reader in readers:
         if seen[reader.id] > 1:
             reader.id = str(reader.folder)
+
+
+def _there(path: Path, columns: Sequence[str] | None) -> list[str]:
+    """Those of ``columns`` that the file has."""
+    return [name for name in columns or () if name in pq.read_schema(path).names]
 
 
 def _plain(table: pa.Table, column: str) -> pa.DataType:

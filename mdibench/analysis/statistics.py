@@ -218,7 +218,8 @@ def combined_effect(a: Estimate, b: Estimate) -> Effect:
     low = difference - math.hypot(b.value - b.low, a.high - a.value)
     high = difference + math.hypot(b.high - b.value, a.value - a.low)
     error = (high - low) / 2 / float(ndtri((1 + LEVEL) / 2))
-    p_value = 2 * float(ndtr(-abs(difference) / error)) if error > 0 else math.nan
+    known = 0 < error < math.inf
+    p_value = 2 * float(ndtr(-abs(difference) / error)) if known else math.nan
     return Effect(Estimate(difference, low, high, a.n + b.n), p_value, False)
 
 

@@ -82,6 +82,7 @@ def bound_lines(found: Found) -> list[str]:
     return [
         f"{name} on {plan.ranks} ranks, {plan.topology}, {plan.placement}",
         f"at most {bound.rate_per_s:,.2f} items per second, whatever the policy",
+        f"block times: {_origin(scenario)}",
         "",
         *_go_on_lines(found),
         "",
@@ -90,6 +91,15 @@ def bound_lines(found: Found) -> list[str]:
         *_lifted_lines(found),
         *_accuracy_lines(found),
     ]
+
+
+def _origin(scenario: Scenario) -> str:
+    """Where the block times are from, and so how much the bound is worth."""
+    if all(scenario.plan.devices):
+        return "those of emulated devices"
+    if scenario.profile is not None:
+        return "a profile's (hardware)"
+    return "measured just now on this machine (hardware)"
 
 
 def bound_json(found: Found) -> str:

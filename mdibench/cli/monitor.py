@@ -76,7 +76,11 @@ def _screen(
     from mdibench.tui.app import watch
     from mdibench.tui.paint.glyphs import SETS
     from mdibench.tui.paint.options import Options
+    from mdibench.tui.themes import NAMES
 
+    if theme not in NAMES:
+        remedy = f"one of {', '.join(NAMES)}"
+        raise UserError(Problem(f'there is no theme "{theme}"', "--theme", remedy))
     options = Options(glyphs=SETS[glyphs])
     if not borrowed:
         return watch(folder, theme=theme, options=options, pace_s=pace_s)

@@ -102,9 +102,10 @@ def link_text(link: Link) -> str:
         if same == (link.bandwidth_bps, link.delay_s, link.jitter_s, link.loss):
             return profile.name
     if not link.emulated:
-        return "real" if not link.loss else f"real, loss {link.loss:g}"
+        return "real"
     parts = [] if link.bandwidth_bps is None else [f"{link.bandwidth_bps / 1e6:.4g} Mbit/s"]
-    parts.append(f"{link.delay_s * 1e3:.3g}+{link.jitter_s * 1e3:.3g} ms")
+    if link.delay_s or link.jitter_s or parts:
+        parts.append(f"{link.delay_s * 1e3:.3g}+{link.jitter_s * 1e3:.3g} ms")
     parts += [f"loss {link.loss:g}"] if link.loss else []
     return ", ".join(parts)
 

@@ -36,6 +36,7 @@ def measure_and_write(
     torch_facts = use_threads(config.run.threads or 1)
     model = config.model
     folder = out or _default_folder(model)
+    folder.mkdir(parents=True, exist_ok=True)  # before anything is measured for it
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])

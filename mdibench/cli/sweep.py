@@ -67,6 +67,8 @@ def sweep(
     if config is None:
         raise click.UsageError("Missing argument 'CONFIG'.")
     if search:
+        if jobs > 1 or not resume or redo_overrun or only or repeats or dry_run:
+            raise click.UsageError("--search goes with --set and --ranks only.")
         return _search(config, overrides, ranks)
     from mdibench.runtime.sweep import Sweep, SweepOrder
 

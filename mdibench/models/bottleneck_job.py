@@ -14,6 +14,7 @@ from mdibench.models.bottleneck import save_pairs
 from mdibench.models.bottleneck_training import PairRecipe, score_with_pairs, train_pairs
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.registry import home_dataset, load_network
+from mdibench.models.weights import make_place
 from mdibench.models.workshop import usable_cores
 
 REPORT_EVERY = 25
@@ -38,6 +39,7 @@ def run_pair_job(job: PairJob) -> None:
     torch.set_num_threads(job.threads or usable_cores())
     dataset_name = job.dataset or home_dataset(job.name)
     network = load_network(job.name, job.weights, dataset=dataset_name)
+    make_place(job.out)
     dataset = load_dataset(dataset_name, job.data_dir)
     recipe = PairRecipe(ratio=job.ratio)
     pairs = train_pairs(network, dataset.train, recipe, job.seed, _say_step)

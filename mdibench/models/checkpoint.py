@@ -39,7 +39,9 @@ def read_checkpoint(
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as failure:
-        raise UserError(Problem("damaged checkpoint", str(path), "delete it")) from failure
+        raise UserError(
+            Problem("no checkpoint, or a damaged one", str(path), "name another file")
+        ) from failure
     if metadata.get("seed") != str(seed):
         found = metadata.get("seed", "none")
         remedy = "delete it, or give its seed"

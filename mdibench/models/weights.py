@@ -32,6 +32,17 @@ def packaged(name: str) -> Path:
     return FOLDER / f"{name}.safetensors"
 
 
+def make_place(path: Path) -> None:
+    """Make sure that ``path`` can be written, before hours go into what it is to hold.
+
+    Raises OSError where it cannot.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".partial")
+    draft.touch()
+    draft.unlink()
+
+
 def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
     """Write the network's weights with ``facts`` in the metadata, atomically."""
     tensors: dict[str, Tensor] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from mdibench.data.registry import load_dataset
+from mdibench.errors import Problem, UserError
 from mdibench.models.card import described, write_card
 from mdibench.models.evaluation import score
 from mdibench.models.memory import keep_freed_memory
@@ -18,7 +19,7 @@ from mdibench.models.progress import TrainingProgress
 from mdibench.models.recipes import items_of_epoch, plan_for
 from mdibench.models.registry import build_network
 from mdibench.models.training import Recipe, as_module, train
-from mdibench.models.weights import load_weights, save_weights
+from mdibench.models.weights import load_weights, make_place, save_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ def run_job(job: Job) -> None:
     torch.manual_seed(job.seed)
     plan = plan_for(job.name, job.dataset)
     recipe = chosen_recipe(plan.recipe, job)
+    if job.items is not None and job.items < recipe.batch:
+        what = f"{job.items} items do not fill a batch"
+        raise UserError(Problem(what, "--items", f"{recipe.batch} or more"))
+    make_place(job.out)
     network = build_network(job.name, plan.dataset)
     if job.weights is not None:
         load_weights(job.weights, network)

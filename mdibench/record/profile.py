@@ -106,7 +106,7 @@ def read_profile(folder: Path) -> Profile:
             raise UserError(Problem("a profile of another version", str(path), remedy))
         blocks = tuple(_block(block) for block in raw.pop("blocks"))
         return Profile(**{**raw, "accuracy": tuple(raw["accuracy"]), "blocks": blocks})
-    except FileNotFoundError as failure:
+    except (FileNotFoundError, NotADirectoryError) as failure:
         remedy = "give a folder that `mdibench profile` wrote"
         raise UserError(Problem("no profile here", str(folder), remedy)) from failure
     except (OSError, ValueError, TypeError, KeyError, IndexError) as failure:

@@ -21,6 +21,7 @@ import psutil
 from mdibench.errors import Problem, UserError
 from mdibench.record import schema
 from mdibench.record.stream import LiveWriter, refuse_other_major
+from mdibench.talk import say
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
@@ -161,11 +162,15 @@ def _runs_below(path: Path) -> Iterator[Path]:
         path = path.parent
     if not path.is_dir():
         return
-    for folder, below, files in os.walk(path):
+    for folder, below, files in os.walk(path, onerror=_left_out):
         if MANIFEST in files:
             below.clear()
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _left_out(failure: OSError) -> None:
+    say(f"{failure.filename}: {failure.strerror}; left out")
 
 
 def _started(run: Path) -> str:

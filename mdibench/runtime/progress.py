@@ -29,7 +29,7 @@ class Progress:
             return
         self._next_s = now + (_TERMINAL_PERIOD_S if self._terminal else _PLAIN_PERIOD_S)
         line = self._line(source, now)
-        self._write(f"\r{line:<{_WIDTH}}" if self._terminal else line + "\n")
+        self._write(f"\r{line[:_WIDTH]:<{_WIDTH}}" if self._terminal else line + "\n")
 
     def clear(self) -> None:
         """Remove the line from the terminal."""
@@ -43,7 +43,7 @@ class Progress:
             f"{now:6.1f} of {self._total_s:.1f} s  {source.phase}  offered {totals.offered}  "
             f"ok {totals.ok}  in flight {source.in_flight}  dropped {totals.dropped}  "
             f"accuracy {accuracy}"
-        )[:_WIDTH]
+        )
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)

@@ -24,7 +24,6 @@ from mdibench.config import RunConfig
 from mdibench.config_file import load_config, parse_config, read_text
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
-from mdibench.models.memory import keep_freed_memory
 from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.runtime import environment
@@ -44,6 +43,7 @@ from mdibench.runtime.workload import (
     make_engine,
     measured,
     model_info,
+    set_up_torch,
     with_seconds,
 )
 from mdibench.transport.links import LinkClock
@@ -133,7 +133,7 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
     text = from_source(group, lambda: _read_config(order))
     config = parse_config(text, str(order.config), order.overrides)
-    _set_up_torch(config, launch)
+    set_up_torch(config.run.threads, launch.local_size)
     info, plan = _plan(config, group)
     found = from_source(group, lambda: asdict(judging_of(config, plan.exits)))
     judging = Judging.from_json(**found)
@@ -181,16 +181,6 @@ def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
     if group.size > 1 and config.emulation is None:
         info = with_seconds(info, from_source(group, lambda: measured(config.model)))
     return info, together(group, lambda: make_plan(config, group.size, info))
-
-
-def _set_up_torch(config: RunConfig, launch: environment.Launch) -> None:
-    import torch
-
-    keep_freed_memory()
-    wanted = config.run.threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
-    torch.set_num_threads(
-        environment.threads_per_rank(wanted, launch.local_size, environment.cores())
-    )
 
 
 def _facts(

@@ -16,7 +16,15 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
 from mdibench.policy.schemes import SCHEMES
 from mdibench.runtime.judging import Judging, judging_of
-from mdibench.runtime.workload import NULL, Items, load_items, measured, model_info, with_seconds
+from mdibench.runtime.workload import (
+    NULL,
+    Items,
+    load_items,
+    measured,
+    model_info,
+    set_up_torch,
+    with_seconds,
+)
 
 if TYPE_CHECKING:
     from mdibench.compute.recordings import Recordings
@@ -87,6 +95,8 @@ def load_scenario(
     plan = make_plan(config, ranks, model)
     known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
+        if not known:
+            set_up_torch(config.run.threads, ranks)
         seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)

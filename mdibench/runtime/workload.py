@@ -6,13 +6,16 @@ harness itself costs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mdibench.compute.engine import Engine
 from mdibench.config import ModelSection, RunConfig
+from mdibench.models.memory import keep_freed_memory
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
+from mdibench.runtime import environment
 
 if TYPE_CHECKING:
     from mdibench.models.bottleneck import Pair
@@ -72,6 +75,15 @@ def load_items(model: ModelSection) -> Items:
     inputs = torch.from_numpy(split.inputs)
     item_bytes = inputs[0].numel()
     return Items(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
+
+
+def set_up_torch(threads: int, local_size: int) -> None:
+    """Compute as one of ``local_size`` ranks of this host; ``threads`` are the config's, or 0."""
+    import torch
+
+    keep_freed_memory()
+    wanted = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+    torch.set_num_threads(environment.threads_per_rank(wanted, local_size, environment.cores()))
 
 
 def measured(model: ModelSection) -> list[float]:

@@ -224,13 +224,13 @@ class RunFeed:
             return self._stored_story(item)
         with self._lock:
             row, steps = self.tables.items.find(item), self.tables.steps_of(item)
-        return tell(item, row, steps or self._steps_in_stream(item), self.facts)
+        return tell(item, row, steps or self._steps_in_stream(item), self.facts, self.over)
 
     def _stored_story(self, item: int) -> Story:
         found = Tables(self.facts.ranks, self.facts.exits)
         for table in ("items", "steps"):
             found.load(table, self._stored(table, item))
-        return tell(item, found.items.find(item), found.steps_of(item), self.facts)
+        return tell(item, found.items.find(item), found.steps_of(item), self.facts, self.over)
 
     def _stored(self, table: str, item: int) -> Mapping[str, Values]:
         """All columns of the rows of ``table`` that belong to ``item``."""

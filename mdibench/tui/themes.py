@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rich.style import Style
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from mdibench.tui.paint import lines
 
@@ -74,6 +74,8 @@ OURS = (
         variables=_extra(_SAFE_RANKS, _SAFE_HEAT),
     ),
 )
+NAMES = (*(theme.name for theme in OURS), *BUILTIN_THEMES)
+"""Every theme that a monitor can start with."""
 CYCLE = (*(theme.name for theme in OURS), "ansi-dark")
 """The themes that one key goes through; the command palette has all of Textual's too."""
 DEFAULT = "mdi-dark"

@@ -66,7 +66,7 @@ class RunFacts:
         device = ", ".join(dict.fromkeys(name for name in self.devices if name))
         stand_ins = " / ".join(part for part in (device, self.link_name) if part)
         kind = " ".join(part for part in (self.kind, stand_ins) if part)
-        return " · ".join(part for part in (self.scheme, self.topology, kind) if part)
+        return " · ".join(part for part in (self.scheme, kind, self.topology) if part)
 
 
 def facts_of(manifest: Mapping[str, Any]) -> RunFacts:

@@ -71,9 +71,18 @@ class Story:
         return max(0.0, self.latency_s - known_s)
 
 
-def tell(item: int, row: Mapping[str, Any] | None, steps: Sequence[Step], facts: RunFacts) -> Story:
-    """The story of ``item``: ``row`` is ``None`` while it is under way, ``steps`` may be few."""
-    row = row or {"status": "in flight"}
+def tell(
+    item: int,
+    row: Mapping[str, Any] | None,
+    steps: Sequence[Step],
+    facts: RunFacts,
+    over: bool = False,
+) -> Story:
+    """The story of ``item``: ``row`` is ``None`` while it is under way, ``steps`` may be few.
+
+    Where a run that is ``over`` has neither, there is no such item.
+    """
+    row = row or {"status": "no such item" if over and not steps else "in flight"}
     ordered = sorted(steps, key=lambda step: (step.get("attempt") or 0, step.get("t_s") or 0.0))
     ended = row["status"] == "ok"
     return Story(

@@ -149,7 +149,7 @@ def test_notes_about_what_is_allowed_and_odd(
     ("link", "text"),
     [
         (Link(), "real"),
-        (Link(loss=0.1), "real, loss 0.1"),
+        (Link(loss=0.1), "loss 0.1"),
         (Link(941e6, 1e-4, 2e-5), "ethernet-1g"),
         (Link(941e6, 1e-4, 2e-5, loss=0.5), "941 Mbit/s, 0.1+0.02 ms, loss 0.5"),
         (Link(None, 0.25), "250+0 ms"),

@@ -32,7 +32,7 @@ def test_a_finished_run_without_a_terminal_is_a_summary(
     status, out, err = said([str(finished.folder)], capfd)
     assert (status, err) == (0, "")
     assert "complete after 00:04" in out
-    assert out.splitlines()[0].startswith("fixed_acc · mdi-exit · full")
+    assert out.splitlines()[0].startswith("fixed_acc · mdi-exit · emulated")
 
 
 def test_the_newest_run_is_the_default(

@@ -6,7 +6,7 @@ from tests.view.synthetic import Synthetic
 def test_facts_of_a_run() -> None:
     facts = facts_of(Synthetic(ranks=4).manifest())
     assert (facts.ranks, facts.exits, facts.scheme) == (4, 5, "mdi-exit")
-    assert facts.setting == "mdi-exit · full · emulated jetson-nano / wifi-5ghz"
+    assert facts.setting == "mdi-exit · emulated jetson-nano / wifi-5ghz · full"
     assert facts.planned_s == 12.0
     assert len(facts.links) == 12
 

@@ -55,7 +55,9 @@ def _headline(told: Story) -> Line:
 def _facts(told: Story, width: int) -> list[Line]:
     """When, how far, and over which ranks; the ranks on a line of their own where need be."""
     line: Line = [(f"scheduled {told.scheduled_s:.4f} s", DIM)]
-    if math.isnan(told.scheduled_s):
+    if told.status == "no such item":
+        line = [("this run offered none of that number", DIM)]
+    elif math.isnan(told.scheduled_s):
         line = [("not finished yet", DIM)]
     admission_s = told.admitted_s - told.scheduled_s
     if not math.isnan(admission_s):
