@@ -214,13 +214,20 @@ def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measu
         flops_per_item=_per_item(sum(row.flops for row in ranks), finished),
         bytes_per_item=batch_means(items["wire_bytes"][ok]),
         hops_per_item=batch_means(items["hops"][ok]),
-        energy_per_item_j=_per_item(sum(row.energy_j for row in ranks), int(items.ok.sum())),
+        energy_per_item_j=_per_item(_energy_j(ranks), int(items.ok.sum())),
         calibration_error=Estimate(
             calibration_error(items["confidence"][ok], items["correct"][ok]), n=int(ok.sum())
         ),
         drop_share=wilson(int((due & items.dropped).sum()), int(due.sum())),
         latency_curve_s=tuple(np.quantile(latency_s, CURVE).tolist()) if latency_s.size else (),
     )
+
+
+def _energy_j(ranks: tuple[RankRow, ...]) -> float:
+    """Of all hosts; NaN unless each has a meter."""
+    known = {row.host: row.energy_j for row in ranks if not math.isnan(row.energy_j)}
+    complete = known and {row.host for row in ranks} == set(known)
+    return sum(known.values()) if complete else math.nan
 
 
 def _largest(values: Numbers) -> Estimate:

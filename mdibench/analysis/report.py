@@ -204,7 +204,7 @@ def _workers(material: Material) -> Section:
     text = (
         "Compute; encode (codec); send (nothing to compute, a transfer under way); wait (nothing "
         "to compute, tasks in the output queue held back); idle (nothing to do).",
-        "Energy: n/a, since no meter (RAPL, tegrastats) was read."
+        "Energy: n/a, since no meter (RAPL, a Jetson's INA3221) was read."
         if not energy.rows
         else "Energy only where a meter was read; it is n/a elsewhere.",
     )

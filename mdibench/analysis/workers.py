@@ -19,7 +19,7 @@ COUNTERS = (
     "tasks", "busy_s", "encode_s", "send_s", "wait_s", "sent_bytes", "received_bytes",
     "gossip_bytes", "overruns", "flops", "refused", "cpu_s",
 )  # fmt: skip
-LEVELS = ("input_queue", "output_queue", "rss_bytes")
+LEVELS = ("input_queue", "output_queue", "rss_bytes", "energy_j")
 STATES = ("compute", "encode", "send", "wait", "idle")
 
 
@@ -28,7 +28,8 @@ class RankRow:
     """Worker ``rank`` over the measured window.
 
     ``split`` are shares of its time by ``STATES``; they sum to 1 unless encoding overlapped
-    compute. ``energy_j`` is the whole run's, NaN where nothing measured it.
+    compute. ``energy_j`` is that of its host over the whole run: NaN where nothing measured it, and
+    for all but the host's first rank.
     """
 
     rank: int
@@ -123,7 +124,7 @@ def _rank_row(manifest: dict[str, Any], rank: int, series: Series, window: Windo
     gain = {name: series.gain(name, window) for name in COUNTERS}
     span_s = max(0.0, min(window[1], float(series.t_s[-1])) - window[0])
     queues = series.inside("input_queue", window) + series.inside("output_queue", window)
-    memory = series.columns["rss_bytes"][np.isfinite(series.columns["rss_bytes"])]
+    memory = series.columns["rss_bytes"]
     return RankRow(
         rank=rank,
         host=str(facts.get("host") or _at(plan.get("hosts"), rank) or ""),
@@ -133,9 +134,9 @@ def _rank_row(manifest: dict[str, Any], rank: int, series: Series, window: Windo
         split=_time_split(gain, span_s),
         queue_mean=float(queues.mean()) if queues.size else math.nan,
         queue_max=float(queues.max()) if queues.size else math.nan,
-        rss_bytes=float(memory.max()) if memory.any() else math.nan,
+        rss_bytes=_largest(memory[memory > 0]),
         cpu_share=gain["cpu_s"] / span_s if span_s else math.nan,
-        energy_j=_known(facts.get("energy_j")),
+        energy_j=_largest(series.columns["energy_j"]),
         energy_meter=str(facts.get("energy_meter") or ""),
         **{name: gain[name] for name in ("sent_bytes", "received_bytes", "gossip_bytes")},
         **{name: gain[name] for name in ("flops", "overruns", "refused")},
@@ -184,6 +185,12 @@ def _link_row(facts: dict[str, Any], key: Numbers, series: Series, window: Windo
 def _at(values: Any, index: int) -> Any:
     """``values[index]`` of a manifest's list, ``None`` where it is shorter or no list."""
     return values[index] if isinstance(values, list) and index < len(values) else None
+
+
+def _largest(values: Numbers) -> float:
+    """Of those that are known; NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(known.max()) if known.size else math.nan
 
 
 def _known(value: Any) -> float:

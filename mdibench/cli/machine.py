@@ -19,12 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from mdibench.runtime.energy import SYSFS, find_meter
+
 State = Literal["ok", "note", "missing"]
 
 LEAST_PYTHON = (3, 10)
 SHOWN_PACKAGES = ("torch", "mpi4py", "numpy", "pandas", "pyarrow", "pydantic", "textual")
 ASK_TIMEOUT_S = 60.0
-RAPL = Path("/sys/class/powercap")
 
 LIBRARY_PROGRAM = (
     "import mpi4py; mpi4py.rc.initialize = False\n"
@@ -151,7 +152,7 @@ def torch(ask: Ask) -> Finding:
     if answer.status != 0:
         return Finding("torch", "missing", answer.last_line, "pip install torch")
     threads, gpu = json.loads(answer.output)
-    device = f"; CUDA: {gpu}" if gpu else "; no CUDA device, blocks run on the processor"
+    device = f"; CUDA: {gpu}" if gpu else "; no CUDA device to train on"
     return Finding("torch", "ok", f"{threads} threads by default, fewer with several ranks{device}")
 
 
@@ -189,17 +190,17 @@ def namespaces(ask: Ask) -> Finding:
     return Finding("namespaces", "ok", "permitted, with ip and tc: links can be shaped for real")
 
 
-def energy(counters: Path = RAPL) -> Finding:
+def energy(sysfs: Path = SYSFS) -> Finding:
     """Whether the energy of a run can be read."""
-    files = sorted(counters.glob("*/energy_uj"))
-    if any(os.access(file, os.R_OK) for file in files):
-        return Finding("energy", "ok", f"{len(files)} RAPL counters")
-    if shutil.which("tegrastats"):
-        return Finding("energy", "ok", "tegrastats")
-    if files:
-        remedy = f"sudo chmod a+r {counters}/*/energy_uj"
+    meter = find_meter(sysfs)
+    if meter is not None:
+        return Finding("energy", "ok", meter.name)
+    files = sorted((sysfs / "class/powercap").glob("*/energy_uj"))
+    if files and not any(os.access(file, os.R_OK) for file in files):
+        remedy = f"sudo chmod a+r {sysfs}/class/powercap/*/energy_uj"
         return Finding("energy", "note", "RAPL counters are not readable", remedy)
-    return Finding("energy", "note", "neither RAPL nor tegrastats: energy stays unknown")
+    what = "neither RAPL nor a Jetson's INA3221: energy stays unknown"
+    return Finding("energy", "note", what)
 
 
 def folder(path: Path) -> Finding:

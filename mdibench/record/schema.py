@@ -74,6 +74,7 @@ TELEMETRY = (
     Column("refused", "int", "messages with a malformed header"),
     Column("rss_bytes", "int", "resident memory"),
     Column("cpu_s", "float", "processor time of the process"),
+    Column("energy_j", "float", "energy of the host since the start; its first rank, with a meter"),
 )
 
 LINKS = (

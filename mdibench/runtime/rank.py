@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +32,7 @@ from mdibench.runtime.agreement import from_source, together
 from mdibench.runtime.assemble import generator, make_node
 from mdibench.runtime.computing import ComputeThread, Computing, InlineCompute
 from mdibench.runtime.ending import Ending
+from mdibench.runtime.energy import Meter, find_meter
 from mdibench.runtime.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
 from mdibench.runtime.judging import Judging, judging_of
 from mdibench.runtime.loop import Loop, LoopSetup
@@ -163,7 +165,8 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
         hooks = WorkerHooks(post, strays)
         ending.report_through(post)
     gc.freeze()  # what was loaded by now stays: collections need not look at it again and again
-    Loop(LoopSetup(clock, config.run.sample_s, _process_facts), node, post, compute, hooks).run()
+    process = partial(_process_facts, _energy_meter(facts, group.rank))
+    Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
     post.close()
     group.barrier()
     compute.stop()
@@ -198,6 +201,7 @@ def _facts(
         "mpi": library(),
         "mpi_processor": processor_name(),
         "mpi_thread_level": thread_level(),
+        "energy_meter": meter.name if (meter := find_meter()) else "",
     }
     offset_s, error_s = group.clock_offset(time.perf_counter)
     shared = group.share([own, offset_s, error_s])
@@ -248,7 +252,17 @@ def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:
     return ComputeThread(engine, device)
 
 
-def _process_facts() -> ProcessFacts:
+def _process_facts(meter: Meter | None) -> ProcessFacts:
     process = psutil.Process()
     times = process.cpu_times()
-    return ProcessFacts(process.memory_info().rss, times.user + times.system)
+    energy_j = meter.joules() if meter else None
+    return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
+
+
+def _energy_meter(facts: Facts, rank: int) -> Meter | None:
+    """The host's meter, for its first rank. That of a host that stands in for others says nothing
+    of them.
+    """
+    hosts = [each["host"] for each in facts.ranks]
+    first = hosts.index(hosts[rank]) == rank
+    return find_meter() if first and not any(facts.plan.devices) else None

@@ -12,10 +12,11 @@ from mdibench.wire import Row
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """What only a real process can tell; zero in a simulation."""
+    """What only a real process can tell; zero, or not known, in a simulation."""
 
     rss_bytes: int = 0
     cpu_s: float = 0.0
+    energy_j: float | None = None
 
 
 NO_PROCESS = ProcessFacts()
@@ -37,6 +38,7 @@ def telemetry_row(
         source.totals.offered if source else None,
         source.in_flight if source else None,
         traffic.overruns, traffic.flops, traffic.refused, process.rss_bytes, process.cpu_s,
+        process.energy_j,
     )  # fmt: skip
     return "telemetry", row
 

@@ -45,6 +45,8 @@ class Model:
     label: str = ""
     kind: str = "simulated"
     traced: float = 1.0
+    watts: float | None = None
+    """Of the one host, told by rank 0."""
 
     @property
     def stages(self) -> list[list[int]]:
@@ -169,6 +171,7 @@ def telemetry(model: Model, story: Story) -> Columns:
             "refused": np.zeros(len(times), int),
             "rss_bytes": np.full(len(times), 200 << 20),
             "cpu_s": busy * 1.1,
+            "energy_j": [None if rank or model.watts is None else model.watts * t for t in times],
         }
         for name, column in values.items():
             rows[name] += list(column)

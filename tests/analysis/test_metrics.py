@@ -83,9 +83,14 @@ def test_what_nobody_measured_is_not_zero(one_run: Path) -> None:
 
 
 def test_measured_energy_counts_per_item(tmp_path: Path) -> None:
-    ranks = [{"rank": n, "energy_j": 30.0, "energy_meter": "RAPL"} for n in range(2)]
-    run = study(RunReader(write_run(tmp_path / "run", Model(items=600), ranks=ranks)))
-    assert run.summary.measured.energy_per_item_j.value == pytest.approx(0.1)
+    model = Model(items=600, watts=2.0)
+    ranks = [{"rank": n, "host": "nowhere", "energy_meter": "RAPL"} for n in range(2)]
+    run = study(RunReader(write_run(tmp_path / "run", model, ranks=ranks)))
+    seconds = run.reader.numbers("telemetry", ["t_s"])["t_s"].max()
+    assert run.summary.measured.energy_per_item_j.value == pytest.approx(2.0 * seconds / 600)
+    ranks[1]["host"] = "elsewhere"  # a host without a meter: the sum is not known
+    run = study(RunReader(write_run(tmp_path / "other", model, ranks=ranks)))
+    assert not run.summary.measured.energy_per_item_j.known
 
 
 def test_a_run_without_items_or_telemetry_is_still_read(tmp_path: Path) -> None:

@@ -222,10 +222,12 @@ class TestHost:
     def test_energy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert machine.energy(tmp_path).state == "note"
-        counter = tmp_path / "intel-rapl:0" / "energy_uj"
-        counter.parent.mkdir()
-        counter.write_text("1")
-        assert machine.energy(tmp_path).text == "1 RAPL counters"
+        zone = tmp_path / "class/powercap/intel-rapl:0"
+        zone.mkdir(parents=True)
+        for name, text in (("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "9")):
+            (zone / name).write_text(text)
+        found = machine.energy(tmp_path)
+        assert (found.state, found.text) == ("ok", "RAPL, 1 package")
 
     def test_results(self, tmp_path: Path) -> None:
         assert machine.folder(tmp_path / "results").state == "ok"
