@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+import os
 
 from mdibench.analysis.comparison import Comparison, Difference
 from mdibench.analysis.document import (
@@ -37,8 +37,7 @@ def as_text(found: Comparison) -> str:
 
 def _side(group: Group) -> str:
     runs = len(group.runs)
-    folder = Path(group.first.identity.folder)
-    where = folder if runs == 1 else folder.parent
+    where = os.path.commonpath([run.summary.identity.folder for run in group.runs])
     return f"{group.name} ({runs} run{'s' * (runs != 1)}, {where})"
 
 
