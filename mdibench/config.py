@@ -83,6 +83,8 @@ class ModelSection(Section):
     weights: str | None = None
     data_dir: str | None = None
     max_batch: Count = 1
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """What every rank computes its blocks on; ``auto``: CUDA on the ranks that have it."""
     confidence: Literal["max-softmax", "entropy", "margin", "patience"] = "max-softmax"
 
 

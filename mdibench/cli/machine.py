@@ -152,7 +152,7 @@ def torch(ask: Ask) -> Finding:
     if answer.status != 0:
         return Finding("torch", "missing", answer.last_line, "pip install torch")
     threads, gpu = json.loads(answer.output)
-    device = f"; CUDA: {gpu}" if gpu else "; no CUDA device to train on"
+    device = f"; CUDA: {gpu} (model.device)" if gpu else "; no CUDA device"
     return Finding("torch", "ok", f"{threads} threads by default, fewer with several ranks{device}")
 
 

@@ -14,6 +14,7 @@ from mdibench.compute.profiling import CodecBytes, exit_table, profile_blocks, u
 from mdibench.config import ModelSection, RunConfig
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
+from mdibench.errors import Problem, UserError
 from mdibench.models.bottleneck import Pair, load_pairs, packaged_ratios
 from mdibench.models.evaluation import score
 from mdibench.models.registry import load_model, model_info
@@ -35,6 +36,9 @@ def measure_and_write(
     """Measure, write the profile folder, and return its tables as text."""
     torch_facts = use_threads(config.run.threads or 1)
     model = config.model
+    if model.device == "cuda":
+        what = "a profile times the processor, not CUDA"
+        raise UserError(Problem(what, "model.device", 'leave it out, or --set model.device="cpu"'))
     folder = out or _default_folder(model)
     folder.mkdir(parents=True, exist_ok=True)  # before anything is measured for it
     network = load_model(model)

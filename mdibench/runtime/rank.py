@@ -46,6 +46,7 @@ from mdibench.runtime.workload import (
     measured,
     model_info,
     set_up_torch,
+    torch_device,
     with_seconds,
 )
 from mdibench.transport.links import LinkClock
@@ -198,6 +199,7 @@ def _facts(
     own = environment.host_facts() | {
         "rank": group.rank,
         "torch_threads": torch.get_num_threads(),
+        "torch_device": str(torch_device(config.model.device)),
         "mpi": library(),
         "mpi_processor": processor_name(),
         "mpi_thread_level": thread_level(),

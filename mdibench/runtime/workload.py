@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from mdibench.compute.engine import Engine
 from mdibench.config import ModelSection, RunConfig
+from mdibench.errors import Problem, UserError
 from mdibench.models.memory import keep_freed_memory
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 from mdibench.runtime import environment
 
 if TYPE_CHECKING:
+    import torch
+
     from mdibench.models.bottleneck import Pair
 
 NULL = "null"
@@ -47,7 +50,7 @@ def model_info(model: ModelSection) -> ModelInfo:
 def make_engine(
     model: ModelSection, blocks: Collection[int], temperatures: Sequence[float] = ()
 ) -> Engine:
-    """An engine that holds ``blocks`` of the configured network.
+    """An engine that holds ``blocks`` of the configured network, on this rank's ``torch_device``.
 
     ``temperatures`` divide the logits, one per exit; none are 1.
     """
@@ -59,7 +62,19 @@ def make_engine(
     from mdibench.models.registry import load_model
 
     network = load_model(model, blocks)
-    return TorchEngine(network, model.confidence, temperatures or None)
+    device = torch_device(model.device)
+    return TorchEngine(network, model.confidence, temperatures or None, device)
+
+
+def torch_device(wanted: str) -> torch.device:
+    """What this rank computes on; UserError where it has no device of that kind."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        what = "a rank of this run has no CUDA device"
+        raise UserError(Problem(what, "model.device", '"auto" takes what each rank has'))
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
 def load_items(model: ModelSection) -> Items:
@@ -97,7 +112,7 @@ def measured(model: ModelSection) -> list[float]:
 
     network = load_model(model)
     item = torch.zeros(network.input_shape, dtype=torch.uint8)
-    return measure_block_seconds(TorchEngine(network), item)
+    return measure_block_seconds(TorchEngine(network, device=torch_device(model.device)), item)
 
 
 def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, Pair]:

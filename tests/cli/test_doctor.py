@@ -196,7 +196,9 @@ class TestHost:
 
     def test_torch(self) -> None:
         assert "4 threads" in machine.torch(says(Answer(0, "[4, null]"))).text
-        assert machine.torch(says(Answer(0, '[4, "H100"]'))).text.endswith("CUDA: H100")
+        assert machine.torch(says(Answer(0, '[4, "H100"]'))).text.endswith(
+            "CUDA: H100 (model.device)"
+        )
         broken = machine.torch(says(Answer(1, "", "ImportError: libc10.so")))
         assert (broken.state, broken.text) == ("missing", "ImportError: libc10.so")
 
