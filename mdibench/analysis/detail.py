@@ -14,7 +14,7 @@ from mdibench.analysis.controllers import CONTROLLED, Control, control
 from mdibench.analysis.document import NOT_AVAILABLE, Cell, Column, Kind, Table, format_one
 from mdibench.analysis.explain import Cut
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.study import METRICS, Group, Run, bound_of
+from mdibench.analysis.study import METRICS, Group, Run, bound_of, target_of, target_word
 
 Runs = Mapping[str, Run]
 Rows = list[tuple[Cell, ...]]
@@ -83,6 +83,21 @@ def bounds(runs: Runs) -> Table:
             rows.append((name, rate, bound, rate / bound, binding))
     note = "The largest rate that any policy could sustain with this placement, links and exits."
     return Table("bounds", "Capacity bound", columns, tuple(rows), note)
+
+
+def targets(runs: Runs) -> Table:
+    """Calibrated runs: the accuracy that was wanted, and the one got on the evaluation items."""
+    columns = (
+        Column("group", "group"), Column("target", "target", "share"),
+        Column("accuracy", "accuracy", "share"), Column("result", "result"),
+    )  # fmt: skip
+    rows: Rows = [
+        (name, target_of(run), run.summary.measured.accuracy, target_word(run))
+        for name, run in runs.items()
+        if not math.isnan(target_of(run))
+    ]
+    note = "Thresholds were chosen on the calibration items, where they hold the target."
+    return Table("targets", "Accuracy against its target", columns, tuple(rows), note)
 
 
 def controllers(runs: Runs) -> Table:

@@ -181,7 +181,7 @@ def _exits(material: Material) -> Section:
         ),
     )
     text = ("Of each group's first run. ECE is the expected calibration error, over ten bins.",)
-    tables = [detail.by_run(material.detailed, tabulate.exits)]
+    tables = [detail.by_run(material.detailed, tabulate.exits), detail.targets(material.detailed)]
     return Section("exits", "Exits by depth", text, _full(*tables), draws)
 
 

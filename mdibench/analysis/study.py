@@ -100,6 +100,19 @@ def study(reader: RunReader) -> Run:
     return Run(reader, summary, check(reader, summary, items))
 
 
+def target_word(run: Run) -> str:
+    """What the interval of the accuracy says of the target."""
+    got, target = run.summary.measured.accuracy, target_of(run)
+    if got.high < target:
+        return "missed"
+    return "exceeded" if got.low > target else "within the interval"
+
+
+def target_of(run: Run) -> float:
+    """The accuracy that the run's thresholds were calibrated for; NaN where they were given."""
+    return float((run.reader.manifest.get("calibration") or {}).get("target") or math.nan)
+
+
 def bound_of(run: Run) -> tuple[float, str]:
     """The run's capacity bound in items per second, and what limits it; NaN where it has none.
 

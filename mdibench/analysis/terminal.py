@@ -23,7 +23,7 @@ from mdibench.analysis import tabulate, workers
 from mdibench.analysis.document import Table, choose_scale, display, format_one
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import Group as RunGroup
-from mdibench.analysis.study import Run, bound_of, study
+from mdibench.analysis.study import Run, bound_of, study, target_of, target_word
 
 Row = TypeVar("Row")
 WIDTH = 80
@@ -110,6 +110,9 @@ def _figures(run: Run) -> RenderableType:
         whole = format_one(kind, estimate)
         interval = whole[whole.find("[") : whole.find("]") + 1] if "[" in whole else ""
         table.add_row(title, value, interval, f"{estimate.n:,}" if estimate.known else "")
+    target = target_of(run)
+    if not math.isnan(target):
+        table.add_row("target accuracy", f"{target:.1%}".replace("%", " %"), target_word(run), "")
     bound, _ = bound_of(run)
     if not math.isnan(bound):
         share = run.summary.measured.rate_per_s.value / bound

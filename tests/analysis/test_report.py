@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from synthetic import PAIR, Model, manifest, write_run
 
 from mdibench.analysis.breakdown import break_down
-from mdibench.analysis.detail import bounds, controllers, energy
+from mdibench.analysis.detail import bounds, controllers, energy, targets
 from mdibench.analysis.document import Report
 from mdibench.analysis.explain import cuts, sentences
 from mdibench.analysis.page import to_html
@@ -200,6 +200,20 @@ def test_energy_is_not_zero_where_nobody_measured_it(full: Report, tmp_path: Pat
     ((_, rank, _, joules, meter),) = energy({"pair": run}).rows
     assert (rank, meter) == (0, "RAPL")
     assert isinstance(joules, float) and joules > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "word"), [(0.90, "exceeded"), (0.95, "within the interval"), (0.99, "missed")]
+)
+def test_a_calibrated_run_is_held_against_its_target(
+    tmp_path: Path, target: float, word: str
+) -> None:
+    written = write_run(tmp_path / "run", PAIR, calibration={"target": target})
+    run = study(open_runs([written])[0][0])
+    ((_, wanted, got, said),) = targets({"pair": run}).rows
+    assert (wanted, said) == (target, word)
+    assert got == run.summary.measured.accuracy
+    assert targets({"given": study(open_runs([write_run(tmp_path / "b", PAIR)])[0][0])}).rows == ()
 
 
 def test_controllers_settle(tmp_path: Path) -> None:
