@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from mdibench.errors import UserError
+from mdibench.talk import say
+
+if TYPE_CHECKING:
+    from mdibench.config import ModelSection
 
 DEFAULT_RANKS = 4
 
@@ -18,26 +25,36 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     """Check CONFIG and print its plan: who hosts what, and what each worker and link carries.
 
     Needs neither mpirun nor the other devices. Without --ranks, plans for the number of ranks
-    that the config itself implies, else for 4. Exit status 2 where something is wrong. The data
-    need not be here: only the source of a run reads them.
+    that the config itself implies, else for 4. Exit status 2 where something is wrong. Weights
+    and data need not be here yet; weights that a run would refuse are told.
     """
     from mdibench.cli.plan_text import plan_json, plan_lines
     from mdibench.config_file import load_config, read_text
     from mdibench.network.planning import make_plan, usual_ranks
     from mdibench.runtime.happenings import check_events
     from mdibench.runtime.matrix import read_matrix
-    from mdibench.runtime.workload import make_engine, model_info
+    from mdibench.runtime.workload import model_info
 
     loaded = load_config(config, overrides)
     if loaded.sweep is not None:
         read_matrix(read_text(config), str(config), overrides)
     model = model_info(loaded.model)
-    here = loaded.model.model_copy(update={"device": "cpu"})
-    make_engine(here, range(1, model.exits + 1))  # there are weights, and they fit
     plan = make_plan(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS, model)
     check_events(loaded, plan)
+    _check_weights(loaded.model, model.exits)
     if as_json:
         click.echo(plan_json(loaded, plan, model))
     else:
         click.echo(f"{config}: valid")
         click.echo("\n".join(plan_lines(loaded, plan, model)))
+
+
+def _check_weights(model: ModelSection, exits: int) -> None:
+    """Tell what a run on this machine would say of the weights: they may be trained later."""
+    from mdibench.runtime.workload import make_engine
+
+    try:
+        make_engine(model.model_copy(update={"device": "cpu"}), range(1, exits + 1))
+    except UserError as failure:
+        for problem in failure.problems:
+            say(f"note: a run would refuse: {problem}")

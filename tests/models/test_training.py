@@ -141,7 +141,7 @@ def test_a_crop_is_a_window_of_the_mirrored_padding() -> None:
 def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     file = tmp_path / "state.ckpt"
     file.write_bytes(b"\x80\x04 not a checkpoint")
-    with pytest.raises(UserError, match="damaged checkpoint"):
+    with pytest.raises(UserError, match="no checkpoint, or a damaged one"):
         trained(checkpoint=file)
 
 
