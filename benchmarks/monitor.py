@@ -243,7 +243,7 @@ CONFIG = """
 [run]
 name = "paired"
 seed = {seed}
-warmup_s = 1.0
+warmup_s = 4.0
 duration_s = 8.0
 drain_s = 1.0
 results = "{results}"

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mdibench.view.snapshot import Snapshot
 
 
+NICENESS = 10
+"""The screen gives way to the ranks: a run must not be slower for being watched."""
+
+
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
@@ -81,6 +85,7 @@ def _screen(
     if theme not in NAMES:
         remedy = f"one of {', '.join(NAMES)}"
         raise UserError(Problem(f'there is no theme "{theme}"', "--theme", remedy))
+    os.nice(NICENESS)
     options = Options(glyphs=SETS[glyphs])
     if not borrowed:
         return watch(folder, theme=theme, options=options, pace_s=pace_s)
