@@ -71,7 +71,6 @@ def run_series(path: Path) -> int:
         begun_s = time.monotonic()
         local = min(launch.local_size, job.ranks)
         status = _one(group, job, replace(launch, local_size=local))
-        group.free()
         if world.rank == SOURCE:
             with journal(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")

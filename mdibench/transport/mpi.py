@@ -114,12 +114,15 @@ class Endpoint:
         return len(self._sends)
 
     def close(self) -> None:
-        """Cancel the posted receives and give the communicator back: MPI has some 2,000 of them."""
+        """Cancel the posted receives.
+
+        The communicator stays: messages that nobody takes any more would reach whoever gets its
+        number next.
+        """
         for request in self._receives:
             request.Cancel()
             request.Wait()
         self._receives = []
-        self._comm.Free()
 
 
 # --- collectives for setup and the end -----------------------------------------------------------
@@ -138,10 +141,6 @@ class Group:
         inside = self.rank < ranks
         comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
         return Group(comm) if inside else None
-
-    def free(self) -> None:
-        """Give the communicator of a ``part`` back; all its ranks must."""
-        self._comm.Free()
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
