@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -257,7 +258,10 @@ def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:
 def _process_facts(meter: Meter | None) -> ProcessFacts:
     process = psutil.Process()
     times = process.cpu_times()
-    energy_j = meter.joules() if meter else None
+    energy_j = None
+    if meter is not None:
+        with suppress(OSError, ValueError):  # a meter that fails is no reason to end a run
+            energy_j = meter.joules()
     return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
 
 
