@@ -7,6 +7,7 @@ The source's rank reads the file once (``read_text``), and every rank parses the
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ def parse_config(text: str, where: str, overrides: Sequence[str] = ()) -> RunCon
     if problems:
         raise UserError(*problems)
     return config.with_origins(origins)
+
+
+def noted(text: str, overrides: Sequence[str]) -> str:
+    """A config's text as a run keeps it: with the overrides in a comment on top."""
+    if not overrides:
+        return text
+    options = shlex.join(f"--set={override}" for override in overrides)
+    return f"# laid over this file: {' '.join(options.splitlines())}\n{text}"
 
 
 def read_text(path: Path, kind: str = "config") -> str:

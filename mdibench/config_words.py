@@ -64,6 +64,16 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
+def toml(value: Any) -> str:
+    """``value`` as TOML in one line."""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {toml(below)}" for key, below in value.items())
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(toml(below) for below in value)}]"
+    return json.dumps(value, default=str)
+
+
 def expected(path: KeyPath) -> str:
     """What the key at ``path`` may hold, as ``a number from 0 to 1``; empty for unknown keys."""
     place = _annotation_at(path)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.config import RunConfig
-from mdibench.config_file import load_config, parse_config, read_trace, resolved
+from mdibench.config_file import load_config, noted, parse_config, read_trace, resolved
 from mdibench.errors import UserError
 
 
@@ -389,6 +389,16 @@ class TestResolved:
         assert data["scheme"]["threshold"] is None
         assert data["placement"]["partition"] is False
         assert data["topology"]["name"] is None
+
+
+def test_a_run_keeps_what_was_laid_over_its_config_in_a_comment() -> None:
+    text = "[run]\nseed = 3\n"
+    overrides = ["scheme.name=mdi", 'run.label="two\nlines"']
+    kept = noted(text, overrides)
+    assert kept.startswith("# laid over this file: --set=scheme.name=mdi ")
+    assert kept.endswith(text) and kept.count("\n") == text.count("\n") + 1
+    assert parse_config(kept, "c.toml") == parse_config(text, "c.toml")
+    assert noted(text, []) == text
 
 
 junk = st.recursive(

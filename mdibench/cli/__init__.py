@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "bound": ("bound:bound", "The rate that no policy can beat, by linear programming."),
     "check": ("check:check", "Validate a config and print its plan without running it."),
+    "keys": ("keys:keys", "Print every key of a config: meaning, range and default."),
     "profile": ("profile:profile", "Measure a network's blocks and record its confidences."),
     "probe": ("probe:probe", "Measure latency and bandwidth between all ranks."),
     "train": ("train:train", "Train a network with exits."),

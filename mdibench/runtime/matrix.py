@@ -18,6 +18,7 @@ from typing import Any
 from mdibench.config import RunConfig, SweepSection
 from mdibench.config_file import parse_config, resolved
 from mdibench.config_origins import dotted
+from mdibench.config_words import toml
 from mdibench.errors import Problem, UserError
 from mdibench.network.planning import usual_ranks
 
@@ -242,16 +243,6 @@ def _digest(base: RunConfig) -> str:
     facts = resolved(base)
     facts["run"].pop("results")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def toml(value: Any) -> str:
-    """``value`` as TOML in one line."""
-    if isinstance(value, dict):
-        inside = ", ".join(f"{json.dumps(key)} = {toml(below)}" for key, below in value.items())
-        return f"{{{inside}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(toml(below) for below in value)}]"
-    return json.dumps(value, default=str)
 
 
 def _shown(value: Any) -> str:

@@ -23,7 +23,7 @@ import psutil
 
 from mdibench.compute.engine import Engine
 from mdibench.config import RunConfig
-from mdibench.config_file import load_config, parse_config, read_text
+from mdibench.config_file import load_config, noted, parse_config, read_text
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import Device, ModelInfo, Plan
@@ -145,7 +145,8 @@ def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending)
     engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
     pairs = together(group, lambda: bottleneck_pairs(config, plan))
     items = together(group, lambda: load_items(config.model) if source else None)
-    facts = _facts(config, text, info, plan, judging, group)
+    kept = noted(text, order.overrides)
+    facts = _facts(config, kept, info, plan, judging, group)
     writer = together(group, lambda: open_run(facts) if source else None)
 
     clock = _run_clock(group, facts)

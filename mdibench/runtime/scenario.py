@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mdibench.compute.engine import Engine
 from mdibench.compute.recorded import NullEngine
 from mdibench.config import RunConfig
-from mdibench.config_file import load_config, read_text
+from mdibench.config_file import load_config, noted, read_text
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
@@ -104,7 +104,7 @@ def load_scenario(
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
-        text=read_text(path),
+        text=noted(read_text(path), overrides),
         model=model,
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],

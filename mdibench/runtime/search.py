@@ -17,12 +17,13 @@ from pathlib import Path
 from mdibench.config import RunConfig, SearchSection
 from mdibench.config_checks import CLOCKED_MODES
 from mdibench.config_file import parse_config, read_text, resolved
+from mdibench.config_words import toml
 from mdibench.errors import MdibenchError, Problem, UserError
 from mdibench.network.planning import make_plan, usual_ranks
 from mdibench.policy.bisection import Bisection
 from mdibench.record.run_folder import find_runs
 from mdibench.runtime.crew import STARTUP_S, Assignment, Crew
-from mdibench.runtime.matrix import duration_s, toml
+from mdibench.runtime.matrix import duration_s
 from mdibench.runtime.series import Job
 from mdibench.runtime.workload import model_info
 

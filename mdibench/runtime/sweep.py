@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdibench.config_file import read_text
+from mdibench.config_words import toml
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
 from mdibench.network.planning import make_plan
 from mdibench.runtime.crew import STARTUP_S, Assignment, Crew
-from mdibench.runtime.matrix import Cell, Matrix, duration_s, order, read_matrix, toml
+from mdibench.runtime.matrix import Cell, Matrix, duration_s, order, read_matrix
 from mdibench.runtime.series import Job
 from mdibench.runtime.sweep_record import Done, SweepRecord
 from mdibench.runtime.workload import model_info
