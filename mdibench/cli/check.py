@@ -30,16 +30,15 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     """
     from mdibench.cli.plan_text import plan_json, plan_lines
     from mdibench.config_file import load_config, read_text
-    from mdibench.network.planning import make_plan, usual_ranks
+    from mdibench.network.planning import usual_ranks
     from mdibench.runtime.happenings import check_events
     from mdibench.runtime.matrix import read_matrix
-    from mdibench.runtime.workload import model_info
+    from mdibench.runtime.workload import planned
 
     loaded = load_config(config, overrides)
     if loaded.sweep is not None:
         read_matrix(read_text(config), str(config), overrides)
-    model = model_info(loaded.model)
-    plan = make_plan(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS, model)
+    model, plan = planned(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS)
     check_events(loaded, plan)
     _check_weights(loaded.model, model.exits)
     if as_json:

@@ -60,6 +60,13 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
     )
 
 
+def network_problems(config: RunConfig, ranks: int) -> list[Problem]:
+    """What is wrong with the topology and its links, whatever the model."""
+    problems: list[Problem] = []
+    links_of(config, graph_of(config, ranks, problems), problems)
+    return problems
+
+
 def placement_name(config: RunConfig) -> str:
     """The way of placing that the scheme or the config asks for, as ``copies = 2``."""
     scheme = SCHEMES.get(config.scheme.name)

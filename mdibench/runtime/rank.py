@@ -45,7 +45,7 @@ from mdibench.runtime.workload import (
     load_items,
     make_engine,
     measured,
-    model_info,
+    planned,
     set_up_torch,
     torch_device,
     with_seconds,
@@ -183,10 +183,11 @@ def _read_config(order: Order) -> str:
 
 def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
     """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
-    info = together(group, lambda: model_info(config.model))
-    if group.size > 1 and config.emulation is None:
-        info = with_seconds(info, from_source(group, lambda: measured(config.model)))
-    return info, together(group, lambda: make_plan(config, group.size, info))
+    info, plan = together(group, lambda: planned(config, group.size))
+    if group.size == 1 or config.emulation is not None:
+        return info, plan
+    timed = with_seconds(info, from_source(group, lambda: measured(config.model)))
+    return timed, make_plan(config, group.size, timed)
 
 
 def _facts(

@@ -21,7 +21,7 @@ from mdibench.runtime.workload import (
     Items,
     load_items,
     measured,
-    model_info,
+    planned,
     set_up_torch,
     with_seconds,
 )
@@ -90,9 +90,8 @@ def load_scenario(
     Raises UserError with all that the user must mend.
     """
     config = load_config(path, overrides)
-    model = model_info(config.model)
     ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
-    plan = make_plan(config, ranks, model)
+    model, plan = planned(config, ranks)
     known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
         if not known:

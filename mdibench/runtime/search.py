@@ -19,13 +19,13 @@ from mdibench.config_checks import CLOCKED_MODES
 from mdibench.config_file import parse_config, read_text, resolved
 from mdibench.config_words import toml
 from mdibench.errors import MdibenchError, Problem, UserError
-from mdibench.network.planning import make_plan, usual_ranks
+from mdibench.network.planning import usual_ranks
 from mdibench.policy.bisection import Bisection
 from mdibench.record.run_folder import find_runs
 from mdibench.runtime.crew import STARTUP_S, Assignment, Crew
 from mdibench.runtime.matrix import duration_s
 from mdibench.runtime.series import Job
-from mdibench.runtime.workload import model_info
+from mdibench.runtime.workload import planned
 
 FILE = "search.json"
 POLL_S = 0.2
@@ -56,7 +56,7 @@ class Search:
         self.config = parse_config(read_text(config), str(config), overrides)
         self.wanted = _wanted(self.config, str(config))
         self.ranks = ranks or usual_ranks(self.config) or _no_ranks(self.config)
-        make_plan(self.config, self.ranks, model_info(self.config.model))
+        planned(self.config, self.ranks)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.folder = Path(self.config.run.results) / f"{self.config.run.name}-search-{stamp}"
         self.trials: list[Trial] = []

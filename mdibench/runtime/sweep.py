@@ -16,18 +16,20 @@ from pathlib import Path
 from mdibench.config_file import read_text
 from mdibench.config_words import toml
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
-from mdibench.network.planning import make_plan
 from mdibench.runtime.crew import STARTUP_S, Assignment, Crew
 from mdibench.runtime.matrix import Cell, Matrix, duration_s, order, read_matrix
 from mdibench.runtime.series import Job
 from mdibench.runtime.sweep_record import Done, SweepRecord
-from mdibench.runtime.workload import model_info
+from mdibench.runtime.workload import planned
 
 POLL_S = 0.2
 GUESSED_OVERHEAD_S = 3.0
 """Time that a run takes beside its warm-up and window, before any was seen; the drain is in it."""
 GUESSED_START_S = 10.0
 """Time to start the processes of a crew."""
+CREW_RUNS = 400
+"""Runs of a crew, then a new one starts: MPICH knows some 2,000 communicators in a process's life,
+and each run takes two."""
 COUNTED_LIMIT_S = 3600.0
 """Longest time of a run that counts items instead of seconds."""
 
@@ -140,7 +142,7 @@ class _Lane:
     def work(self) -> bool:
         """Start a crew where there is none; whether anything is left to do."""
         if self._crew is None and self._waiting:
-            count = 1 if self._sweep._separate else len(self._waiting)
+            count = 1 if self._sweep._separate else min(CREW_RUNS, len(self._waiting))
             self._given = deque(self._waiting.popleft() for _ in range(count))
             self._crew = Crew(self._path, [self._sweep.assignment(t) for t in self._given])
         return self._crew is not None
@@ -168,7 +170,7 @@ def _check_plans(matrix: Matrix) -> None:
     problems: list[Problem] = []
     for cell in matrix.cells:
         try:
-            make_plan(cell.config, cell.ranks, model_info(cell.config.model))
+            planned(cell.config, cell.ranks)
         except UserError as error:
             problems += [
                 Problem(f"{p.what} (in the cell {cell.label})", p.where, p.remedy)

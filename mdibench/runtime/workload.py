@@ -16,6 +16,7 @@ from mdibench.config import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.models.memory import keep_freed_memory
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
+from mdibench.network.planning import make_plan, network_problems
 from mdibench.runtime import environment
 
 if TYPE_CHECKING:
@@ -45,6 +46,24 @@ def model_info(model: ModelSection) -> ModelInfo:
     from mdibench.models.registry import model_info as real_model_info
 
     return real_model_info(model)
+
+
+def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
+    """The network's costs and the plan for ``ranks``; UserError with the mistakes of both."""
+    try:
+        model = model_info(config.model)
+    except UserError as failure:
+        own = [_located(problem, config) for problem in failure.problems]
+        raise UserError(*own, *network_problems(config, ranks)) from None
+    return model, make_plan(config, ranks, model)
+
+
+def _located(problem: Problem, config: RunConfig) -> Problem:
+    """``problem`` with the place in the file where its key, such as ``model.name``, is given."""
+    section, _, key = problem.where.partition(".")
+    if section != "model" or key not in ModelSection.model_fields:
+        return problem
+    return replace(problem, where=config.where(section, key))
 
 
 def make_engine(

@@ -9,6 +9,7 @@ import pytest
 
 from mdibench.__main__ import run
 from mdibench.cli import plan_text
+from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Link
 from tests.network.examples import model_of
 
@@ -169,3 +170,17 @@ def test_spans_and_sizes() -> None:
         "4.77 MiB",
         "2.79 GiB",
     ]
+
+
+def test_mistakes_of_the_model_and_of_the_topology_come_together_with_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(model: object) -> None:
+        raise UserError(Problem("unknown data set 'cifar11'", "model.dataset", "did you mean"))
+
+    monkeypatch.setattr("mdibench.runtime.workload.model_info", unknown)
+    file = written(tmp_path, '[topology]\nname = "5-mes"\n[model]\ndataset = "cifar11"\n')
+    assert run(["check", file]) == 2
+    model, topology = capsys.readouterr().err.splitlines()
+    assert model.startswith(f"mdibench: {file}:4: model.dataset: unknown data set 'cifar11'")
+    assert topology.startswith(f'mdibench: {file}:2: topology.name: unknown topology "5-mes"')
