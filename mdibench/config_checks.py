@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -133,6 +134,8 @@ LINK_CHANGES = ("bandwidth_mbps", "delay_ms")
 
 
 def _events(config: RunConfig) -> Iterator[Finding]:
+    run = config.run
+    end_s = math.inf if run.items else run.warmup_s + run.duration_s + run.drain_s
     for index, event in enumerate(config.events):
         path: KeyPath = ("events", index)
         needed = EVENT_KEYS[event.kind]
@@ -146,6 +149,9 @@ def _events(config: RunConfig) -> Iterator[Finding]:
             yield Finding((*path, key), f"{what} has no {key}", "leave it out")
         if event.kind == "link" and not given & set(LINK_CHANGES):
             yield Finding(path, f"{what} changes nothing", "give bandwidth_mbps or delay_ms")
+        if event.at_s > end_s:
+            what = f"{what} at {event.at_s:g} s never happens: the run is over by {end_s:g} s"
+            yield Finding((*path, "at_s"), what, "give an earlier time, or a longer run.duration_s")
         if event.kind in ("join", "leave", "fail") and event.rank == SOURCE:
             yield Finding((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
         if event.kind == "load" and config.admission.mode not in CLOCKED_MODES:

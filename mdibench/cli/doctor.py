@@ -1,18 +1,22 @@
-"""``mdibench doctor``: what this machine has for runs, what it lacks, and how to start one here."""
+"""``mdibench doctor``: what this machine has for runs, what it lacks, and how to start one here.
+
+Under mpirun, with several ranks: whether their hosts fit each other.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import click
 
 from mdibench import errors
-from mdibench.cli import machine, mpi_probe
+from mdibench.cli import fleet, machine, mpi_probe
 from mdibench.cli.machine import Finding
 
 WIDTH = 80
@@ -20,13 +24,41 @@ MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
 
 
 @click.command()
+@click.option("--ranks", type=click.IntRange(2), help="Compare the hosts of this many ranks.")
+@click.option("--hostfile", type=click.Path(path_type=Path), help="Hosts for --ranks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(as_json: bool) -> int:
+def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
     """Say what this machine has and what it lacks.
 
-    Exit status 0 where runs can start here, 3 where something that they need is missing.
-    Starts two ranks for a moment, to see whether launcher and MPI library fit.
+    Starts two ranks for a moment, to see whether launcher and MPI library fit. Under mpirun, or
+    with --ranks N, all ranks start, and their hosts are compared. Exit status 0 where runs can
+    start, 3 where something that they need is missing.
     """
+    from mdibench.runtime.environment import launch_facts
+
+    if ranks is not None:
+        from mdibench.runtime.launch import run_ranks
+
+        return run_ranks(ranks, hostfile, ["doctor", *(["--json"] if as_json else [])])
+    launch = launch_facts()
+    if launch.size > 1:
+        return _compare_hosts(launch.rank == 0, as_json)
+    return _examine(as_json)
+
+
+def _compare_hosts(speaks: bool, as_json: bool) -> int:
+    """All ranks come here; one ``speaks`` for them."""
+    ranks = fleet.gather()
+    findings = fleet.compare(ranks)
+    if speaks:
+        if not as_json:
+            click.echo("\n".join(fleet.host_lines(ranks)) + "\n")
+        _tell(findings, as_json, {"ranks": list(ranks)})
+    return _status(findings)
+
+
+def _examine(as_json: bool) -> int:
+    """This host alone."""
     vendor, library = mpi_probe.library(machine.ask)
     found = mpi_probe.find_launcher(machine.ask)
     findings = [
@@ -38,14 +70,25 @@ def doctor(as_json: bool) -> int:
         *_host(),
     ]
     command = mpi_probe.run_command(found, vendor)
-    ready = not any(finding.state == "missing" for finding in findings)
+    _tell(findings, as_json, {"run": command})
+    if not as_json:
+        click.echo("\nTo start a run:\n  " + "\n  ".join(command))
+    return _status(findings)
+
+
+def _tell(findings: Sequence[Finding], as_json: bool, more: Mapping[str, Any]) -> None:
+    """Print the findings; ``more`` goes into the JSON."""
     if as_json:
         told = [machine.as_dict(finding) for finding in findings]
-        click.echo(json.dumps({"ready": ready, "run": command, "findings": told}, indent=2))
+        ready = _status(findings) == errors.OK
+        click.echo(json.dumps({"ready": ready, **more, "findings": told}, indent=2))
     else:
         click.echo("\n".join(lines(findings)))
-        click.echo("\nTo start a run:\n  " + "\n  ".join(command))
-    return errors.OK if ready else errors.CRITERIA_FAILED
+
+
+def _status(findings: Sequence[Finding]) -> int:
+    missing = any(finding.state == "missing" for finding in findings)
+    return errors.CRITERIA_FAILED if missing else errors.OK
 
 
 def lines(findings: Sequence[Finding]) -> list[str]:

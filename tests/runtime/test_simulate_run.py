@@ -250,6 +250,13 @@ def test_an_event_that_says_too_little_or_too_much(event: str, problem: str) -> 
     assert problem in line
 
 
+def test_an_event_after_the_end() -> None:
+    event = '[[events]]\nat_s = 9e9\nkind = "join"\nrank = 1'
+    with pytest.raises(UserError, match=r"at 9e\+09 s never happens: the run is over by"):
+        parse_config(f"{BASE.format(results='x')}\n{event}", "c.toml")
+    parse_config(f"{BASE.format(results='x')}\n{event}", "c.toml", ["run.items=5"])
+
+
 def test_load_steps_need_arrivals_of_their_own() -> None:
     text = f"{BASE.format(results='x')}\n[[events]]\nat_s = 1\nkind = 'load'\nfactor = 2"
     with pytest.raises(UserError, match="knows no load steps"):

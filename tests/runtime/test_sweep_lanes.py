@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +15,7 @@ from mdibench.runtime import sweep
 class FakeCrew:
     """Does all that it was given between two polls; ``broken`` crews do one run and die."""
 
-    given: list[list[int]] = []
+    given: ClassVar[list[list[int]]] = []
     broken = False
 
     def __init__(self, path: Path, assignments: Sequence[int]) -> None:
