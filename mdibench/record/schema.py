@@ -72,8 +72,8 @@ TELEMETRY = (
     Column("overruns", "int", "tasks that real compute delayed past the emulated device's time"),
     Column("flops", "int", "FLOPs executed, heads included"),
     Column("refused", "int", "messages with a malformed header"),
-    Column("rss_bytes", "int", "resident memory"),
-    Column("cpu_s", "float", "processor time of the process"),
+    Column("rss_bytes", "int", "resident memory; null in a simulation"),
+    Column("cpu_s", "float", "processor time of the process; null in a simulation"),
     Column("energy_j", "float", "energy of the host since the start; its first rank, with a meter"),
 )
 

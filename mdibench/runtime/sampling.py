@@ -12,10 +12,10 @@ from mdibench.wire import Row
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """What only a real process can tell; zero, or not known, in a simulation."""
+    """What only a real process can tell; not known in a simulation."""
 
-    rss_bytes: int = 0
-    cpu_s: float = 0.0
+    rss_bytes: int | None = None
+    cpu_s: float | None = None
     energy_j: float | None = None
 
 
