@@ -108,11 +108,17 @@ def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) 
 
 
 def load_pairs(
-    network: str, ratio: float, file: str | None = None, cuts: Collection[int] | None = None
+    network: str,
+    ratio: float,
+    file: str | None = None,
+    cuts: Collection[int] | None = None,
+    weights: str = "",
 ) -> dict[int, Pair]:
     """The pairs of ``network`` by cut; ``cuts`` limits what is read. ``file`` overrides ``ratio``.
 
-    Raises UserError for a missing or damaged file, and for pairs of another network.
+    ``weights`` is the fingerprint of the network's weights file, where that is known.
+    Raises UserError for a missing or damaged file, and for pairs of another network or of other
+    weights, whose feature maps they would garble.
     """
     path = Path(file).expanduser() if file else packaged_pairs(network, ratio)
     if not path.is_file():
@@ -120,18 +126,22 @@ def load_pairs(
         raise UserError(Problem("no such file of bottleneck pairs", str(path), remedy))
     try:
         with safe_open(path, "np") as opened:
-            _check_network(path, opened.metadata() or {}, network)
+            _check_network(path, opened.metadata() or {}, network, weights)
             return _read(opened, cuts)
     except (SafetensorError, OSError, KeyError, ValueError) as failure:
         what = f"damaged, or no bottleneck pairs ({failure})"
         raise UserError(Problem(what, str(path), "train or fetch the file again")) from failure
 
 
-def _check_network(path: Path, facts: Mapping[str, str], network: str) -> None:
+def _check_network(path: Path, facts: Mapping[str, str], network: str, weights: str) -> None:
     found = facts.get("network")
     if found != network:
         what = f"bottleneck pairs of network '{found}', not of '{network}'"
         raise UserError(Problem(what, str(path), "choose pairs that were trained with it"))
+    if weights and facts.get("weights", weights) != weights:
+        what = f"bottleneck pairs for other weights of '{network}'"
+        remedy = "train some for yours (mdibench train --bottleneck), or set model.weights"
+        raise UserError(Problem(what, str(path), remedy))
 
 
 def _read(opened: Any, cuts: Collection[int] | None) -> dict[int, Pair]:

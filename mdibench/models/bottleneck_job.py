@@ -13,8 +13,8 @@ from mdibench.data.registry import load_dataset
 from mdibench.models.bottleneck import save_pairs
 from mdibench.models.bottleneck_training import PairRecipe, score_with_pairs, train_pairs
 from mdibench.models.evaluation import ExitScores, score
-from mdibench.models.registry import home_dataset, load_network
-from mdibench.models.weights import make_place
+from mdibench.models.registry import home_dataset, load_network, weights_file
+from mdibench.models.weights import fingerprint, make_place
 from mdibench.models.workshop import usable_cores
 
 REPORT_EVERY = 25
@@ -47,6 +47,7 @@ def run_pair_job(job: PairJob) -> None:
     narrowed = score_with_pairs(network, pairs, dataset.evaluation)
     facts = {
         "network": network.name,
+        "weights": fingerprint(weights_file(job.name, job.weights)),
         "dataset": dataset_name,
         "ratio": f"{job.ratio:g}",
         "seed": str(job.seed),

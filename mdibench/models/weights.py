@@ -75,6 +75,11 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
     return f"{value:08x}"
 
 
+def fingerprint(path: Path | None) -> str:
+    """CRC-32 of the whole file, by which other files can name it; empty where there is none."""
+    return f"{zlib.crc32(path.read_bytes()):08x}" if path is not None and path.is_file() else ""
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The file's metadata; UserError where it is missing or no safetensors file."""
     with _opened(path) as file:

@@ -139,9 +139,13 @@ def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, Pair]:
     if all(link.codec != "bottleneck" for link in plan.links.values()):
         return {}
     from mdibench.models.bottleneck import load_pairs
+    from mdibench.models.registry import weights_file
+    from mdibench.models.weights import fingerprint
 
-    transport = config.transport
-    return load_pairs(config.model.name, transport.bottleneck, transport.bottleneck_pairs)
+    model, transport = config.model, config.transport
+    made_for = fingerprint(weights_file(model.name, model.weights))
+    file = transport.bottleneck_pairs
+    return load_pairs(model.name, transport.bottleneck, file, weights=made_for)
 
 
 def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:

@@ -22,7 +22,7 @@ from mdibench.models.bottleneck_training import (
 )
 from mdibench.models.evaluation import score
 from mdibench.models.registry import load_network, model_info
-from mdibench.models.weights import FOLDER
+from mdibench.models.weights import FOLDER, fingerprint, packaged
 
 
 def random_pair(channels: int = 6, narrow: int = 3, seed: int = 0) -> Pair:
@@ -145,6 +145,10 @@ def test_bad_files_of_pairs_are_one_clear_line(tmp_path: Path) -> None:
     save_pairs(path, {1: random_pair()}, {"network": "other"})
     with pytest.raises(UserError, match="of network 'other', not of 'tiny'"):
         load_pairs("tiny", 8, str(path))
+    save_pairs(path, {1: random_pair()}, {"network": "tiny", "weights": "0123abcd"})
+    assert list(load_pairs("tiny", 8, str(path), weights="0123abcd")) == [1]
+    with pytest.raises(UserError, match="for other weights of 'tiny'"):
+        load_pairs("tiny", 8, str(path), weights="ffffffff")
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "bottleneck").glob("*.safetensors")))
@@ -154,6 +158,7 @@ def test_packaged_pairs_fit_their_network_and_keep_the_last_exit(path: Path) -> 
     info = model_info(ModelSection(name=facts["network"], dataset=facts["dataset"]))
     pairs = load_pairs(facts["network"], float(facts["ratio"]))
     assert sorted(pairs) == list(range(1, info.exits))
+    assert facts["weights"] == fingerprint(packaged(facts["network"]))
     for cut, pair in pairs.items():
         block = info.blocks[cut - 1]
         assert block.output_bytes >= float(facts["ratio"]) * pair.encoded_bytes(block.output_shape)
