@@ -5,6 +5,7 @@ Each part is a child process of its own, so that none inherits another's threads
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -174,4 +175,6 @@ def main() -> None:
     row("peak resident memory by rank, MiB (digits)", memory, "stated")
 
 
-main()
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    main()

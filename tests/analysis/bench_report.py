@@ -7,6 +7,7 @@ time, processor time and peak memory of each command, measured from outside.
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import subprocess
@@ -47,7 +48,9 @@ def measure(*arguments: str) -> tuple[float, float, float]:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="where the runs are, or will be")
+    folder = parser.parse_args().folder or Path(tempfile.mkdtemp())
     make(folder)
     one = str(min(folder.iterdir()))
     with tempfile.TemporaryDirectory() as scratch:
