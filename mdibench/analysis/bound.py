@@ -2,12 +2,12 @@
 
 The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
 shares of items that really went on after each exit, so that no scheduling, however clever, could
-have sustained more with the same workers, links and exits.
+have sustained more with the same workers, links, exits and batch sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from mdibench.wire import HEADER_BYTES
 
 BlockSeconds = Sequence[Sequence[float]]
 """``[rank][block - 1]``"""
+AS_FORMED = "at the batch sizes that this run formed"
 
 
 def demand(
@@ -95,27 +96,37 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     lifted = demand(fleet, model, block_s, go_on, scheme, True, ratio)
     return {
         "rate_per_s": bound.rate_per_s,
-        "binding": bound.binding,
+        "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),
         "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
         "raw_offloaded_per_s": capacity(fleet, lifted).rate_per_s,
     }
+
+
+def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run's bound holds for the batch sizes that its policy formed, and for no others.
+
+    On an emulated device, a batch takes as long as its tasks do one by one.
+    """
+    model = (manifest.get("config") or {}).get("model") or {}
+    devices = (manifest.get("plan") or {}).get("devices") or [None]
+    return int(model.get("max_batch") or 1) > 1 and not all(devices)
 
 
 # --- what a run measured -------------------------------------------------------------------------
 
 
 def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
-    """Seconds of task k at each worker: the median of its steps, where steps were recorded.
+    """Seconds of task k at each worker, of its steps, where steps were recorded.
 
     Elsewhere the time of the emulated device; then Γ_n; then the time measured before the run.
     """
-    medians, gammas = _step_medians(reader), _gammas(reader)
+    fastest, gammas = _fastest_steps(reader), _gammas(reader)
     plan = reader.manifest["plan"]
     profiles = plan.get("device_profiles") or {}
     devices = [profiles.get(name) for name in plan["devices"]]
     return [
         [
-            medians.get((rank, k))
+            fastest.get((rank, k))
             or (device["block_s"][k - 1] if device else gammas.get(rank, 0.0))
             or block.seconds
             for k, block in enumerate(model.blocks, 1)
@@ -124,17 +135,29 @@ def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
     ]
 
 
-def _step_medians(reader: RunReader) -> dict[tuple[int, int], float]:
-    """Median seconds of one task, by rank and block; a batch's time counts in equal parts."""
+def _fastest_steps(reader: RunReader) -> dict[tuple[int, int], float]:
+    """Seconds of one task, by rank and block: of the batch size that served it fastest.
+
+    The median over the batches of that size, in equal parts for their tasks.
+    """
     steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
     computed = np.isfinite(steps["duration_s"])
-    rank, block = steps["rank"][computed], steps["block"][computed]
-    seconds = steps["duration_s"][computed] / np.nan_to_num(steps["batch"][computed], nan=1.0)
-    found = {}
-    for pair in np.unique(np.stack([rank, block], axis=1), axis=0) if len(rank) else ():
-        chosen = (rank == pair[0]) & (block == pair[1])
-        found[int(pair[0]), int(pair[1])] = float(np.median(seconds[chosen]))
-    return found
+    batch = np.nan_to_num(steps["batch"], nan=1.0)
+    places = np.stack([steps["rank"], steps["block"], batch], axis=1)[computed]
+    seconds = (steps["duration_s"] / batch)[computed]
+    fastest: dict[tuple[int, int], float] = {}
+    for (rank, block, _), alike in _grouped(places, seconds):
+        place = int(rank), int(block)
+        fastest[place] = min(fastest.get(place, np.inf), float(np.median(alike)))
+    return fastest
+
+
+def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Any]]:
+    """``values`` by the rows of ``keys``: each distinct row with its values."""
+    order = np.lexsort(keys.T[::-1])
+    keys, values = keys[order], values[order]
+    begins = np.flatnonzero(np.any(np.diff(keys, axis=0, prepend=np.nan), axis=1))
+    yield from zip(keys[begins], np.split(values, begins[1:]), strict=False)
 
 
 def _gammas(reader: RunReader) -> dict[int, float]:

@@ -116,8 +116,15 @@ def _figures(run: Run) -> RenderableType:
     bound, _ = bound_of(run)
     if not math.isnan(bound):
         share = run.summary.measured.rate_per_s.value / bound
-        table.add_row("capacity bound", f"{bound:,.1f} /s", f"reached {share:.0%}", "")
+        table.add_row(_bound_title(run), f"{bound:,.1f} /s", f"reached {share:.0%}", "")
     return Padding(table, (1, 0, 0, 0))
+
+
+def _bound_title(run: Run) -> str:
+    from mdibench.analysis.bound import batches_as_formed  # scipy.optimize: only where needed
+
+    formed = batches_as_formed(run.reader.manifest)
+    return "capacity bound of batches as formed" if formed else "capacity bound"
 
 
 def _plots(run: Run) -> RenderableType:

@@ -10,10 +10,11 @@ from textwrap import wrap
 import numpy as np
 
 from mdibench.analysis.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
-from mdibench.analysis.bound import demand, go_on_after
+from mdibench.analysis.bound import BlockSeconds, demand, go_on_after
 from mdibench.analysis.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.policy.schemes import SCHEMES
 from mdibench.runtime.scenario import Scenario
+from mdibench.runtime.service import batch_seconds
 
 WIDTH = 80
 MOST_LIMITS = 10
@@ -55,12 +56,27 @@ def demand_of(scenario: Scenario, source_offloads_raw: bool = False) -> Demand:
     return demand(
         fleet_of(scenario.plan),
         scenario.model,
-        scenario.block_s,
+        fastest_block_s(scenario),
         expected_go_on(scenario),
         SCHEMES[section.name],
         source_offloads_raw or section.source_offloads_raw,
         scenario.config.transport.bottleneck,
     )
+
+
+def fastest_block_s(scenario: Scenario) -> BlockSeconds:
+    """Seconds of one task: of the batch size up to ``max_batch`` that serves it fastest.
+
+    Only a profile knows more than batches of one. An emulated device takes as long for each task.
+    """
+    if scenario.profile is None:
+        return scenario.block_s
+    sizes = range(1, scenario.config.model.max_batch + 1)
+    own = [
+        min(batch_seconds(block.times, size) / size for size in sizes)
+        for block in scenario.profile.blocks
+    ]
+    return [device.block_s if device else own for device in scenario.plan.devices]
 
 
 def expected_go_on(scenario: Scenario) -> tuple[float, ...]:
@@ -81,7 +97,7 @@ def bound_lines(found: Found) -> list[str]:
     plan, name = scenario.plan, scenario.config.scheme.name
     return [
         f"{name} on {plan.ranks} ranks, {plan.topology}, {plan.placement}",
-        f"at most {bound.rate_per_s:,.2f} items per second, whatever the policy",
+        f"at most {bound.rate_per_s:,.2f} items per second, {_holding_for(scenario)}",
         f"block times: {_origin(scenario)}",
         "",
         *_go_on_lines(found),
@@ -91,6 +107,15 @@ def bound_lines(found: Found) -> list[str]:
         *_lifted_lines(found),
         *_accuracy_lines(found),
     ]
+
+
+def _holding_for(scenario: Scenario) -> str:
+    """Which policies the bound holds for: larger batches than were timed may be faster."""
+    largest, profile = scenario.config.model.max_batch, scenario.profile
+    timed = max(timing.batch for timing in profile.blocks[0].times) if profile else 1
+    if all(scenario.plan.devices) or largest <= timed:
+        return "whatever the policy"
+    return f"in batches of at most {timed}, the largest timed"
 
 
 def _origin(scenario: Scenario) -> str:

@@ -14,6 +14,7 @@ import pytest
 from mdibench.analysis.bound import bound_of_plan, bound_of_run
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import study
+from mdibench.analysis.terminal import summary_lines
 from mdibench.policy.schemes import SCHEMES
 from mdibench.runtime.simulate import simulate
 from tests.runtime.scenarios import scenario
@@ -91,6 +92,26 @@ def test_batches_count_by_their_tasks(run: Callable[..., Path]) -> None:
     one = bound_of_run(run("model.max_batch=4", "scheme.name=local", workers=1))
     other = bound_of_run(run("scheme.name=local", workers=1))
     assert one["rate_per_s"] == pytest.approx(other["rate_per_s"], rel=0.05)
+
+
+def test_the_fastest_batch_size_that_a_run_formed_counts(run: Callable[..., Path]) -> None:
+    """Most tasks took 10 ms alone; a fourth of them took 5 ms each, in batches of four."""
+    folder = run("scheme.name=local", workers=1)
+    alone = bound_of_run(folder)
+    path = folder / "steps.parquet"
+    table = pq.read_table(path)
+    four = np.asarray(table["item"]) % 4 == 0
+    for name, values in (("batch", (4, 1)), ("duration_s", (0.02, 0.01))):
+        column = pa.array(np.where(four, *values), table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, path)
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["config"]["model"]["max_batch"] = 4
+    manifest["plan"]["devices"] = [None]
+    (folder / "run.json").write_text(json.dumps(manifest))
+    assert bound_of_run(folder)["rate_per_s"] == pytest.approx(2 * alone["rate_per_s"])
+    assert bound_of_run(folder)["binding"].endswith(", at the batch sizes that this run formed")
+    assert "capacity bound of batches as formed" in summary_lines(folder)
 
 
 def test_without_steps_the_devices_times_count(run: Callable[..., Path]) -> None:
