@@ -1,9 +1,10 @@
 """B against A: paired where runs pair, with an interval and a word on significance.
 
 Several repeats on both sides: Student's interval over pairs that share their seed and label, else
-Welch's. One run on each side: accuracy and mean latency are paired item by item where both runs
-sent the same inputs; everything else combines the intervals within the two runs, which say nothing
-about how much runs differ among themselves. Ratios are compared by their logarithms.
+Welch's. One run on each side: accuracies and mean latency are paired item by item where both runs
+sent the same inputs and judged nearly the same items; everything else combines the intervals within
+the two runs, which say nothing about how much runs differ among themselves. Ratios are compared by
+their logarithms.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import statistics
-from mdibench.analysis.metrics import due_in, read_items
+from mdibench.analysis.metrics import Items, due_in, read_items
 from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
 from mdibench.analysis.study import Group, Metric, Run
 from mdibench.errors import IncomparableRuns
 
 ALPHA = 0.05
+COVERED = 0.9
+"""Share of either run's items that pairs must cover: else what is missing may be the difference."""
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One metric of B against A. ``ratio`` is B / A, ``shift`` is B - A."""
+    """One metric of B against A. ``ratio`` is B / A, ``shift`` is B - A.
+
+    ``a`` and ``b`` are over what was compared: of pairs of items, those items alone.
+    """
 
     metric: Metric
     a: Estimate
@@ -105,19 +111,18 @@ def pair(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 def difference(a: Group, b: Group, pairs: Sequence[tuple[Run, Run]], metric: Metric) -> Difference:
     """One metric of B against A, by the best method that the runs allow."""
-    x, y = a.estimate(metric), b.estimate(metric)
+    if len(a.runs) == len(b.runs) == 1:
+        return _of_two_runs(a.runs[0], b.runs[0], metric)
     if len(pairs) >= 2:
         ratio, shift = _over_pairs(pairs, metric)
         method = f"{len(pairs)} pairs of runs"
     elif len(a.runs) >= 2 and len(b.runs) >= 2:
         ratio, shift = _over_sets(a.runs, b.runs, metric)
         method = f"{len(a.runs)} and {len(b.runs)} runs, unpaired"
-    elif len(a.runs) == len(b.runs) == 1:
-        ratio, shift, method = _of_two_runs(a.runs[0], b.runs[0], metric)
     else:
         ratio = shift = Effect(UNKNOWN, math.nan, False)
         method = "one run against several: give at least two on both sides"
-    return Difference(metric, x, y, ratio, shift, method)
+    return Difference(metric, a.estimate(metric), b.estimate(metric), ratio, shift, method)
 
 
 def _over_pairs(pairs: Sequence[tuple[Run, Run]], metric: Metric) -> tuple[Effect, Effect]:
@@ -147,16 +152,26 @@ def _exponential(effect: Effect) -> Effect:
     return replace(effect, estimate=ratio)
 
 
-def _of_two_runs(a: Run, b: Run, metric: Metric) -> tuple[Effect, Effect, str]:
-    column = {"accuracy": "correct", "latency-mean": "latency_s"}.get(metric.key)
-    if column:
-        x, y = _same_items(a, b, column)
-        if x.size >= 2 * statistics.BATCHES:
-            ratio = statistics.paired_series_ratio(x, y)
-            return ratio, statistics.paired_series_effect(x, y), f"{x.size:,} pairs of items"
-    x_, y_ = metric.get(a.summary.measured), metric.get(b.summary.measured)
-    shift = statistics.combined_effect(x_, y_)
-    return _ratio_of(x_, y_), shift, "one run each, unpaired"
+def _of_two_runs(a: Run, b: Run, metric: Metric) -> Difference:
+    x, y = _same_items(a, b, metric)
+    if x.size >= 2 * statistics.BATCHES:
+        return _over_items(x, y, metric)
+    left, right = metric.get(a.summary.measured), metric.get(b.summary.measured)
+    shift = statistics.combined_effect(left, right)
+    return Difference(metric, left, right, _ratio_of(left, right), shift, "one run each, unpaired")
+
+
+def _over_items(x: Numbers, y: Numbers, metric: Metric) -> Difference:
+    ratio = statistics.paired_series_ratio(x, y)
+    shift = statistics.paired_series_effect(x, y)
+    left, right = _of_items(x, metric), _of_items(y, metric)
+    return Difference(metric, left, right, ratio, shift, f"{x.size:,} pairs of items")
+
+
+def _of_items(values: Numbers, metric: Metric) -> Estimate:
+    if metric.kind == "share":
+        return statistics.wilson(float(values.sum()), values.size)
+    return statistics.batch_means(values)
 
 
 def _ratio_of(a: Estimate, b: Estimate) -> Effect:
@@ -166,24 +181,33 @@ def _ratio_of(a: Estimate, b: Estimate) -> Effect:
     return _exponential(statistics.combined_effect(*logs))
 
 
-def _same_items(a: Run, b: Run, column: str) -> tuple[Numbers, Numbers]:
-    """A column of the items that both runs classified, where both sent the same inputs."""
-    if a.summary.identity.seed != b.summary.identity.seed:
-        return np.empty(0), np.empty(0)
-    (ids_a, x), (ids_b, y) = (_classified(run, column) for run in (a, b))
+def _same_items(a: Run, b: Run, metric: Metric) -> tuple[Numbers, Numbers]:
+    """The values of A and of B for the items that both judged; none where they are not the same."""
+    nothing = np.empty(0), np.empty(0)
+    if metric.key not in JUDGED or a.summary.identity.seed != b.summary.identity.seed:
+        return nothing
+    (ids_a, x), (ids_b, y) = (_values_of_items(run, metric) for run in (a, b))
     _, at_a, at_b = np.intersect1d(ids_a, ids_b, return_indices=True)
-    return x[at_a], y[at_b]
+    return (x[at_a], y[at_b]) if at_a.size >= COVERED * max(x.size, y.size) else nothing
 
 
-def _classified(run: Run, column: str) -> tuple[Numbers, Numbers]:
-    """Ids (item and sample together) and values of what was due in the window and classified."""
+def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
+    """Ids (item and sample together) and values of the items due in the window that count."""
     items = read_items(run.reader)
-    sample = run.reader.numbers("items", ["item", "sample"])
-    of_item = dict(zip(sample["item"].tolist(), sample["sample"].tolist(), strict=True))
-    chosen = due_in(items, run.summary.window) & items.ok
-    ids = items["item"][chosen]
-    both = ids * 2.0**24 + np.array([of_item[item] for item in ids.tolist()])
-    return both, items[column][chosen]
+    column, counts = JUDGED[metric.key]
+    chosen = due_in(items, run.summary.window) & counts(items)
+    ids = items["item"] * 2.0**24 + items["sample"]
+    values = np.nan_to_num(np.where(items.ok, items[column], 0.0))
+    return ids[chosen], values[chosen]
+
+
+JUDGED: dict[str, tuple[str, Callable[[Items], NDArray[np.bool_]]]] = {
+    "accuracy": ("correct", lambda items: items.ok | items.lost),
+    "accuracy-offered": ("correct", lambda items: np.full(len(items), True)),
+    "latency-mean": ("latency_s", lambda items: items.ok),
+}
+"""Metrics that are a mean over items: of which column, and over which items. As in a run's figures,
+one without a result is wrong."""
 
 
 def _positive(found: Difference) -> bool:

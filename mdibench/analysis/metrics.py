@@ -30,7 +30,7 @@ from mdibench.analysis.statistics import (
 from mdibench.analysis.workers import LinkRow, RankRow, Window, link_rows, rank_rows
 
 ITEM_NUMBERS = (
-    "item", "correct", "exit", "confidence", "scheduled_s", "admitted_s", "completed_s",
+    "item", "sample", "correct", "exit", "confidence", "scheduled_s", "admitted_s", "completed_s",
     "latency_s", "hops", "wire_bytes",
 )  # fmt: skip
 

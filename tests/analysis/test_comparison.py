@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from synthetic import PAIR, Model, write_big_run, write_run
 
@@ -90,6 +92,47 @@ def test_two_single_runs_with_one_seed_pair_their_items(tmp_path: Path) -> None:
     assert mean.ratio.estimate.low > 1
     assert median.method == "one run each, unpaired"
     assert "unknown" in found.cautions[-1]
+
+
+def mark(run: Path, every: int, status: str) -> None:
+    """Let every so many items of a run end in ``status``, without a result."""
+    path = run / "items.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows[::every]:
+        row |= dict.fromkeys(("correct", "completed_s", "latency_s", "prediction", "exit"))
+        row["status"] = status
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+
+
+@pytest.mark.parametrize("status", ["lost", "dropped"])
+def test_what_one_run_lost_or_dropped_is_wrong(
+    tmp_path: Path, status: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        write_big_run(tmp_path / name, PAIR)
+    mark(tmp_path / "b", 5, status)
+    a, b = (group_repeats([study(RunReader(tmp_path / name))])[0] for name in ("a", "b"))
+    metrics = [METRICS[key] for key in ("accuracy-offered", "accuracy")]
+    offered, accuracy = compare(a, b, metrics).differences
+    assert offered.word == "worse"
+    assert offered.method.endswith("pairs of items")
+    assert (accuracy.word == "worse") == (status == "lost")
+    assert accuracy.method.endswith("pairs of items") == (status == "lost")
+    arguments = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert mdibench([*arguments, "--fail-if", "accuracy-offered < -5pp"]) == 3
+    assert "criterion met" in capfd.readouterr().err
+
+
+def test_a_row_of_pairs_is_about_those_pairs(tmp_path: Path) -> None:
+    """Fewer than a tenth of the items are missing in B: both sides are over the rest."""
+    a = repeats(tmp_path / "a", PAIR, [1])
+    write_big_run(tmp_path / "b", PAIR)
+    mark(tmp_path / "b", 12, "dropped")
+    (b,) = group_repeats([study(RunReader(tmp_path / "b"))])
+    for found in compare(a, b, [METRICS["accuracy"], METRICS["latency-mean"]]).differences:
+        assert found.method.endswith("pairs of items")
+        assert found.a.n == found.b.n
+        assert found.b.value / found.a.value == pytest.approx(found.ratio.estimate.value)
 
 
 def test_what_differs_is_listed(baseline: Group, tmp_path: Path) -> None:
