@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, bdtrik, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import bdtr, bdtrik, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 BATCHES = 20
@@ -213,13 +213,17 @@ def unpaired_effect(a: ArrayLike, b: ArrayLike) -> Effect:
 
 
 def combined_effect(a: Estimate, b: Estimate) -> Effect:
-    """b - a out of two intervals alone (MOVER): for one run on each side, unpaired."""
+    """b - a out of two intervals alone (MOVER): for one run on each side, unpaired.
+
+    The interval need not be symmetrical: the p-value goes by the side that faces no difference, so
+    that it is below 5 % where the interval leaves zero out, and only there.
+    """
     difference = b.value - a.value
     low = difference - math.hypot(b.value - b.low, a.high - a.value)
     high = difference + math.hypot(b.high - b.value, a.value - a.low)
-    error = (high - low) / 2 / float(ndtri((1 + LEVEL) / 2))
-    known = 0 < error < math.inf
-    p_value = 2 * float(ndtr(-abs(difference) / error)) if known else math.nan
+    facing = difference - low if difference > 0 else high - difference
+    error = facing / float(ndtri((1 + LEVEL) / 2))
+    p_value = _two_sided(difference, error, math.inf) if error < math.inf else math.nan
     return Effect(Estimate(difference, low, high, a.n + b.n), p_value, False)
 
 

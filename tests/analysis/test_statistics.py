@@ -152,6 +152,27 @@ def test_tests_agree_with_scipys() -> None:
     assert (slope.value, p_value) == pytest.approx((line.slope, line.pvalue))
 
 
+SIDES = st.tuples(st.floats(-10, 10), st.floats(0, 5), st.floats(0, 5))
+
+
+@given(SIDES, SIDES)
+def test_a_p_value_and_its_interval_say_the_same(
+    a: tuple[float, float, float], b: tuple[float, float, float]
+) -> None:
+    one, other = (s.Estimate(v, v - below, v + above) for v, below, above in (a, b))
+    found = s.combined_effect(one, other)
+    apart = min(abs(found.estimate.low), abs(found.estimate.high)) > 1e-9
+    without_zero = not found.estimate.low <= 0 <= found.estimate.high
+    assert not apart or (found.p_value < 0.05) == without_zero
+
+
+def test_equal_values_without_an_interval_do_not_differ() -> None:
+    exact = s.Estimate(4.0, 4.0, 4.0, 9)
+    assert s.combined_effect(exact, exact).p_value == 1
+    assert s.combined_effect(exact, s.Estimate(5.0, 5.0, 5.0, 9)).p_value == 0
+    assert math.isnan(s.combined_effect(exact, s.Estimate(4.0)).p_value)
+
+
 def test_holm_by_hand() -> None:
     assert s.holm([0.01, 0.04, 0.03, math.nan]) == pytest.approx(
         [0.03, 0.06, 0.06, math.nan], nan_ok=True
