@@ -196,7 +196,7 @@ Row: TypeAlias = tuple[str, tuple[object, ...]]
 
 
 def pack_numbers(numbers: Sequence[float] | Sequence[int], code: str) -> bytes:
-    """``numbers`` as little-endian ``d`` (thresholds) or ``q`` (items)."""
+    """``numbers`` as little-endian ``d`` (thresholds) or ``q`` (items and attempts)."""
     return Struct(f"<{len(numbers)}{code}").pack(*numbers)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mdibench.core.records import Outcome, Result, State, Task
+from mdibench.core.records import Copy, Outcome, Result, State, Task
 
 # --- events: what happened -----------------------------------------------------------------------
 
@@ -55,10 +55,10 @@ class ThresholdsSet:
 
 @dataclass(frozen=True, slots=True)
 class Suspected:
-    """A worker lost touch with ``rank``, after having sent it tasks of ``items``."""
+    """A worker lost touch with ``rank``, which may hold ``copies``."""
 
     rank: int
-    items: tuple[int, ...]
+    copies: tuple[Copy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class ReportSuspect:
-    """Tell the source that ``rank`` fell silent with tasks of ``items`` possibly in its hands."""
+    """Tell the source that ``rank`` fell silent, with ``copies`` possibly in its hands."""
 
     rank: int
-    items: tuple[int, ...]
+    copies: tuple[Copy, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class EndRun:
-    """Everything admitted is accounted for: stop all ranks."""
+    """Everything admitted is accounted for: stop all ranks. ``reason``: who ended it early."""
 
     reason: str
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from mdibench.core.records import State
+from mdibench.core.records import Copy, State
 from mdibench.policy.views import Candidate
 
 
@@ -23,7 +23,7 @@ class Neighbour:
     __slots__ = (
         "_acknowledged",
         "_candidate",
-        "_recent_items",
+        "_recent",
         "_told",
         "gamma_s",
         "heard_s",
@@ -57,7 +57,7 @@ class Neighbour:
         self._acknowledged = 0
         self._told = (0, 0.0, 0)
         self._candidate: Candidate | None = None
-        self._recent_items: deque[int] = deque(maxlen=memory)
+        self._recent: deque[Copy] = deque(maxlen=memory)
 
     @property
     def input_queue(self) -> int:
@@ -81,12 +81,12 @@ class Neighbour:
         self.told_s = now
         self._candidate = None
 
-    def note_sent(self, item: int) -> None:
-        """A task of ``item`` goes out to it."""
+    def note_sent(self, copy: Copy) -> None:
+        """A task of ``copy`` goes out to it."""
         self.sent += 1
         self.under_way += 1
         self._candidate = None
-        self._recent_items.append(item)
+        self._recent.append(copy)
 
     def note_delivered(self, seconds: float, weight: float) -> None:
         """A task took ``seconds`` to reach it."""
@@ -110,17 +110,17 @@ class Neighbour:
         self._told = (input_queue, gamma_s, self.received)
         self.spoken_s = now
 
-    def note_passed(self, item: int) -> None:
-        """The result of ``item`` goes home by it."""
-        self._recent_items.append(item)
+    def note_passed(self, copy: Copy) -> None:
+        """The result of ``copy`` goes home by it."""
+        self._recent.append(copy)
 
     @property
     def may_hold_items(self) -> bool:
         """Whether n has sent it anything since it last gave up on it."""
-        return bool(self._recent_items)
+        return bool(self._recent)
 
-    def give_up(self) -> tuple[int, ...]:
-        """Items whose tasks or results it may hold, as far back as one run allows; told once."""
-        items = tuple(dict.fromkeys(self._recent_items))
-        self._recent_items.clear()
-        return items
+    def give_up(self) -> tuple[Copy, ...]:
+        """Copies whose tasks or results it may hold, as far back as one run allows; told once."""
+        copies = tuple(dict.fromkeys(self._recent))
+        self._recent.clear()
+        return copies

@@ -76,7 +76,7 @@ class Node:
             if isinstance(instruction, Finish):
                 routed += self._follow(*self.source.finish(instruction.result, now), now)
             elif isinstance(instruction, ReportSuspect):
-                event = Suspected(instruction.rank, instruction.items)
+                event = Suspected(instruction.rank, instruction.copies)
                 routed += self._follow(*self.source.suspect(event, now), now)
         return routed
 

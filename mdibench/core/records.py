@@ -7,7 +7,7 @@ from any of them. A payload (a tensor, or nothing at all in a simulation) is opa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 SOURCE = 0
 """Rank of the source: it admits items, keeps the ledger and may host blocks like any worker."""
@@ -65,6 +65,10 @@ class Outcome:
     confidence: float
     payload: Any = field(default=None, compare=False, repr=False)
     payload_bytes: int = 0
+
+
+Copy: TypeAlias = tuple[int, int]
+"""Item and attempt: which of an item's runs, for the source may start an item anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,11 @@ class Source:
         self.window_s = (start_s + setup.warmup_s, self._deadline_s)
         """The measured window: from the end of warm-up to the last admission."""
         self._warm = setup.warmup_s == 0
+        self._dropped_before = 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         """In a closed loop the first one; completions let the others in."""
+        self._stopped = ""
+        """Why somebody ended the run early."""
         self._out: list[Instruction] = []
         self._admissions: list[Task] = []
 
@@ -108,11 +111,14 @@ class Source:
         return self._admissions, self._out
 
     def suspect(self, event: Suspected, now: float) -> tuple[list[Task], list[Instruction]]:
-        """Re-run (or give up) the items that a silent worker may hold."""
+        """Re-run (or give up) the items that a silent worker may hold.
+
+        Every neighbour of that worker tells of it: a copy that was replaced already is no news.
+        """
         self._begin()
-        for item in event.items:
+        for item, attempt in event.copies:
             flight = self._flights.get(item)
-            if flight is not None:
+            if flight is not None and flight.attempt == attempt:
                 self._recover(flight, event.rank, now)
         self._admit_due(now)
         self._end_phases(now)
@@ -122,6 +128,7 @@ class Source:
         """Admit nothing more and drain."""
         self._begin()
         if self.phase == "admitting":
+            self._stopped = event.reason
             self._drain(now, event.reason)
         self._end_phases(now)
         return self._admissions, self._out
@@ -203,9 +210,20 @@ class Source:
         missed = (now - self._next_period_s) // self.setup.period_s  # a stall is not many periods
         self._next_period_s += (1 + missed) * self.setup.period_s
         if self.setup.mode == "adapt-rate":
-            self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, self.setup.gains)
+            self._adapt_interarrival(queued)
         elif self.setup.mode == "adapt-threshold":
             self._adapt_thresholds(queued)
+
+    def _adapt_interarrival(self, queued: int) -> None:
+        """Algorithm 3; items turned away since the last period are a queue that is too long.
+
+        Behind a bottleneck of another rank, the source's own queues stay short for ever.
+        """
+        gains, dropped = self.setup.gains, self.totals.dropped
+        if dropped > self._dropped_before:
+            queued = max(queued, gains.queue_high)
+        self._dropped_before = dropped
+        self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, gains)
 
     def _adapt_thresholds(self, queued: int) -> None:
         thresholds = tuple(
@@ -227,10 +245,10 @@ class Source:
         if self.phase == "admitting" and (now >= self._deadline_s or self._all_offered):
             self._drain(now, "every item is admitted" if self._all_offered else "time is up")
         if self.phase == "draining" and not self._flights:
-            self._end(now, "")
+            self._end(now, self._stopped)
         elif self.phase == "draining" and now >= self._deadline_s + self.setup.drain_s:
             self._give_up()
-            self._end(now, "drain time is up")
+            self._end(now, self._stopped)
 
     def _drain(self, now: float, reason: str) -> None:
         self.phase = "draining"

@@ -110,7 +110,7 @@ class Worker:
 
     def next_wake(self) -> float:
         """When this worker wants a ``Tick``: soon while something is open, else for heartbeats."""
-        pause_s = self.setup.gossip_s if self._restless() else self._heartbeat_s
+        pause_s = self._shortest_pause_s if self._restless() else self._heartbeat_s
         return self._last_tick_s + pause_s
 
     def soonest_wake(self) -> float:
@@ -276,7 +276,7 @@ class Worker:
             ways = [self.neighbours[rank] for rank in self.setup.toward_source]
             way = next((n for n in ways if not (n.suspected or n.left)), ways[0])
             if way.rank != SOURCE:
-                way.note_passed(result.item)
+                way.note_passed((result.item, result.attempt))
             self._send(way, result)
 
     # --- algorithm 2: keep or offload ----------------------------------------------------------
@@ -315,9 +315,14 @@ class Worker:
             input_queue=self.waiting,
             output_queue=len(self.output_queue.entries),
             gamma_s=self.gamma_s,
-            candidates=self._candidates(block, None if hosts else entry.sender),
+            candidates=self._candidates(block, entry.sender if self._relays(entry) else None),
             turn=self._turn,
         )
+
+    def _relays(self, entry: Entry) -> bool:
+        """Whether the task only passes: this worker neither made it nor could run it."""
+        made_here = entry.task.path[-1:] == (self.setup.rank,)
+        return not made_here and entry.task.block not in self.setup.blocks
 
     def _candidates(self, block: int, came_from: int | None) -> tuple[Candidate, ...]:
         """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""
@@ -344,7 +349,7 @@ class Worker:
             rank = self.setup.rank
             self._out.append(send_step(self._now, rank, entry, decision, view, neighbour))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
-        neighbour.note_sent(task.item)
+        neighbour.note_sent((task.item, task.attempt))
         self._under_way += 1
         self._send(neighbour, task.moved(hops=1))
 
@@ -380,7 +385,7 @@ class Worker:
         self._give_up(neighbour)
 
     def _give_up(self, neighbour: Neighbour) -> None:
-        """Tell the source which items are with a neighbour that is gone."""
+        """Tell the source what may be with a neighbour that is gone."""
         if neighbour.may_hold_items:
             self._out.append(ReportSuspect(neighbour.rank, neighbour.give_up()))
 

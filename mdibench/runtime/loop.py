@@ -85,18 +85,25 @@ class Loop:
         }
 
     def run(self) -> None:
-        """Until the hooks are finished."""
-        while not self.hooks.finished:
-            now = self.setup.clock()
-            if self.node.is_due(now):
-                self._feed(Tick(), now)
-            if now >= self._next_sample_s or self.hooks.wants_sample:
-                self._next_sample_s = now + self.setup.sample_s
-                self.sample(now)
-            if self._poll():
-                self._sleep_s = SHORTEST_SLEEP_S
-            else:
-                self._rest()
+        """Until the hooks are finished; what was noted when something fails is kept."""
+        try:
+            while not self.hooks.finished:
+                self._turn()
+        except BaseException:
+            self.hooks.keep(self._rows)
+            raise
+
+    def _turn(self) -> None:
+        now = self.setup.clock()
+        if self.node.is_due(now):
+            self._feed(Tick(), now)
+        if now >= self._next_sample_s or self.hooks.wants_sample:
+            self._next_sample_s = now + self.setup.sample_s
+            self.sample(now)
+        if self._poll():
+            self._sleep_s = SHORTEST_SLEEP_S
+        else:
+            self._rest()
 
     def sample(self, now: float) -> None:
         """Record this rank's telemetry."""
@@ -163,7 +170,7 @@ class Loop:
         self.post.announce(instruction.thresholds)
 
     def _report_suspect(self, instruction: ReportSuspect) -> None:
-        self.post.report_suspect(instruction.rank, instruction.items)
+        self.post.report_suspect(instruction.rank, instruction.copies)
 
     def _note(self, instruction: Note) -> None:
         self._rows.append((instruction.table, instruction.row))

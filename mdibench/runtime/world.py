@@ -179,7 +179,7 @@ class World:
         tasks = instruction.tasks
         seconds = self.parts.service_time(rank, tasks) * self.slowness[rank]
         engine = self.parts.engines[rank]
-        self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0].block)
+        self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0])
         self._engine_free_s[rank] = max(self.now, self._engine_free_s[rank]) + seconds
         done = Computed(tuple(engine.compute(tasks)), seconds)
         self.post(self._engine_free_s[rank], rank, done)
@@ -206,7 +206,7 @@ class World:
                 self.post(self.now + self.parts.control_delay_s, other, event)
 
     def _report_suspect(self, rank: int, instruction: ReportSuspect) -> None:
-        event = Suspected(instruction.rank, instruction.items)
+        event = Suspected(instruction.rank, instruction.copies)
         self.post(self.now + self.parts.control_delay_s, SOURCE, event)
 
     def _note(self, rank: int, instruction: Note) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Protocol, TypeAlias
 
 import torch
 
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
-from mdibench.core.records import SOURCE, Result, State, Task
+from mdibench.core.records import SOURCE, Copy, Result, State, Task
 from mdibench.errors import WireError
 from mdibench.transport.codecs import CODECS, Coder, as_tensor
 from mdibench.transport.links import LinkClock
@@ -133,6 +134,18 @@ class PostOffice:
         buffer, size = self._message(kind, NO_STATE, None, payload, rank=rank)
         self.endpoint.send(target, buffer, size)
 
+    def fail(self, text: bytes, status: int, patience_s: float) -> bool:
+        """Tell the source that this rank ends with ``status``; whether it has heard in time."""
+        token = object()
+        buffer, size = self._message(Kind.FAILURE, NO_STATE, None, text, rank=status)
+        self.endpoint.send(SOURCE, buffer, size, token)
+        deadline_s = time.monotonic() + patience_s
+        while token not in self.endpoint.delivered():
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.01)
+        return True
+
     def announce(self, thresholds: tuple[float, ...]) -> None:
         """Tell all other ranks the new thresholds."""
         payload = pack_numbers(thresholds, "d")
@@ -140,12 +153,12 @@ class PostOffice:
             if rank != self.endpoint.rank:
                 self.control(rank, Kind.THRESHOLDS, payload)
 
-    def report_suspect(self, rank: int, items: tuple[int, ...]) -> None:
-        """Tell the source that ``rank`` is silent, in as many messages as ``items`` need."""
-        room = (self.endpoint.pool.size - HEADER_BYTES) // 8
-        for start in range(0, len(items), room):
-            part = pack_numbers(items[start : start + room], "q")
-            self.control(SOURCE, Kind.SUSPECT, part, rank)
+    def report_suspect(self, rank: int, copies: Sequence[Copy]) -> None:
+        """Tell the source that ``rank`` is silent, in as many messages as ``copies`` need."""
+        room = (self.endpoint.pool.size - HEADER_BYTES) // 16
+        for start in range(0, len(copies), room):
+            numbers = tuple(chain.from_iterable(copies[start : start + room]))
+            self.control(SOURCE, Kind.SUSPECT, pack_numbers(numbers, "q"), rank)
 
     def _send_task(self, target: int, state: State, task: Task) -> None:
         link = self._links[target]
@@ -292,6 +305,8 @@ class PostOffice:
                 raise WireError(f"{len(thresholds)} thresholds for {self._exits} exits")
             return ThresholdsSet(thresholds)
         if message.kind is Kind.SUSPECT:
-            items = tuple(int(item) for item in unpack_numbers(payload, "q"))
-            return Suspected(message.rank, items)
+            numbers = [int(number) for number in unpack_numbers(payload, "q")]
+            if len(numbers) % 2:
+                raise WireError(f"{len(numbers)} numbers are no pairs of item and attempt")
+            return Suspected(message.rank, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
         return Mail(sender, message.kind, bytes(payload), message.rank)

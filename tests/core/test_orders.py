@@ -17,7 +17,7 @@ from mdibench.core.worker import Worker
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.schema import names
 from mdibench.runtime.world import SILENT
-from tests.worlds import Spec, build, run
+from tests.worlds import Spec, build, full, run
 
 BLOCK_S = 0.01
 
@@ -115,7 +115,7 @@ def test_a_closed_loop_replaces_what_is_lost() -> None:
     source = rank.node.source
     assert source is not None
     source.tick(0.0, 0)
-    admitted, _ = source.suspect(Suspected(1, (0,)), 0.5)
+    admitted, _ = source.suspect(Suspected(1, ((0, 0),)), 0.5)
     assert [task.item for task in admitted] == [1]
 
 
@@ -148,3 +148,55 @@ def test_results_go_round_a_silent_relay() -> None:
     assert (source.totals.lost, source.totals.ok) == (0, source.totals.offered)
     assert 0 < source.totals.reruns < 30
     assert run(spec).source.totals.reruns == 0
+
+
+def test_a_suspicion_that_everybody_reports_counts_once() -> None:
+    rank = BusyRank(1, "single-stream", period_s=5.0, attempts=3)
+    source = rank.node.source
+    assert source is not None
+    source.tick(0.0, 0)
+    first = Suspected(1, ((0, 0),))
+    assert [task.attempt for task in source.suspect(first, 0.5)[0]] == [1]
+    assert source.suspect(first, 0.501)[0] == []
+    assert [task.attempt for task in source.suspect(Suspected(2, ((0, 1),)), 0.6)[0]] == [2]
+    assert (source.totals.reruns, source.totals.lost) == (2, 0)
+
+
+def test_a_rate_that_only_fills_the_cap_comes_down_again() -> None:
+    """Block 2 is the bottleneck, on another rank: the source's own queues stay short."""
+    ran = run(
+        Spec(
+            hosts=[frozenset({1}), frozenset({2, 3})],
+            edges=[(0, 1), (1, 0)],
+            scheme="mdi",
+            source={
+                "mode": "adapt-rate",
+                "interarrival_s": 0.03,
+                "period_s": 0.25,
+                "duration_s": 30.0,
+                "max_in_flight": 50,
+            },
+        )
+    )
+    totals = ran.source.totals
+    assert ran.source.interarrival_s > 0.002
+    assert totals.dropped < totals.ok
+
+
+def test_who_computed_a_block_may_send_the_next_one_back() -> None:
+    """Block 3 is on ranks 0 and 2; rank 1, which computes block 2, uses both."""
+    hosts = [frozenset({1, 3}), frozenset({2}), frozenset({2, 3})]
+    spec = Spec(hosts, full(3), scheme="random", source={"interarrival_s": 0.03})
+    sent = {
+        (step["rank"], step["target"])
+        for step in run(spec).table("steps")
+        if step["kind"] == "send" and step["block"] == 3
+    }
+    assert {(1, 0), (1, 2)} <= sent
+
+
+def test_slow_gossip_makes_nobody_suspicious() -> None:
+    worker = {"gossip_s": 2.0, "suspect_after_s": 1.0}
+    spec = Spec([frozenset({1, 2, 3})] * 3, full(3), worker=worker, source={"duration_s": 10.0})
+    kinds = {event["kind"] for event in run(spec).table("events")}
+    assert "suspect" not in kinds

@@ -79,14 +79,14 @@ def test_results_states_and_control_cross(clock: Clock) -> None:
     here.send(1, STATE, result)
     here.send(1, STATE, None)
     here.announce((0.5, 0.6))
-    here.report_suspect(3, (8, 9))
+    here.report_suspect(3, ((8, 0), (9, 1)))
     first, second, third = there.poll()
     assert isinstance(first, Arrived) and isinstance(first.body, Result)
     assert (first.body.item, first.body.wire_bytes) == (4, HEADER_BYTES)
     assert second == Arrived(0, STATE, None)
     assert third == ThresholdsSet((0.5, 0.6))
     to_self = here.poll()
-    assert to_self == [Suspected(3, (8, 9))]
+    assert to_self == [Suspected(3, ((8, 0), (9, 1)))]
 
 
 def test_junk_is_counted_and_refused(clock: Clock) -> None:
