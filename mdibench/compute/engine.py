@@ -18,6 +18,6 @@ class Engine(Protocol):
         """Outcomes of ``tasks``, in order; all of them are of the same block."""
         ...
 
-    def flops(self, block: int) -> int:
-        """FLOPs of one task of ``block``, its head included; 0 where unknown."""
+    def flops(self, task: Task) -> int:
+        """FLOPs of ``task``, its head included; 0 where unknown. Counted once for each block."""
         ...

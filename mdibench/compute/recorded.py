@@ -40,9 +40,9 @@ class RecordedEngine:
             for task in tasks
         ]
 
-    def flops(self, block: int) -> int:
-        """FLOPs of one task of ``block``."""
-        return self._flops[block - 1]
+    def flops(self, task: Task) -> int:
+        """FLOPs of ``task``."""
+        return self._flops[task.block - 1]
 
 
 class NullEngine:
@@ -66,6 +66,6 @@ class NullEngine:
             for task in tasks
         ]
 
-    def flops(self, block: int) -> int:
+    def flops(self, task: Task) -> int:
         """Nothing."""
         return 0

@@ -54,8 +54,6 @@ class TorchEngine:
         after the last block.
         """
         block = tasks[0].block
-        if block not in self._flops:
-            self._flops[block] = self._count_flops(tasks[0])
         with torch.inference_mode():
             features, logits = self._forward(block, _batch(tasks))
             temperature = self._temperatures[block - 1]
@@ -75,12 +73,12 @@ class TorchEngine:
         features = body(batch if self._on_cpu else batch.to(self._device, non_blocking=True))
         return features, head(features)
 
-    def flops(self, block: int) -> int:
-        """FLOPs of one task of ``block``, its head included; 0 until its first task."""
-        return self._flops.get(block, 0)
-
-    def _count_flops(self, task: Task) -> int:
-        return count_flops(lambda: self._forward(task.block, _batch([task])))
+    def flops(self, task: Task) -> int:
+        """FLOPs of ``task``, its head included; counted on the first one of its block."""
+        if task.block not in self._flops:
+            counted = count_flops(lambda: self._forward(task.block, _batch([task])))
+            self._flops[task.block] = counted
+        return self._flops[task.block]
 
 
 def _batch(tasks: Sequence[Task]) -> Tensor:

@@ -71,6 +71,8 @@ class RunWriter:
         self._stream.end(status, reason)
         self._stream.close()
         self._manifest.update(fields, status=status, reason=reason)
+        if status != "complete":  # whoever stopped it may not wait for the tables
+            self._write_manifest()
         try:
             self._write_tables()
         finally:

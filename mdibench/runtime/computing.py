@@ -54,9 +54,9 @@ class InlineCompute:
             time.sleep(max(0.0, seconds))
             return None
         tasks = self._batches.popleft()
+        self.flops += len(tasks) * self._engine.flops(tasks[0])
         begun_s = time.perf_counter()
         outcomes = tuple(self._engine.compute(tasks))
-        self.flops += len(tasks) * self._engine.flops(tasks[0].block)
         return Computed(outcomes, time.perf_counter() - begun_s)
 
     def stop(self) -> None:
@@ -121,16 +121,16 @@ class ComputeThread:
             self._news.release()
 
     def _run(self, tasks: Sequence[Task]) -> Computed:
+        self.flops += len(tasks) * self._engine.flops(tasks[0])
         begun_s = time.perf_counter()
         outcomes = tuple(self._engine.compute(tasks))
-        self.flops += len(tasks) * self._engine.flops(tasks[0].block)
         if self._device is not None:
-            self._pace(begun_s, len(tasks) * self._device.block_s[tasks[0].block - 1])
+            self._pace(begun_s, self._device.block_s[tasks[0].block - 1], len(tasks))
         return Computed(outcomes, time.perf_counter() - begun_s)
 
-    def _pace(self, begun_s: float, device_s: float) -> None:
-        rest_s = begun_s + device_s - time.perf_counter()
+    def _pace(self, begun_s: float, task_s: float, tasks: int) -> None:
+        rest_s = begun_s + tasks * task_s - time.perf_counter()
         if rest_s > 0:
             time.sleep(rest_s)
         else:
-            self.overruns += 1
+            self.overruns += tasks

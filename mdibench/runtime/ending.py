@@ -1,8 +1,9 @@
 """How a job ends: in order, or with every rank stopped, the files closed and the reason told.
 
 An uncaught error on one rank must end all of them, for MPI would wait for ever otherwise. A failed
-worker tells rank 0, which closes the run's files, shows the error and ends the job; a worker that
-is not ended within ``PATIENCE_S`` ends the job itself.
+worker tells rank 0, which closes the run's files, shows the error and ends the job. Writing the
+files of a long run takes a while, so the others give rank 0 ``CLOSING_S`` to end the job before
+they do. A worker whose news does not reach rank 0 within ``PATIENCE_S`` tells the user itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, UserError
 from mdibench.record.run_folder import RunWriter
 from mdibench.talk import say
-from mdibench.wire import Kind
 
 if TYPE_CHECKING:
     from mdibench.runtime.hooks import SourceHooks
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mdibench.transport.post import PostOffice
 
 PATIENCE_S = 3.0
+CLOSING_S = 60.0
 _LONGEST_TEXT = 2000
 
 
@@ -71,7 +72,7 @@ class Ending:
         if isinstance(error, UserError) and self._writer is None:
             return
         if error is None:
-            self._finish("complete", "")
+            self._finish("complete", self._hooks.reason if self._hooks is not None else "")
         else:
             self._fail(error)
 
@@ -87,10 +88,9 @@ class Ending:
         try:
             if self._group.rank == SOURCE:
                 self._close_failed(error, text)
-            elif isinstance(error, KeyboardInterrupt):
-                time.sleep(PATIENCE_S)
             else:
                 self._tell_source(status, text)
+                time.sleep(CLOSING_S)
         finally:
             sys.stdout.flush()
             self._group.abort(status)
@@ -109,11 +109,9 @@ class Ending:
         if self._post is None:
             say(f"rank {self._group.rank}: {text}")
             return
-        self._post.control(SOURCE, Kind.FAILURE, text.encode()[:_LONGEST_TEXT], status)
-        deadline_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline_s:
-            self._post.endpoint.delivered()
-            time.sleep(0.01)
+        heard = self._post.fail(text.encode()[:_LONGEST_TEXT], status, PATIENCE_S)
+        if not heard and status != INTERRUPTED:  # an interrupt is for rank 0 too, most likely
+            say(f"rank {self._group.rank}: {text}")
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:

@@ -20,7 +20,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _LAUNCHERS = {
     "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    "Slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NTASKS_PER_NODE"),
+    "Slurm": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", ""),
 }
 
 
@@ -42,9 +42,19 @@ def launch_facts(environment: Mapping[str, str] = os.environ) -> Launch:
                 name,
                 int(environment[rank]),
                 int(environment[size]),
-                int(environment.get(local_size) or environment[size]),
+                int(environment.get(local_size) or _of_this_node(environment) or environment[size]),
             )
     return Launch()
+
+
+def _of_this_node(environment: Mapping[str, str]) -> int:
+    """Ranks that srun started on this node, from ``2(x3),1``; 0 where it did not start them."""
+    counts: list[int] = []
+    for part in filter(None, environment.get("SLURM_STEP_TASKS_PER_NODE", "").split(",")):
+        count, _, times = part.rstrip(")").partition("(x")
+        counts += [int(count)] * int(times or 1)
+    node = int(environment.get("SLURM_NODEID", "0"))
+    return counts[node] if node < len(counts) else 0
 
 
 def cores() -> int:

@@ -7,6 +7,7 @@ all rows to the run's files and leaves once every rank has sent its last.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -76,6 +77,9 @@ class Hooks(Protocol):
     def record(self, rows: list[Row], now: float) -> None:
         """Take rows of the run's files."""
 
+    def keep(self, rows: list[Row]) -> None:
+        """Take the last rows of a run that fails."""
+
     def mail(self, mail: Mail, now: float) -> None:
         """Take a message that is not for the state machines."""
 
@@ -94,15 +98,21 @@ class WorkerHooks:
         self.wants_sample = False
         self._post = post
         self._strays = strays
+        self._handed_in = 0
+        """Messages of telemetry so far."""
 
     def record(self, rows: list[Row], now: float) -> None:
         """Send the rows to rank 0."""
         rows += self._strays.take()
         for part in _parts(rows, self._post.endpoint.pool.size - HEADER_BYTES):
             self._post.control(SOURCE, Kind.TELEMETRY, part)
+            self._handed_in += 1
         if self.wants_sample:
-            self._post.control(SOURCE, Kind.FINAL)
+            self._post.control(SOURCE, Kind.FINAL, rank=self._handed_in)
             self.finished = True
+
+    def keep(self, rows: list[Row]) -> None:
+        """Rank 0 alone has files to keep them in."""
 
     def mail(self, mail: Mail, now: float) -> None:
         """Told to stop, the next sample is the last one."""
@@ -136,13 +146,21 @@ class SourceHooks:
         self._strays = strays
         self._progress = progress
         self._log = (Path(writer.folder) / "log.txt").open("a", encoding="utf-8")
-        self._others = set(range(1, post.endpoint.size))
+        self._owed = dict.fromkeys(range(1, post.endpoint.size), math.inf)
+        """Messages of telemetry that each rank has yet to hand in: known with its last words."""
+        self._taken = dict.fromkeys(self._owed, 0)
         self._stopping = False
+        self.reason = ""
+        """Who ended the run early."""
         self._deadline_s = float("inf")
 
     def record(self, rows: list[Row], now: float) -> None:
         """Append the rows to the run's files."""
-        for table, row in [*rows, *self._strays.take()]:
+        self.keep([*rows, *self._strays.take()])
+
+    def keep(self, rows: list[Row]) -> None:
+        """Append the rows, whatever else went wrong."""
+        for table, row in rows:
             self.writer.append(table, row)
             if table == "events":
                 self._log.write(log_line(row))
@@ -150,26 +168,31 @@ class SourceHooks:
     def mail(self, mail: Mail, now: float) -> None:
         """Rows of other ranks, their last words, or the news that one has failed."""
         if mail.kind is Kind.TELEMETRY:
+            self._taken[mail.sender] += 1
             try:
                 self.record(unpack_rows(mail.payload), now)
             except WireError as error:
                 self._post.traffic.refused += 1
                 log.warning("telemetry of rank %d refused: %s", mail.sender, error)
         elif mail.kind is Kind.FINAL:
-            self._others.discard(mail.sender)
+            self._owed[mail.sender] = mail.rank
         elif mail.kind is Kind.FAILURE:
             raise RemoteFailure(mail.sender, mail.rank, mail.payload.decode(errors="replace"))
 
     @property
     def wants_sample(self) -> bool:
         """Whether every rank has handed in, or the wait for them is over."""
-        return self._stopping and (not self._others or time.perf_counter() > self._deadline_s)
+        return self._stopping and (not self._missing() or time.perf_counter() > self._deadline_s)
+
+    def _missing(self) -> list[int]:
+        """Ranks that have not handed in all: short last words can overtake long telemetry."""
+        return [rank for rank, owed in self._owed.items() if self._taken[rank] < owed]
 
     def ended(self, reason: str) -> None:
         """Tell all ranks to hand in what they have and stop."""
-        self._stopping = True
+        self._stopping, self.reason = True, reason
         self._deadline_s = time.perf_counter() + LAST_WORDS_S
-        for rank in self._others:
+        for rank in self._owed:
             self._post.control(rank, Kind.STOP)
 
     def look_around(self, now: float) -> Event | None:
@@ -183,8 +206,8 @@ class SourceHooks:
         assert source is not None
         self._progress.show(source, now)
         if self.wants_sample:
-            if self._others:  # whoever waited for it at the end would wait for ever
-                gone = ", ".join(f"rank {rank}" for rank in sorted(self._others))
+            if missing := self._missing():  # whoever waited for them at the end would wait for ever
+                gone = ", ".join(f"rank {rank}" for rank in missing)
                 what = f"{gone}: no last telemetry within {LAST_WORDS_S:g} s of the end; gone?"
                 raise MdibenchError(what)
             self.finished = True

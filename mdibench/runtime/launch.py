@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def run_ranks(ranks: int, hostfile: Path | None, program: Sequence[str]) -> int:
         raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
     line = command(launcher(), ranks, hostfile, program)
     with subprocess.Popen(line, env=environment()) as child:
+        signal.signal(signal.SIGTERM, lambda number, frame: child.terminate())
         while True:
             try:
                 return child.wait()

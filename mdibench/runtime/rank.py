@@ -99,18 +99,25 @@ def run_rank(order: Order) -> tuple[int, Path | None]:
 
 def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
     """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
-    with Ending(group) as ending:
-        try:
-            _run(order, group, launch, ending)
-        except UserError:
-            if group.rank == SOURCE:
-                raise
-            return USAGE_ERROR, None
+    try:
+        with Ending(group) as ending:
+            try:
+                _run(order, group, launch, ending)
+            except UserError:
+                if group.rank == SOURCE:
+                    raise
+                return USAGE_ERROR, None
+    finally:
+        _leave_together(order, group)
+    return OK, ending.folder
+
+
+def _leave_together(order: Order, group: Group) -> None:
+    """The job lives as long as rank 0's monitor is looked at, however the run ended."""
     if order.monitor is not None:
         if group.rank == SOURCE:
             order.monitor.wait()
         group.barrier()
-    return OK, ending.folder
 
 
 def _check_world(launch: environment.Launch, size: int) -> None:

@@ -29,7 +29,7 @@ GUESSED_START_S = 10.0
 """Time to start the processes of a crew."""
 CREW_RUNS = 400
 """Runs of a crew, then a new one starts: MPICH knows some 2,000 communicators in a process's life,
-and each run takes two."""
+and each run takes three."""
 COUNTED_LIMIT_S = 3600.0
 """Longest time of a run that counts items instead of seconds."""
 

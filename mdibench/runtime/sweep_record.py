@@ -102,7 +102,9 @@ class SweepRecord:
         if reason and said in ("complete", "running"):
             said = "failed"
         if runs and not reason:
-            reason = str(read_manifest(runs[-1]).get("reason", ""))
+            reason = _reason(runs[-1])
+        if said == "complete" and reason:  # somebody ended it early, in good order
+            said = "aborted"
         run = str(runs[-1].relative_to(self.folder)) if runs else ""
         done = Done(cell.label, repeat, said, run, reason, round(wall_s, 3))
         self.runs[cell.label, repeat] = done
@@ -143,8 +145,12 @@ class SweepRecord:
         if said == "running":
             remedy = "wait until it has ended, or stop it"
             raise UserError(Problem("a run of this sweep still goes on", str(run), remedy))
-        if said == "complete" and (label, repeat) not in self.runs:
+        if said == "complete" and not _reason(run) and (label, repeat) not in self.runs:
             self.runs[label, repeat] = Done(label, repeat, said, str(run.relative_to(self.folder)))
+
+
+def _reason(run: Path) -> str:
+    return str(read_manifest(run).get("reason", ""))
 
 
 def _runs(place: Path) -> list[Path]:

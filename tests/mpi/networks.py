@@ -6,11 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mdibench.models.network import MultiExitNetwork
+from mdibench.record import tables
+from mdibench.runtime.ending import PATIENCE_S
 
 CALLS_BEFORE = 50
 """More than the measurement of block times needs."""
@@ -55,6 +58,18 @@ def raising() -> MultiExitNetwork:
         raise RuntimeError("the block gave up")
 
     return _network(fault)
+
+
+def raising_before_slow_files() -> MultiExitNetwork:
+    """The same, and rank 0 takes its time to write the tables of the run."""
+    write_tables = tables.write_tables
+
+    def slow(*arguments: Any) -> int:
+        time.sleep(PATIENCE_S + 1.5)
+        return write_tables(*arguments)
+
+    tables.write_tables = slow
+    return raising()
 
 
 def leaving() -> MultiExitNetwork:
