@@ -154,7 +154,11 @@ class AdmissionSection(Section):
     threshold_min: Probability = 0.05
     """T_e never goes below it."""
     max_in_flight: Count = 1000
-    """Items in flight beyond which an arrival is turned away (offline: held back)."""
+    """Items in flight beyond which an arrival is turned away (offline: held back).
+
+    ``adapt-rate`` takes arrivals that were turned away for a queue beyond T_Q2: behind a bottleneck
+    of another rank the source's own queues stay short.
+    """
 
 
 class PlacementSection(Section):
