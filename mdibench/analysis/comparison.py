@@ -23,6 +23,8 @@ from mdibench.analysis.study import Group, Metric, Run
 from mdibench.errors import IncomparableRuns
 
 ALPHA = 0.05
+SAMPLES = 2.0**24
+"""More samples than a data set has."""
 COVERED = 0.9
 """Share of either run's items that pairs must cover: else what is missing may be the difference."""
 
@@ -33,7 +35,7 @@ Numbers = NDArray[np.float64]
 class Difference:
     """One metric of B against A. ``ratio`` is B / A, ``shift`` is B - A.
 
-    ``a`` and ``b`` are over what was compared: of pairs of items, those items alone.
+    ``a`` and ``b`` are over what was compared: of pairs of items or samples, those alone.
     """
 
     metric: Metric
@@ -165,7 +167,8 @@ def _over_items(x: Numbers, y: Numbers, metric: Metric) -> Difference:
     ratio = statistics.paired_series_ratio(x, y)
     shift = statistics.paired_series_effect(x, y)
     left, right = _of_items(x, metric), _of_items(y, metric)
-    return Difference(metric, left, right, ratio, shift, f"{x.size:,} pairs of items")
+    what = "samples" if metric.kind == "share" else "items"
+    return Difference(metric, left, right, ratio, shift, f"{x.size:,} pairs of {what}")
 
 
 def _of_items(values: Numbers, metric: Metric) -> Estimate:
@@ -182,13 +185,21 @@ def _ratio_of(a: Estimate, b: Estimate) -> Effect:
 
 
 def _same_items(a: Run, b: Run, metric: Metric) -> tuple[Numbers, Numbers]:
-    """The values of A and of B for the items that both judged; none where they are not the same."""
+    """Values of A and of B for the items that both judged; none where they are not the same.
+
+    Of accuracies, those of the distinct samples among the items.
+    """
     nothing = np.empty(0), np.empty(0)
     if metric.key not in JUDGED or a.summary.identity.seed != b.summary.identity.seed:
         return nothing
     (ids_a, x), (ids_b, y) = (_values_of_items(run, metric) for run in (a, b))
-    _, at_a, at_b = np.intersect1d(ids_a, ids_b, return_indices=True)
-    return (x[at_a], y[at_b]) if at_a.size >= COVERED * max(x.size, y.size) else nothing
+    both, at_a, at_b = np.intersect1d(ids_a, ids_b, return_indices=True)
+    if both.size < COVERED * max(x.size, y.size):
+        return nothing
+    if metric.kind != "share":
+        return x[at_a], y[at_b]
+    samples = both % SAMPLES
+    return statistics.mean_by(samples, x[at_a]), statistics.mean_by(samples, y[at_b])
 
 
 def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
@@ -196,7 +207,7 @@ def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
     items = read_items(run.reader)
     column, counts = JUDGED[metric.key]
     chosen = due_in(items, run.summary.window) & counts(items)
-    ids = items["item"] * 2.0**24 + items["sample"]
+    ids = items["item"] * SAMPLES + items["sample"]
     values = np.nan_to_num(np.where(items.ok, items[column], 0.0))
     return ids[chosen], values[chosen]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.analysis.statistics import Estimate, wilson
+from mdibench.analysis.statistics import Estimate, mean_by, wilson
 
 CALIBRATION_BINS = 10
+EXIT_COLUMNS = ("exit", "sample", "correct", "confidence", "latency_s")
 
 Numbers = NDArray[np.float64]
 
@@ -27,27 +29,26 @@ class ExitRow:
     latency_p50_s: float
 
 
-def exit_rows(
-    exits: Numbers, correct: Numbers, confidence: Numbers, latency_s: Numbers, count: int
-) -> tuple[ExitRow, ...]:
-    """One row per exit 1 to ``count``, out of one value per classified item."""
+def exit_rows(columns: Mapping[str, Numbers], count: int) -> tuple[ExitRow, ...]:
+    """One row per exit 1 to ``count``, of ``EXIT_COLUMNS`` with one value per classified item."""
+    exits = columns["exit"]
     return tuple(
-        _row(k, len(exits), correct[here], confidence[here], latency_s[here])
+        _row(k, len(exits), {name: values[exits == k] for name, values in columns.items()})
         for k in range(1, count + 1)
-        for here in [exits == k]
     )
 
 
-def _row(k: int, total: int, correct: Numbers, confidence: Numbers, latency_s: Numbers) -> ExitRow:
-    n = len(correct)
+def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitRow:
+    n, correct, confidence = len(left["exit"]), left["correct"], left["confidence"]
+    right = mean_by(left["sample"], correct)
     return ExitRow(
         exit=k,
         items=n,
         share=wilson(n, total),
-        accuracy=wilson(float(correct.sum()), n),
+        accuracy=wilson(float(right.sum()), right.size),
         confidence=float(confidence.mean()) if n else np.nan,
         calibration_error=calibration_error(confidence, correct),
-        latency_p50_s=float(np.median(latency_s)) if n else np.nan,
+        latency_p50_s=float(np.median(left["latency_s"])) if n else np.nan,
     )
 
 

@@ -2,7 +2,9 @@
 
 Items count by their *scheduled* arrival: an item belongs to the window when it was due in it,
 whether it finished there or in the drain. Completions per second count inside the window alone.
-A lost item is a wrong one, and over *offered* items a dropped one is, too.
+A lost item is a wrong one, and over *offered* items a dropped one is, too. An accuracy is the mean
+over distinct samples, each by the share of its items that were right: when a data set is sent again
+and again, its samples do not become more.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import workers
-from mdibench.analysis.exits import ExitRow, calibration_error, exit_rows
+from mdibench.analysis.exits import EXIT_COLUMNS, ExitRow, calibration_error, exit_rows
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Estimate,
     batch_means,
     event_rate,
+    mean_by,
     quantile,
     wilson,
 )
@@ -197,14 +200,13 @@ def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measu
     due = due_in(items, window)
     ok = due & items.ok
     latency_s = items["latency_s"][ok]
-    right = float(np.nansum(items["correct"][ok]))
     rate = event_rate(items["completed_s"][items.ok], *window)
     finished = rate.n
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),
         rate_per_s=rate,
-        accuracy=wilson(right, int((ok | (due & items.lost)).sum())),
-        accuracy_offered=wilson(right, int(due.sum())),
+        accuracy=_accuracy(items, ok | (due & items.lost)),
+        accuracy_offered=_accuracy(items, due),
         latency_mean_s=batch_means(latency_s),
         latency_p50_s=quantile(latency_s, 0.50),
         latency_p95_s=quantile(latency_s, 0.95),
@@ -221,6 +223,12 @@ def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measu
         drop_share=wilson(int((due & items.dropped).sum()), int(due.sum())),
         latency_curve_s=tuple(np.quantile(latency_s, CURVE).tolist()) if latency_s.size else (),
     )
+
+
+def _accuracy(items: Items, over: NDArray[np.bool_]) -> Estimate:
+    right = np.nan_to_num(np.where(items.ok, items["correct"], 0.0))
+    each = mean_by(items["sample"][over], right[over])
+    return wilson(float(each.sum()), each.size)
 
 
 def _energy_j(ranks: tuple[RankRow, ...]) -> float:
@@ -240,9 +248,9 @@ def _per_item(total: float, items: int) -> Estimate:
 
 def _exits(items: Items, window: Window, count: int) -> tuple[ExitRow, ...]:
     ok = due_in(items, window) & items.ok
-    columns = [items[name][ok] for name in ("exit", "correct", "confidence", "latency_s")]
-    deepest = int(columns[0].max()) if ok.any() else 0
-    return exit_rows(columns[0], columns[1], columns[2], columns[3], max(count, deepest))
+    columns = {name: items[name][ok] for name in EXIT_COLUMNS}
+    deepest = int(columns["exit"].max()) if ok.any() else 0
+    return exit_rows(columns, max(count, deepest))
 
 
 def _ledger(reader: RunReader, items: Items, window: Window) -> Ledger:

@@ -30,7 +30,8 @@ class Estimate:
     """A figure with its interval of level ``LEVEL``.
 
     NaN stands for not available, an infinite bound for one that the data cannot give. ``n`` is
-    the number of observations (items, or runs where repeats were combined).
+    the number of observations (items, distinct samples of an accuracy, or runs where repeats were
+    combined).
     """
 
     value: float
@@ -65,6 +66,18 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> Estimate:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def mean_by(names: ArrayLike, values: ArrayLike) -> Numbers:
+    """The mean of the values of each name, in order of first appearance; NaN names nothing twice.
+
+    What repeats an observation (a sample that is sent again) is no further independent one.
+    """
+    _, first, of = np.unique(
+        np.asarray(names), return_index=True, return_inverse=True, equal_nan=False
+    )
+    means: Numbers = np.bincount(of, np.asarray(values, np.float64)) / np.bincount(of)
+    return means[np.argsort(first)]
 
 
 def mean_of_independent(values: ArrayLike, level: float = LEVEL) -> Estimate:

@@ -112,7 +112,7 @@ def items(model: Model, story: Story) -> Columns:
 
     return {
         "item": np.arange(model.items),
-        "sample": np.arange(model.items) % 500,
+        "sample": np.arange(model.items) % 2000,
         "label": label,
         "prediction": given(np.where(story.correct, label, (label + 1) % 10)),
         "correct": given(story.correct),

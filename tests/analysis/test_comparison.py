@@ -115,9 +115,9 @@ def test_what_one_run_lost_or_dropped_is_wrong(
     metrics = [METRICS[key] for key in ("accuracy-offered", "accuracy")]
     offered, accuracy = compare(a, b, metrics).differences
     assert offered.word == "worse"
-    assert offered.method.endswith("pairs of items")
+    assert offered.method.endswith("pairs of samples")
     assert (accuracy.word == "worse") == (status == "lost")
-    assert accuracy.method.endswith("pairs of items") == (status == "lost")
+    assert accuracy.method.endswith("pairs of samples") == (status == "lost")
     arguments = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
     assert mdibench([*arguments, "--fail-if", "accuracy-offered < -5pp"]) == 3
     assert "criterion met" in capfd.readouterr().err
@@ -130,9 +130,16 @@ def test_a_row_of_pairs_is_about_those_pairs(tmp_path: Path) -> None:
     mark(tmp_path / "b", 12, "dropped")
     (b,) = group_repeats([study(RunReader(tmp_path / "b"))])
     for found in compare(a, b, [METRICS["accuracy"], METRICS["latency-mean"]]).differences:
-        assert found.method.endswith("pairs of items")
+        assert "pairs of" in found.method
         assert found.a.n == found.b.n
         assert found.b.value / found.a.value == pytest.approx(found.ratio.estimate.value)
+
+
+def test_samples_that_are_sent_again_are_one_pair(tmp_path: Path) -> None:
+    a = repeats(tmp_path / "a", replace(PAIR, items=4500), [1])
+    (found,) = compare(a, a, [METRICS["accuracy"]]).differences
+    assert found.method == "2,000 pairs of samples"
+    assert found.a == a.estimate(METRICS["accuracy"])
 
 
 def test_what_differs_is_listed(baseline: Group, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from synthetic import PAIR, Model, manifest, simulate, write_big_run, write_run
 
 from mdibench.analysis import exits, workers
 from mdibench.analysis.reader import RunReader
+from mdibench.analysis.statistics import wilson
 from mdibench.analysis.study import METRICS, group_repeats, study
 from mdibench.record import schema
 from mdibench.record.run_folder import RunWriter
@@ -55,6 +56,20 @@ def test_items_count_by_schedule_and_completions_by_the_window(tmp_path: Path) -
     assert measured.drop_share.value == pytest.approx(1 / 5)
     ledger = summary.ledger
     assert (ledger.offered, ledger.ok, ledger.late, ledger.dropped, ledger.lost) == (6, 4, 1, 1, 1)
+
+
+def test_a_sample_that_is_sent_again_is_no_further_one(tmp_path: Path) -> None:
+    """Samples 0 and 2 are always right, 1 in two of three tries; ten copies tell no more."""
+    tries = [(0, True), (1, True), (2, True), (1, False), (1, True)]
+    for copies in (1, 10):
+        items = [ok(1 + at / 100, 0.5, right, sample=sample)
+                 for at, (sample, right) in enumerate(tries * copies)]  # fmt: skip
+        items.append({"scheduled_s": 2.0, "status": "lost", "sample": 3})
+        folder = handmade(tmp_path / str(copies), items, (1.0, 11.0))
+        summary = study(RunReader(folder)).summary
+        for accuracy in (summary.measured.accuracy, summary.measured.accuracy_offered):
+            assert accuracy == wilson(1 + 2 / 3 + 1 + 0, 4)
+        assert summary.exits[0].accuracy == wilson(1 + 2 / 3 + 1, 3)
 
 
 def test_figures_match_the_model_that_made_the_run(tmp_path: Path) -> None:
