@@ -9,37 +9,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
-from mdibench.analysis.controllers import CONTROLLED, swings
 from mdibench.analysis.metrics import Items, RunSummary, due_in
 from mdibench.analysis.reader import RunReader
-from mdibench.analysis.statistics import (
-    Estimate,
-    Trend,
-    batch_means,
-    time_average,
-    trend,
-    warm_up_length,
-)
-from mdibench.analysis.workers import Series, telemetry
+from mdibench.analysis.statistics import BATCHES, batch_means, time_average, warm_up_length
+from mdibench.analysis.steadiness import steady
+from mdibench.analysis.subject import Finding, Level, Numbers, Subject
+from mdibench.analysis.workers import telemetry
 
-Level = Literal["ok", "warning", "invalid"]
+__all__ = ["Finding", "check", "verdict"]
 
-GROWTH_P = 0.01
-GROWTH_SHARE = 0.2
-"""A backlog grows when the test says so and it gained this share of its mean, and 5 items."""
-GROWTH_ITEMS = 5.0
 WARM_UP_SHIFT = 0.05
-SWING_ITEMS = 10
-FEW_SWINGS = 3
-"""Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
-STEADY_RATE = 0.1
-"""Half the interval of a steady rate, as a share of the rate."""
 LITTLE_SHARE = 0.1
 LITTLE_ITEMS = 1.0
 OVERRUN_SHARE = 0.01
@@ -47,33 +30,6 @@ P99_ITEMS = 1000
 FEW_ITEMS = 30
 NEEDED = ("items", "telemetry", "live")
 """Files without which a run's figures cannot be trusted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What ``check`` found. ``remedy`` says what to change; empty where nothing is wrong."""
-
-    check: str
-    level: Level
-    text: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What the checks look at."""
-
-    summary: RunSummary
-    items: Items
-    manifest: dict[str, Any]
-    source: Series | None
-    """Telemetry of rank 0."""
-    problems: list[str]
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether the items could be read; if not, that alone is worth saying."""
-        return all(Path(problem.split(": ")[0]).stem != "items" for problem in self.problems)
 
 
 def check(reader: RunReader, summary: RunSummary, items: Items) -> tuple[Finding, ...]:
@@ -137,19 +93,14 @@ def _conservation(subject: Subject) -> Iterator[Finding]:
 def _littles_law(subject: Subject) -> Iterator[Finding]:
     """Items in flight as sampled against λW from the ledger: two records of the same thing."""
     start_s, end_s = subject.summary.window
-    if subject.source is None or subject.summary.identity.partial or end_s <= start_s:
+    if not subject.ends_known or end_s <= start_s:
         return
-    if not subject.has_ledger:
+    t_s, sampled = subject.sampled
+    if not sampled.size:
+        text = "could not be checked: no sample of items in flight is of the measured window"
+        yield Finding("Little's law", "warning", text, "lower run.sample_s")
         return
-    sampled = subject.source.inside("in_flight", subject.summary.window)
-    if sampled.size < 20:
-        return
-    items, admitted = subject.items, ~subject.items.dropped
-    if not items.ok[admitted].all():  # nobody wrote down when a lost item was given up
-        return
-    ended = items["completed_s"][admitted]
-    ledger = time_average(items["admitted_s"][admitted], ended, subject.summary.window)
-    seen = batch_means(sampled)
+    seen, ledger = batch_means(sampled), _ledgers_mean(subject, t_s)
     margin = max(LITTLE_SHARE * ledger, LITTLE_ITEMS, 2 * np.nan_to_num(seen.half_width))
     text = f"L = {seen.value:.2f} items sampled, λW = {ledger:.2f} from the ledger"
     if abs(seen.value - ledger) <= margin:
@@ -157,6 +108,15 @@ def _littles_law(subject: Subject) -> Iterator[Finding]:
     else:
         remedy = "report this: the ledger and the telemetry of the source disagree"
         yield Finding("Little's law", "invalid", text, remedy)
+
+
+def _ledgers_mean(subject: Subject, t_s: Numbers) -> float:
+    """λW; a few samples may stray far from it, and are held against the ledger at their moments."""
+    if t_s.size < BATCHES:
+        return float(subject.in_flight_at(t_s).mean())
+    items, admitted = subject.items, ~subject.items.dropped
+    ended_s = items["completed_s"][admitted]
+    return time_average(items["admitted_s"][admitted], ended_s, subject.summary.window)
 
 
 # --- does it measure a steady system? ------------------------------------------------------------
@@ -169,57 +129,6 @@ def _window(subject: Subject) -> Iterator[Finding]:
     text = f"no item finished in the measured window of {max(0.0, end_s - start_s):.1f} s"
     remedy = "raise run.duration_s, or lower run.warmup_s where the run is short"
     yield Finding("window", "invalid", text, remedy)
-
-
-def _growth(subject: Subject) -> Iterator[Finding]:
-    """A backlog that grows; one that a controller moves up and down is judged by its swings."""
-    if subject.source is None or not subject.summary.measured.rate_per_s.n:
-        return
-    t_s = subject.source.t_s
-    inside = (t_s >= subject.summary.window[0]) & (t_s <= subject.summary.window[1])
-    flight = subject.source.columns["in_flight"][inside]
-    line = trend(t_s[inside], flight)
-    if math.isnan(line.p_value):
-        return
-    if subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS:
-        found = swings(flight)
-        if found < FEW_SWINGS:
-            yield _few_swings(found, line.span_s, subject.summary.measured.rate_per_s)
-            return
-    yield _grown(line, _scripted(subject))
-
-
-def _few_swings(found: int, span_s: float, rate: Estimate) -> Finding:
-    """A saturated system carries its rate in every phase of a swing; its latency has none."""
-    steady = rate.half_width <= STEADY_RATE * rate.value
-    moved = "the latency" if steady else "the rate and the latency"
-    text = (
-        f"the controller swung {found} times in the {span_s:.0f} s measured: where they begin and "
-        f"end moves {moved}"
-    )
-    needed = math.ceil(FEW_SWINGS * span_s / max(found, 1))
-    remedy = f"set run.duration_s to {needed} or more, or lower admission.alpha, beta and zeta"
-    return Finding("steady", "warning" if found or steady else "invalid", text, remedy)
-
-
-def _scripted(subject: Subject) -> bool:
-    """Whether a simulated run's load or workers changed on purpose while it was measured."""
-    start_s, end_s = subject.summary.window
-    events = (subject.manifest.get("config") or {}).get("events") or ()
-    simulated = subject.summary.identity.kind == "simulated"
-    return simulated and any(start_s < event["at_s"] < end_s for event in events)
-
-
-def _grown(line: Trend, scripted: bool) -> Finding:
-    growth = f"{line.slope.value:+.2f} items/s over {line.span_s:.0f} s"
-    much = max(GROWTH_SHARE * line.mean, GROWTH_ITEMS)
-    if line.p_value < GROWTH_P and line.growth > much:
-        if scripted:
-            text = f"items in flight grew by {growth}, while the config's events happened"
-            return Finding("steady", "warning", text, "judge the time before and after them apart")
-        text = f"items in flight grew by {growth}: the offered rate is more than it sustains"
-        return Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
-    return Finding("steady", "ok", f"items in flight did not grow ({growth})")
 
 
 def _warm_up(subject: Subject) -> Iterator[Finding]:
@@ -319,7 +228,7 @@ def _enough(subject: Subject) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
-    _ended, _files, _conservation, _littles_law, _window, _growth, _warm_up, _lost, _schedule,
+    _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _lost, _schedule,
     _oversubscribed, _overruns, _messages, _enough,
 )  # fmt: skip
 """In the order of the report."""

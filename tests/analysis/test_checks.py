@@ -13,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from synthetic import PAIR, Model, write_big_run
 
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import Run, study
 
+Numbers = NDArray[np.float64]
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -73,53 +75,71 @@ def test_a_saturated_run_is_invalid_with_what_to_change(tmp_path: Path) -> None:
     assert "interarrival_s" in finding.remedy
 
 
-def swinging(period_s: float) -> Change:
-    """Telemetry whose backlog swings with ``period_s``."""
+def with_backlog(backlog: Callable[[Numbers], Numbers]) -> Change:
+    """Items that complete, first come first served, so that ``backlog(t_s)`` are in flight."""
 
     def change(columns: dict[str, Any]) -> dict[str, Any]:
-        t_s, rank = np.array(columns["t_s"]), np.array(columns["rank"])
-        flight = 40 + 30 * np.sin(2 * np.pi * t_s / period_s)
-        columns["in_flight"] = [None if r else round(x) for r, x in zip(rank, flight, strict=True)]
+        admitted_s = np.array(columns["admitted_s"])
+        t_s = np.arange(0, admitted_s[-1], 0.01)
+        ended = np.searchsorted(admitted_s, t_s) - backlog(t_s)
+        at = np.searchsorted(np.maximum.accumulate(ended), np.arange(1, len(admitted_s) + 1))
+        columns["completed_s"] = np.append(t_s, admitted_s[-1] + 1)[at]
         return columns
 
     return change
 
 
-def growing(columns: dict[str, Any]) -> dict[str, Any]:
-    """Telemetry whose backlog grows all the time."""
-    columns["in_flight"] = [
-        None if rank else round(10 + 3 * t_s)
-        for rank, t_s in zip(columns["rank"], columns["t_s"], strict=True)
-    ]
-    return columns
+def swinging(period_s: float) -> Change:
+    """A backlog that swings with ``period_s``, about a level that neither grows nor falls."""
+    return with_backlog(lambda t_s: 40 + 30 * np.cos(2 * np.pi * (t_s - 1) / period_s))
 
 
-def quickening(columns: dict[str, Any]) -> dict[str, Any]:
-    """Items that arrive and complete faster and faster."""
-    end_s = max(columns["scheduled_s"])
-    for name in ("scheduled_s", "admitted_s", "completed_s"):
-        columns[name] = np.sqrt(np.array(columns[name]) * end_s)
-    return columns
+GROWING = with_backlog(lambda t_s: 10 + 3 * t_s)
+FALLING = with_backlog(lambda t_s: 60 - 3 * t_s)
+
+
+def every(span_s: float) -> Change:
+    """One telemetry sample of each rank in ``span_s``."""
+
+    def change(columns: dict[str, Any]) -> dict[str, Any]:
+        kept = np.array(columns["t_s"]) % span_s < 0.1
+        return {name: np.array(v, object)[kept].tolist() for name, v in columns.items()}
+
+    return change
 
 
 ADAPTS = {"config": {"admission": {"mode": "adapt-rate"}}}
 
 
-@pytest.mark.parametrize(("period_s", "level"), [(60.0, "warning"), (7.0, "warning"), (3.0, "ok")])
-def test_a_controller_must_swing_a_few_times(
-    rewrite: Callable[..., Run], period_s: float, level: str
+@pytest.mark.parametrize(
+    ("items", "level", "words"),
+    [
+        (swinging(3.0), "ok", "did not grow"),
+        (swinging(7.0), "warning", "swung 2 times"),
+        (swinging(13.0), "warning", "swung 1 times"),
+        (FALLING, "warning", "swung 0 times"),
+        (GROWING, "invalid", "and the controller did not complete a swing"),
+    ],
+    ids=["many swings", "two", "one", "none, falling", "none, growing"],
+)
+def test_a_controlled_backlog_is_judged_by_its_swings(
+    rewrite: Callable[..., Run], items: Change, level: str, words: str
 ) -> None:
-    run = rewrite(ADAPTS, telemetry=swinging(period_s))
-    (finding,) = [f for f in run.findings if f.check == "steady"]
-    assert finding.level == level
+    (finding,) = [f for f in rewrite(ADAPTS, items=items).findings if f.check == "steady"]
+    assert (finding.level, words in finding.text) == (level, True)
     assert ("duration_s" in finding.remedy) == (level != "ok")
 
 
-def test_less_than_one_swing_with_an_unsteady_rate_is_invalid(rewrite: Callable[..., Run]) -> None:
-    run = rewrite(ADAPTS, telemetry=swinging(60.0), items=quickening)
-    ((level, text),) = found(run, "steady")
-    assert level == "invalid"
-    assert text.endswith("moves the rate and the latency")
+def test_few_samples_do_not_hide_a_growing_backlog(rewrite: Callable[..., Run]) -> None:
+    run = rewrite(items=GROWING, telemetry=every(1.0))
+    assert found(run, "steady")[0][0] == "invalid"
+
+
+def test_without_a_whole_ledger_and_with_few_samples_nothing_is_said_of_steadiness(
+    rewrite: Callable[..., Run],
+) -> None:
+    run = rewrite(items=lose, telemetry=every(1.0))
+    assert found(run, "steady") == [("warning", "could not be checked: 15 samples, 20 are needed")]
 
 
 @pytest.mark.parametrize(("kind", "level"), [("emulated", "invalid"), ("simulated", "warning")])
@@ -127,7 +147,7 @@ def test_only_a_script_may_make_a_backlog_grow(
     rewrite: Callable[..., Run], kind: str, level: str
 ) -> None:
     script = {"kind": kind, "config": {"events": [{"at_s": 3.0, "kind": "load"}]}}
-    assert found(rewrite(script, telemetry=growing), "steady")[0][0] == level
+    assert found(rewrite(script, items=GROWING), "steady")[0][0] == level
 
 
 @pytest.mark.slow
@@ -153,16 +173,26 @@ def test_an_item_that_never_ended_breaks_conservation(rewrite: Callable[..., Run
     assert text == "1500 offered, but 1499 ok + 0 dropped + 0 lost = 1499"
 
 
-def test_littles_law_sees_a_ledger_that_disagrees_with_telemetry(
-    rewrite: Callable[..., Run],
-) -> None:
-    def doubled(columns: dict[str, Any]) -> dict[str, Any]:
-        columns["in_flight"] = [None if v is None else 2 * v + 3 for v in columns["in_flight"]]
-        return columns
+def doubled(columns: dict[str, Any]) -> dict[str, Any]:
+    """Telemetry that tells of twice the items in flight, and three more."""
+    columns["in_flight"] = [None if v is None else 2 * v + 3 for v in columns["in_flight"]]
+    return columns
 
-    ((level, text),) = found(rewrite(telemetry=doubled), "Little's law")
+
+@pytest.mark.parametrize("span_s", [0.2, 4.0])
+def test_littles_law_sees_a_ledger_that_disagrees_with_telemetry(
+    rewrite: Callable[..., Run], span_s: float
+) -> None:
+    ((level, text),) = found(rewrite(telemetry=lambda c: every(span_s)(doubled(c))), "Little's law")
     assert level == "invalid"
     assert "from the ledger" in text
+
+
+@pytest.mark.parametrize(("span_s", "level"), [(4.0, "ok"), (100.0, "warning")])
+def test_littles_law_holds_with_few_samples_and_wants_one(
+    rewrite: Callable[..., Run], span_s: float, level: str
+) -> None:
+    assert found(rewrite(telemetry=every(span_s)), "Little's law")[0][0] == level
 
 
 def test_a_short_warm_up_is_told_with_the_right_one(rewrite: Callable[..., Run]) -> None:
@@ -178,17 +208,18 @@ def test_a_short_warm_up_is_told_with_the_right_one(rewrite: Callable[..., Run])
     assert finding.remedy.startswith(("set run.warmup_s = 3 ", "set run.warmup_s = 4 "))
 
 
-def test_lost_and_late_items(rewrite: Callable[..., Run]) -> None:
-    def lose(columns: dict[str, Any]) -> dict[str, Any]:
-        columns["status"][500] = "lost"
-        for name in ("correct", "exit", "completed_s", "latency_s", "prediction"):
-            columns[name][500] = None
-        return columns
+def lose(columns: dict[str, Any]) -> dict[str, Any]:
+    """One item that was lost."""
+    columns["status"][500] = "lost"
+    for name in ("correct", "exit", "completed_s", "latency_s", "prediction"):
+        columns[name][500] = None
+    return columns
 
+
+def test_lost_items_are_wrong_ones(rewrite: Callable[..., Run], one_run: Path) -> None:
     run = rewrite(items=lose)
     assert found(run, "lost") == [("warning", "1 items were lost; each counts as a wrong one")]
-    good = run.summary.measured
-    assert good.accuracy.n == good.latency_p50_s.n + 1
+    assert run.summary.measured.accuracy.value < studied(one_run).summary.measured.accuracy.value
 
 
 def test_more_ranks_than_cores_is_said(rewrite: Callable[..., Run]) -> None:

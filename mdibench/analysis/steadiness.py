@@ -1,0 +1,139 @@
+"""Did a run measure a steady system? Whether items in flight grew, or swung with a controller.
+
+``STEADINESS`` is the whole rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mdibench.analysis.controllers import CONTROLLED, swings
+from mdibench.analysis.statistics import BATCHES, Estimate, Trend, trend
+from mdibench.analysis.subject import Finding, Numbers, Subject
+
+Swung = Literal["uncontrolled", "never", "few", "enough"]
+
+GROWTH_P = 0.01
+GROWTH_SHARE = 0.2
+"""A backlog grows when the test says so and it gained this share of its mean, and 5 items."""
+GROWTH_ITEMS = 5.0
+MOMENTS = 10 * BATCHES
+"""At which the ledger is asked for the items in flight."""
+SWING_ITEMS = 10
+FEW_SWINGS = 3
+"""Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
+STEADY_RATE = 0.1
+"""Half the interval of a steady rate, as a share of the rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How items in flight moved in the measured window."""
+
+    line: Trend
+    swings: int | None
+    """Whole swings; None where no controller moves it, or hardly."""
+    scripted: bool
+    """Whether a simulated run's load or workers changed on purpose meanwhile."""
+    rate: Estimate
+
+    @property
+    def grew(self) -> bool:
+        """Whether the test says so, by an amount that matters."""
+        much = max(GROWTH_SHARE * self.line.mean, GROWTH_ITEMS)
+        return self.line.p_value < GROWTH_P and self.line.growth > much
+
+    @property
+    def swung(self) -> Swung:
+        """Its row in ``STEADINESS``."""
+        if self.swings is None:
+            return "uncontrolled"
+        return "enough" if self.swings >= FEW_SWINGS else "few" if self.swings else "never"
+
+
+def steady(subject: Subject) -> Iterator[Finding]:
+    """A backlog that grows; what a controller moves up and down is judged by its swings."""
+    if not subject.summary.measured.rate_per_s.n:
+        return
+    t_s, flight = _in_flight(subject)
+    if flight.size < BATCHES:
+        text = f"could not be checked: {flight.size} samples, {BATCHES} are needed"
+        yield Finding("steady", "warning", text, "lower run.sample_s, or raise run.duration_s")
+        return
+    controlled = subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS
+    backlog = Backlog(
+        trend(t_s, flight),
+        swings(flight) if controlled else None,
+        _scripted(subject),
+        subject.summary.measured.rate_per_s,
+    )
+    where_grown, elsewhere = STEADINESS[backlog.swung]
+    yield where_grown(backlog) if backlog.grew else elsewhere(backlog)
+
+
+def _in_flight(subject: Subject) -> tuple[Numbers, Numbers]:
+    """Moments of the window and the items in flight: by the ledger, or else as sampled."""
+    if subject.ends_known:
+        t_s = np.linspace(*subject.summary.window, MOMENTS)
+        return t_s, subject.in_flight_at(t_s)
+    return subject.sampled
+
+
+def _scripted(subject: Subject) -> bool:
+    start_s, end_s = subject.summary.window
+    events = (subject.manifest.get("config") or {}).get("events") or ()
+    simulated = subject.summary.identity.kind == "simulated"
+    return simulated and any(start_s < event["at_s"] < end_s for event in events)
+
+
+def _grew(backlog: Backlog) -> Finding:
+    if backlog.scripted:
+        text = f"items in flight grew by {_slope(backlog)}, while the config's events happened"
+        return Finding("steady", "warning", text, "judge the time before and after them apart")
+    text = f"items in flight grew by {_slope(backlog)}: the offered rate is more than it sustains"
+    return Finding("steady", "invalid", text, "raise admission.interarrival_s, or add capacity")
+
+
+def _grew_without_a_swing(backlog: Backlog) -> Finding:
+    if backlog.scripted:
+        return _grew(backlog)
+    text = f"items in flight grew by {_slope(backlog)}, and the controller did not complete a swing"
+    return Finding("steady", "invalid", text, _longer(backlog))
+
+
+def _did_not_grow(backlog: Backlog) -> Finding:
+    return Finding("steady", "ok", f"items in flight did not grow ({_slope(backlog)})")
+
+
+def _few_swings(backlog: Backlog) -> Finding:
+    """A saturated system carries its rate in every phase of a swing; its latency has none."""
+    found, span_s, rate = backlog.swings or 0, backlog.line.span_s, backlog.rate
+    constant = rate.half_width <= STEADY_RATE * rate.value
+    text = (
+        f"the controller swung {found} times in the {span_s:.0f} s measured: where they begin and "
+        f"end moves {'the latency' if constant else 'the rate and the latency'}"
+    )
+    return Finding("steady", "warning", text, _longer(backlog))
+
+
+def _longer(backlog: Backlog) -> str:
+    needed = round(FEW_SWINGS * backlog.line.span_s / (backlog.swings or 1))
+    return f"set run.duration_s to {needed} or more, or lower admission.alpha, beta and zeta"
+
+
+def _slope(backlog: Backlog) -> str:
+    return f"{backlog.line.slope.value:+.2f} items/s over {backlog.line.span_s:.0f} s"
+
+
+STEADINESS: dict[Swung, tuple[Callable[[Backlog], Finding], Callable[[Backlog], Finding]]] = {
+    # whole swings: (where items in flight grew, where they did not)
+    "uncontrolled": (_grew, _did_not_grow),
+    "never": (_grew_without_a_swing, _few_swings),
+    "few": (_few_swings, _few_swings),
+    "enough": (_grew, _did_not_grow),
+}
+"""What a backlog says. With a swing or two, the phases of the window's ends decide its slope."""
