@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mdibench.analysis.comparison import Comparison
+from mdibench.analysis.comparison import Comparison, Difference
 from mdibench.analysis.study import METRICS, Metric
 from mdibench.errors import IncomparableRuns, Problem, UserError
 
@@ -32,8 +32,25 @@ class Criterion:
         found = next(d for d in comparison.differences if d.metric.key == self.metric.key)
         estimate = (found.shift if self.points else found.ratio).estimate
         if math.isnan(estimate.low):
-            raise IncomparableRuns(f"{self.text}: no interval ({found.method})")
+            raise IncomparableRuns(f"{self.text}: {self._why_not(found)}")
         return estimate.high < self.limit if self.below else estimate.low > self.limit
+
+    def _why_not(self, found: Difference) -> str:
+        if self.points or (found.a.value != 0 and found.b.value != 0):
+            return f"no interval ({found.method})"
+        return "ratio undefined at 0" + (", use pp" if self.metric.kind == "share" else "")
+
+
+def judge(criteria: Sequence[Criterion], comparison: Comparison) -> tuple[list[str], list[str]]:
+    """What ``criteria`` fire, and what could not be decided: one line each."""
+    fired, undecided = [], []
+    for criterion in criteria:
+        try:
+            if criterion.fires(comparison):
+                fired.append(f"criterion met: {criterion.text}")
+        except IncomparableRuns as reason:
+            undecided.append(str(reason))
+    return fired, undecided
 
 
 def parse(text: str) -> Criterion:
@@ -45,6 +62,9 @@ def parse(text: str) -> Criterion:
     share = float(match["change"] or 0) / 100
     limit = {None: float(match["ratio"] or 0), "%": 1 + share, "pp": share}[match["unit"]]
     metric = metric_of(match["metric"], "--fail-if")
+    if match["unit"] == "pp" and metric.kind != "share":
+        remedy = f'write e.g. "{metric.key} {match["sign"]} {match["change"]}%"'
+        raise UserError(Problem(f"{metric.key} is no share: it has no pp", "--fail-if", remedy))
     return Criterion(text, metric, match["sign"] == "<", limit, match["unit"] == "pp")
 
 

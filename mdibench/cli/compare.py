@@ -34,16 +34,18 @@ def compare(
     """
     from mdibench.analysis import comparison, gate
     from mdibench.analysis.comparison_view import as_text, to_json
-    from mdibench.errors import CriteriaFailed
+    from mdibench.errors import CriteriaFailed, IncomparableRuns
 
     gates = [gate.parse(text) for text in criteria]
     metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
     metrics += _missing(metrics, [g.metric for g in gates])
     found = comparison.compare(_side(a), _side(b), metrics)
     click.echo(to_json(found) if as_json else as_text(found), nl=False)
-    fired = [g.text for g in gates if g.fires(found)]
+    fired, undecided = gate.judge(gates, found)
     if fired:
-        raise CriteriaFailed("; ".join(f"criterion met: {text}" for text in fired))
+        raise CriteriaFailed("; ".join([*fired, *undecided]))
+    if undecided:
+        raise IncomparableRuns("; ".join(undecided))
 
 
 def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:

@@ -225,6 +225,28 @@ def test_the_gate_fires_only_when_the_interval_clears_the_limit(
     assert (f"criterion met: {criterion}" in err) == (status == 3)
 
 
+@pytest.mark.parametrize(
+    ("criteria", "status", "told"),
+    [
+        (["drops > 0.1"], 4, ["drops > 0.1: ratio undefined at 0, use pp"]),
+        (["drops > +1pp"], 0, []),
+        (["drops > 0.1", "p50 > 1.05"], 3, ["criterion met: p50 > 1.05", "drops > 0.1: ratio und"]),
+        (["p99 > +5pp"], 2, ["p99 is no share", 'write e.g. "p99 > +5%"']),
+    ],
+)
+def test_all_criteria_are_judged_before_the_status_is_decided(
+    sides: dict[str, Path],
+    criteria: list[str],
+    status: int,
+    told: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    gates = [word for criterion in criteria for word in ("--fail-if", criterion)]
+    assert mdibench(["compare", str(sides["a"]), str(sides["b"]), *gates]) == status
+    err = capfd.readouterr().err
+    assert all(text in err for text in told)
+
+
 def test_the_command_speaks_json(sides: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     assert mdibench(["compare", str(sides["a"]), str(sides["b"]), "--json", "--metric", "p50"]) == 0
     content = json.loads(capfd.readouterr().out)
