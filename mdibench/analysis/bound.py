@@ -86,9 +86,9 @@ def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
 def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     manifest = reader.manifest
     plan, section = manifest["plan"], manifest["config"]["scheme"]
-    fleet, model = _fleet(plan), _model(manifest["model"])
+    fleet, model = _fleet(plan), model_of(manifest["model"])
     scheme, offers_raw = SCHEMES[section["name"]], bool(section.get("source_offloads_raw"))
-    ratio = float((manifest["config"].get("transport") or {}).get("bottleneck", USUAL_RATIO))
+    ratio = ratio_of(manifest)
     block_s = measured_block_s(reader, model)
     go_on = _go_on(reader, model.exits)
     asked = demand(fleet, model, block_s, go_on, scheme, offers_raw, ratio)
@@ -206,7 +206,13 @@ def _fleet(plan: Mapping[str, Any]) -> Fleet:
     return Fleet([frozenset(held) for held in plan["blocks"]], links)
 
 
-def _model(model: Mapping[str, Any]) -> ModelInfo:
+def ratio_of(manifest: Mapping[str, Any]) -> float:
+    """How many times smaller the codec ``bottleneck`` made the run's feature maps."""
+    return float((manifest["config"].get("transport") or {}).get("bottleneck", USUAL_RATIO))
+
+
+def model_of(model: Mapping[str, Any]) -> ModelInfo:
+    """The network, of the manifest's ``model``."""
     blocks = [
         BlockInfo(
             block["flops"],

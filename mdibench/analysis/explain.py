@@ -1,7 +1,8 @@
 """Why is two slower than one? What bounds a run, and which link or cut would break even.
 
 The model behind the break-even figures is a pipeline of the source, one link and one more worker,
-with the block times and exit shares that the run measured. Its rate is that of its slowest part:
+with the block times and exit shares that the run measured. The link is the one out of the source
+that carries the cut's feature maps fastest, under its codec. The rate is that of the slowest part:
 a bound, since queues and the harness only take away from it.
 """
 
@@ -14,20 +15,36 @@ from typing import Any
 
 import numpy as np
 
+from mdibench.analysis.bound import model_of, ratio_of
 from mdibench.analysis.breakdown import BlockTime, Breakdown
 from mdibench.analysis.document import format_one
 from mdibench.analysis.metrics import RunSummary
+from mdibench.analysis.workers import LinkRow
+from mdibench.core.records import SOURCE
+from mdibench.transport.sizes import task_bytes
 
 BUSY = 0.8
 """Use of a resource from which on it is said to bound the run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class Usage:
     """A worker or a link, and the share of the measured window that it was in use."""
 
     name: str
     used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A link out of the source. ``task_bytes[k-1]`` is the size of a message with task k."""
+
+    rate_bps: float
+    task_bytes: Sequence[float]
+
+    def seconds(self, block: int) -> float:
+        """Time of one message with task ``block``."""
+        return 8 * self.task_bytes[block - 1] / self.rate_bps
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +63,10 @@ class Cut:
     break_even_bps: float
 
 
-def resources(summary: RunSummary) -> list[Resource]:
+def resources(summary: RunSummary) -> list[Usage]:
     """Workers and links by use, the most used first; links of unknown bandwidth are left out."""
-    found = [Resource(f"compute on rank {row.rank}", row.split["compute"]) for row in summary.ranks]
-    found += [Resource(f"link {row.source} to {row.target}", row.used) for row in summary.links]
+    found = [Usage(f"compute on rank {row.rank}", row.split["compute"]) for row in summary.ranks]
+    found += [Usage(f"link {row.source} to {row.target}", row.used) for row in summary.links]
     known = [resource for resource in found if not math.isnan(resource.used)]
     return sorted(known, key=lambda resource: -resource.used)
 
@@ -69,11 +86,9 @@ def cuts(summary: RunSummary, steps: Breakdown, manifest: dict[str, Any]) -> lis
     local_s = float(np.dot(reach, here))
     if not local_s > 0 or min(here, default=0.0) <= 0:  # no times are on record, or null blocks
         return []
-    link_bps = link_rate(summary, manifest)
-    return [
-        _cut(after, reach, here, there, _payload_bytes(manifest, after), link_bps, local_s)
-        for after in range(1, len(reach) + 1)
-    ]
+    ways = ways_out(summary, manifest)
+    found = [_cut(after, reach, here, there, ways) for after in range(1, len(reach))]
+    return [*found, Cut(len(reach), local_s, 0.0, 0.0, 1 / local_s, math.nan)]
 
 
 def _cut(
@@ -81,17 +96,17 @@ def _cut(
     reach: Sequence[float],
     here: Sequence[float],
     there: Sequence[float],
-    payload_bytes: float,
-    link_bps: float,
-    local_s: float,
+    ways: Sequence[Way],
 ) -> Cut:
     source_s = float(np.dot(reach[:after], here[:after]))
-    if after == len(reach):
-        return Cut(after, source_s, 0.0, 0.0, 1 / source_s, math.nan)
     other_s = float(np.dot(reach[after:], there[after:]))
-    bits = 8 * payload_bytes * reach[after]
-    slowest_s = float(np.nanmax([source_s, other_s, bits / link_bps]))
-    return Cut(after, source_s, other_s, bits / link_bps, 1 / slowest_s, bits / local_s)
+    link_s = bits = math.nan
+    if ways:
+        way = min(ways, key=lambda way: way.seconds(after + 1))
+        bits = 8 * way.task_bytes[after] * reach[after]
+        link_s = bits / way.rate_bps
+    slowest_s = float(np.nanmax([source_s, other_s, link_s]))
+    return Cut(after, source_s, other_s, link_s, 1 / slowest_s, bits / float(np.dot(reach, here)))
 
 
 def _block_seconds(rows: Sequence[BlockTime], blocks: int, ranks: set[int]) -> list[float]:
@@ -106,26 +121,25 @@ def _mean_time(rows: Sequence[BlockTime], block: int, ranks: set[int]) -> float:
     return sum(row.tasks * row.seconds for row in chosen) / tasks if tasks else math.nan
 
 
-def _payload_bytes(manifest: dict[str, Any], block: int) -> float:
-    blocks = (manifest.get("model") or {}).get("blocks") or []
-    return (
-        float(blocks[block - 1].get("output_bytes") or math.nan)
-        if block <= len(blocks)
-        else math.nan
-    )
+def ways_out(summary: RunSummary, manifest: dict[str, Any]) -> list[Way]:
+    """The links that may carry the source's tasks, as far as their rates are known."""
+    hops = {row.target: row for row in summary.links if row.source == SOURCE}
+    found = []
+    for link in (manifest.get("plan") or {}).get("links") or ():
+        if link["source"] != SOURCE or not link.get("tasks", True):
+            continue
+        rate_bps = link.get("bandwidth_bps") or _rate_of_a_hop(hops.get(link["target"]))
+        if rate_bps > 0:
+            model, codec = model_of(manifest["model"]), link.get("codec", "none")
+            found.append(Way(rate_bps, task_bytes(model, codec, ratio_of(manifest))))
+    return found
 
 
-def link_rate(summary: RunSummary, manifest: dict[str, Any]) -> float:
-    """Bits per second of the source's links: their set bandwidth, else the rate of a mean hop."""
-    links = (manifest.get("plan") or {}).get("links") or []
-    known = [link["bandwidth_bps"] for link in links if link.get("bandwidth_bps")]
-    if known:
-        return float(np.mean(known))
-    hops = [row for row in summary.links if row.tasks and row.hop_delay_s > 0]
-    if not hops:
+def _rate_of_a_hop(row: LinkRow | None) -> float:
+    """Bits per second of a mean task on its way; NaN where none was sent."""
+    if row is None or not row.tasks or not row.hop_delay_s > 0:
         return math.nan
-    bits = sum(8 * row.bytes for row in hops) / sum(row.tasks for row in hops)
-    return bits / float(np.mean([row.hop_delay_s for row in hops]))
+    return 8 * row.bytes / row.tasks / row.hop_delay_s
 
 
 def sentences(summary: RunSummary, steps: Breakdown | None, found: Sequence[Cut]) -> list[str]:
@@ -168,7 +182,7 @@ def _what_breaks_even(found: Sequence[Cut]) -> str:
     best = max(found, key=lambda cut: cut.rate_per_s)
     if best is local:
         return (
-            f"With these block times and this link no cut beats the source alone "
+            f"With these block times and links no cut beats the source alone "
             f"({local.rate_per_s:.3g} items/s): two is slower than one."
         )
     link = format_one("bit/s", best.break_even_bps)
