@@ -60,7 +60,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything about B against A. ``differing`` names the config keys that differ."""
+    """Everything about B against A, of which ``a`` and ``b`` have the runs that were compared.
+
+    ``differing`` names the config keys that differ.
+    """
 
     a: Group
     b: Group
@@ -73,11 +76,13 @@ class Comparison:
 def compare(a: Group, b: Group, metrics: Sequence[Metric]) -> Comparison:
     """B against A by ``metrics``. Raises ``IncomparableRuns`` where that would not be honest."""
     refuse_incomparable(a, b)
-    pairs = pair(a.runs, b.runs)
-    found = [difference(a, b, pairs, metric) for metric in metrics]
+    left, right = _that_count(a, b)
+    pairs = pair(left.runs, right.runs)
+    found = [difference(left, right, pairs, metric) for metric in metrics]
     adjusted = holm([d.ratio.p_value if _positive(d) else d.shift.p_value for d in found])
     found = [replace(d, p_adjusted=p) for d, p in zip(found, adjusted, strict=True)]
-    return Comparison(a, b, len(pairs), tuple(found), _differing(a, b), _cautions(a, b))
+    cautions = _cautions((a, left), (b, right))
+    return Comparison(left, right, len(pairs), tuple(found), _differing(a, b), cautions)
 
 
 def refuse_incomparable(a: Group, b: Group) -> None:
@@ -109,6 +114,15 @@ def pair(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[Run, Run]]:
     if len(first) != len(a) or len(second) != len(b) or set(first) != set(second):
         return []
     return [(first[seed], second[seed]) for seed in sorted(first)]
+
+
+def _that_count(a: Group, b: Group) -> tuple[Group, Group]:
+    """Both with the runs to compare: INVALID ones, and the partners of those, left out."""
+    kept = [(x, y) for x, y in pair(a.runs, b.runs) if x in a.counted and y in b.counted]
+    if not kept:
+        return replace(a, runs=a.counted), replace(b, runs=b.counted)
+    left, right = zip(*kept, strict=True)
+    return replace(a, runs=left), replace(b, runs=right)
 
 
 def difference(a: Group, b: Group, pairs: Sequence[tuple[Run, Run]], metric: Metric) -> Difference:
@@ -225,14 +239,20 @@ def _positive(found: Difference) -> bool:
     return not math.isnan(found.ratio.p_value)
 
 
-def _cautions(a: Group, b: Group) -> tuple[str, ...]:
+def _cautions(*sides: tuple[Group, Group]) -> tuple[str, ...]:
+    """What to know of both sides, each whole and with the runs that were compared."""
     lines = [
-        f"{run.summary.identity.id} is INVALID: {finding.text}"
-        for run in (*a.runs, *b.runs)
+        f"{run.summary.identity.id} is INVALID{'' if run in used.runs else ', left out'}: "
+        f"{finding.text}"
+        for whole, used in sides
+        for run in whole.runs
         for finding in run.findings
         if finding.level == "invalid"
     ]
-    if len(a.runs) == len(b.runs) == 1:
+    partners = sum(run not in used.runs for whole, used in sides for run in whole.counted)
+    if partners:
+        lines.append(f"{partners} more left out: with their seed the other side's run is INVALID")
+    if all(len(used.runs) == 1 for _, used in sides):
         lines.append("one run each: how much runs differ among themselves is unknown")
     return tuple(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from mdibench.analysis.controllers import CONTROLLED, Control, control
 from mdibench.analysis.document import NOT_AVAILABLE, Cell, Column, Kind, Table, format_one
 from mdibench.analysis.explain import Cut
 from mdibench.analysis.metrics import RunSummary
+from mdibench.analysis.statistics import mean_of_independent
 from mdibench.analysis.study import METRICS, Group, Run, bound_of, target_of, target_word
+from mdibench.analysis.tabulate import left_out
 
 Runs = Mapping[str, Run]
 Rows = list[tuple[Cell, ...]]
@@ -46,11 +49,11 @@ def latencies(groups: Sequence[Group]) -> Table:
     columns = [Column("group", "group"), Column("items", "items", "count")]
     columns += [Column(f"{m.key}_s", m.title.removeprefix("latency "), m.kind) for m in metrics]
     rows: Rows = [
-        (group.name, sum(run.summary.measured.latency_p50_s.n for run in group.runs),
+        (group.name, sum(run.summary.measured.latency_p50_s.n for run in group.counted),
          *map(group.estimate, metrics))
         for group in groups
     ]  # fmt: skip
-    return Table("latency", "Latency", tuple(columns), tuple(rows))
+    return Table("latency", "Latency", tuple(columns), tuple(rows), left_out(groups))
 
 
 def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
@@ -69,20 +72,27 @@ def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
     return Table("differences", "Against the baseline", columns, tuple(cells))
 
 
-def bounds(runs: Runs) -> Table:
-    """Which share of the capacity bound each run reached."""
+def bounds(groups: Sequence[Group]) -> Table:
+    """Which share of the capacity bound each group reached, over the runs that count."""
     columns = (
         Column("group", "group"), Column("rate_per_s", "rate", "per_s"),
         Column("bound_per_s", "bound", "per_s"), Column("reached", "reached", "share"),
         Column("binding", "bound by"),
     )  # fmt: skip
-    rows: Rows = []
-    for name, run in runs.items():
-        (bound, binding), rate = bound_of(run), run.summary.measured.rate_per_s.value
-        if not math.isnan(bound):
-            rows.append((name, rate, bound, rate / bound, binding))
+    rows = tuple(row for row in map(_bound_row, groups) if row)
     note = "The largest rate that any policy could sustain with this placement, links and exits."
-    return Table("bounds", "Capacity bound", columns, tuple(rows), note)
+    return Table("bounds", "Capacity bound", columns, rows, f"{note} {left_out(groups)}".strip())
+
+
+def _bound_row(group: Group) -> tuple[Cell, ...]:
+    found = [(*bound_of(run), run.summary.measured.rate_per_s.value) for run in group.counted]
+    known = [(bound, binding, rate) for bound, binding, rate in found if not math.isnan(bound)]
+    if not known:
+        return ()
+    bound = mean_of_independent([bound for bound, _, _ in known])
+    reached = mean_of_independent([rate / bound for bound, _, rate in known])
+    binding, _ = Counter(binding for _, binding, _ in known).most_common(1)[0]
+    return (group.name, group.estimate(METRICS["throughput"]), bound, reached, binding)
 
 
 def targets(runs: Runs) -> Table:

@@ -119,11 +119,11 @@ def _cross(axis: Axes, x: Estimate, y: Estimate, colour: str) -> None:
 
 
 def pareto(groups: Sequence[Group]) -> list[Group]:
-    """VALID groups that no other one beats in both rate and accuracy, by ascending rate."""
+    """Groups with VALID runs that none beats in both rate and accuracy, by ascending rate."""
     points = [
         (group.estimate(METRICS["throughput"]).value, group.estimate(METRICS["accuracy"]).value, at)
         for at, group in enumerate(groups)
-        if group.verdict != "INVALID"
+        if group.valid
     ]
     front: list[Group] = []
     best = -math.inf
@@ -165,7 +165,7 @@ def latency(groups: Sequence[Group]) -> Figure:
 
 def _mean_curve(group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Quantiles averaged over repeats."""
-    curves = [run.summary.measured.latency_curve_s for run in group.runs]
+    curves = [run.summary.measured.latency_curve_s for run in group.counted]
     full = [curve for curve in curves if curve]
     return np.mean(full, axis=0) if full else np.empty(0)
 
@@ -232,7 +232,7 @@ def calibration(groups: Sequence[Group]) -> Figure:
     axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
     lowest = 1.0
     for at, group in enumerate(groups[:SHOWN]):
-        run = group.runs[0]
+        run = group.detailed
         items = read_items(run.reader)
         chosen = due_in(items, run.summary.window) & items.ok
         confidence, accuracy, counts = reliability(

@@ -1,7 +1,8 @@
 """A full report out of groups of runs: which sections, tables and figures, and in which words.
 
-Detail (exits, workers, links, steps) is of each group's first run, for as many groups as a reader
-can take in; CSV and JSON have the same tables. Rendering is somebody else's work.
+Detail (exits, workers, links, steps) is of each group's first VALID run (its first where none is),
+for as many groups as a reader can take in; CSV and JSON have the same tables. Rendering is somebody
+else's work.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mdibench.analysis.study import METRICS, Group, Run
 from mdibench.errors import IncomparableRuns
 
 DETAILED = 12
-"""Groups whose first run is shown in detail."""
+"""Groups of which one run is shown in detail."""
 DRAWN = 3
 """Runs that get figures of their own."""
 COMPARED = ("throughput", "accuracy", "p50", "p99")
@@ -32,7 +33,7 @@ class Material:
     groups: list[Group]
     skipped: list[str]
     breakdowns: dict[str, Breakdown]
-    """By group, for the groups in detail whose first run has steps."""
+    """By group, for the groups in detail whose run has steps."""
 
     @property
     def runs(self) -> list[Run]:
@@ -41,8 +42,8 @@ class Material:
 
     @property
     def detailed(self) -> dict[str, Run]:
-        """First run of the groups shown in detail."""
-        return {group.name: group.runs[0] for group in self.groups[:DETAILED]}
+        """The run that is shown in detail, by group."""
+        return {group.name: group.detailed for group in self.groups[:DETAILED]}
 
     @property
     def drawn(self) -> dict[str, Run]:
@@ -68,7 +69,7 @@ def _breakdowns(groups: Sequence[Group]) -> dict[str, Breakdown]:
     found = {}
     for group in groups:
         summary = group.first
-        steps = break_down(group.runs[0].reader, summary.window, summary.identity.ranks)
+        steps = break_down(group.detailed.reader, summary.window, summary.identity.ranks)
         if steps is not None:
             found[group.name] = steps
     return found
@@ -99,8 +100,8 @@ def _summary(material: Material) -> Section:
         *(f"Skipped: {problem}." for problem in material.skipped),
         *(f"{problem}." for run in material.runs for problem in run.reader.problems),
     ]
-    tables = [tabulate.groups(material.groups), tabulate.runs(material.runs)]
-    tables.append(detail.bounds(material.detailed))
+    tables = [tabulate.groups(material.groups), tabulate.runs(material.groups)]
+    tables.append(detail.bounds(material.groups[:DETAILED]))
     return Section("summary", "Summary", tuple(text), _full(*tables))
 
 
@@ -109,12 +110,12 @@ def _extremes(groups: Sequence[Group]) -> list[str]:
     for key, word in (("throughput", "Highest rate"), ("accuracy", "Highest accuracy"),
                       ("p99", "Lowest p99 latency")):  # fmt: skip
         metric = METRICS[key]
-        known = [g for g in groups if g.verdict == "VALID" and g.estimate(metric).known]
+        known = [g for g in groups if g.valid and g.estimate(metric).known]
         if len(known) > 1:
             sign = 1 if metric.higher_is_better else -1
             best = max(known, key=lambda g: sign * g.estimate(metric).value)
             told = format_one(metric.kind, best.estimate(metric))
-            lines.append(f"{word} of the VALID groups: {best.name}, {told}.")
+            lines.append(f"{word} of VALID runs: {best.name}, {told}.")
     return lines
 
 
@@ -180,7 +181,11 @@ def _exits(material: Material) -> Section:
             "calibration", "Confidence and accuracy", partial(figures_of_groups.calibration, shown)
         ),
     )
-    text = ("Of each group's first run. ECE is the expected calibration error, over ten bins.",)
+    text = (
+        "Of one run of each group, as all detail below: its first VALID one, and its first where "
+        'none is (under Runs its use is "detail"). ECE is the expected calibration error, over ten '
+        "bins.",
+    )
     tables = [detail.by_run(material.detailed, tabulate.exits), detail.targets(material.detailed)]
     return Section("exits", "Exits by depth", text, _full(*tables), draws)
 
@@ -260,7 +265,10 @@ def _limits(material: Material) -> Section:
         )
     if len(kinds) > 1:
         text.append("Runs of different kinds stand side by side here; do not compare their times.")
-    text.append("An INVALID run's figures are shown, and support no claim.")
+    text.append(
+        "An INVALID run's figures enter no mean of a group that has a VALID run; where they are "
+        "shown, they support no claim."
+    )
     text.append(
         "Accuracy holds for this data set and its corruption; values of the paper: not available."
     )

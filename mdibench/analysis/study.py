@@ -66,27 +66,45 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Repeats: runs that differ in their seed at most. ``name`` is unique within a report."""
+    """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
+
+    An INVALID run enters no figure of a group that has a VALID one.
+    """
 
     name: str
     runs: tuple[Run, ...]
 
     @property
+    def valid(self) -> tuple[Run, ...]:
+        """Its VALID runs."""
+        return tuple(run for run in self.runs if run.verdict == "VALID")
+
+    @property
+    def counted(self) -> tuple[Run, ...]:
+        """The runs that its figures are over: its VALID ones, all where none is."""
+        return self.valid or self.runs
+
+    @property
+    def detailed(self) -> Run:
+        """The run that stands for it where one is shown in detail: the first that counts."""
+        return self.counted[0]
+
+    @property
     def first(self) -> RunSummary:
-        """The summary of its first run, for what all of them share."""
-        return self.runs[0].summary
+        """The summary of that run, also for what all of them share."""
+        return self.detailed.summary
 
     @property
     def verdict(self) -> str:
         """VALID when every run is."""
-        valid = sum(run.verdict == "VALID" for run in self.runs)
+        valid = len(self.valid)
         if valid == len(self.runs):
             return "VALID"
         return "INVALID" if len(self.runs) == 1 else f"{valid}/{len(self.runs)} VALID"
 
     def estimate(self, metric: Metric) -> Estimate:
         """Mean over repeats with the interval of their spread; a single run's own interval."""
-        each = [metric.get(run.summary.measured) for run in self.runs]
+        each = [metric.get(run.summary.measured) for run in self.counted]
         if len(each) == 1:
             return each[0]
         return mean_of_independent([estimate.value for estimate in each])

@@ -29,10 +29,15 @@ def headline(groups: Sequence[Group]) -> Table:
     columns = [Column("group", "group"), Column("scheme", "scheme"), Column("kind", "kind")]
     columns += [Column("ranks", "ranks", "count"), Column("runs", "runs", "count")]
     columns += [Column(_key(m.key, m.kind), m.title, m.kind) for m in METRICS.values()]
-    rows = [_headline_row(group) for group in groups]
-    return Table(
-        "headline", "All figures by group", (*columns, Column("verdict", "verdict")), tuple(rows)
-    )
+    columns.append(Column("verdict", "verdict"))
+    rows = tuple(_headline_row(group) for group in groups)
+    return Table("headline", "All figures by group", tuple(columns), rows, left_out(groups))
+
+
+def left_out(groups: Sequence[Group]) -> str:
+    """How many INVALID runs the figures of ``groups`` leave out; nothing where none."""
+    number = sum(len(group.runs) - len(group.counted) for group in groups)
+    return f"{number} INVALID left out of means." if number else ""
 
 
 def _headline_row(group: Group) -> tuple[Cell, ...]:
@@ -73,23 +78,33 @@ def groups(groups_: Sequence[Group]) -> Table:
         for group in groups_
     ]  # fmt: skip
     columns.append(Column("verdict", "verdict"))
-    return Table("groups", "Groups of repeats", tuple(columns), tuple(rows))
+    title, note = "Groups of repeats", left_out(groups_)
+    return Table("groups", title, tuple(columns), tuple(rows), note)
 
 
-def runs(runs_: Sequence[Run]) -> Table:
-    """One line per run: who it is, how it ended, what its ledger says."""
+def runs(groups_: Sequence[Group]) -> Table:
+    """One line per run: who it is, how it ended, what its ledger says, how it is used."""
     columns = [Column("run", "run"), Column("status", "status"), Column("verdict", "verdict")]
     columns += [Column("kind", "kind"), Column("scheme", "scheme"), Column("seed", "seed", "count")]
     columns += [Column(name, name.replace("_", " "), "count") for name in LEDGER]
+    columns.append(Column("use", "use"))
     rows: list[tuple[Cell, ...]] = [
         (
             run.summary.identity.id, run.summary.identity.status, run.verdict,
             run.summary.identity.kind, run.summary.identity.scheme, run.summary.identity.seed,
-            *(getattr(run.summary.ledger, name) for name in LEDGER),
+            *(getattr(run.summary.ledger, name) for name in LEDGER), _use(group, run),
         )
-        for run in runs_
+        for group in groups_
+        for run in group.runs
     ]  # fmt: skip
-    return Table("runs", "Runs", tuple(columns), tuple(rows))
+    note = "Use: in its group's means; there and where detail is of one run; or left out of both."
+    return Table("runs", "Runs", tuple(columns), tuple(rows), note)
+
+
+def _use(group: Group, run: Run) -> str:
+    if run is group.detailed:
+        return "detail"
+    return "mean" if run in group.counted else "left out"
 
 
 def ledger(summary: RunSummary) -> Table:

@@ -63,12 +63,19 @@ def one_rank(groups: Sequence[Group]) -> Table:
         if base is None or group.first.identity.ranks == 1:
             continue
         own, other = group.estimate(rate), base.estimate(rate)
-        offered = group.first.measured.offered_per_s.value
-        carried = group.first.measured.rate_per_s.value / offered if offered else None
         ratio = own.value / other.value if other.value else None
-        rows.append((group.name, group.first.identity.ranks, own, carried, base.name, other, ratio))
+        rows.append(
+            (group.name, group.first.identity.ranks, own, _carried(group), base.name, other, ratio)
+        )
     note = "A group that carried all it was offered might have carried more; so might one rank."
     return Table("one_rank", "Beside one rank", columns, tuple(rows), note)
+
+
+def _carried(group: Group) -> float | None:
+    """Rate over offered rate, a mean over the runs that count."""
+    measured = [run.summary.measured for run in group.counted]
+    shares = [m.rate_per_s.value / m.offered_per_s.value for m in measured if m.offered_per_s.value]
+    return sum(shares) / len(shares) if shares else None
 
 
 def _alone(groups: Sequence[Group], group: Group) -> Group | None:

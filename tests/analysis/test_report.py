@@ -16,13 +16,15 @@ from click.testing import CliRunner, Result
 from synthetic import PAIR, Model, manifest, write_run
 
 from mdibench.analysis.breakdown import break_down
+from mdibench.analysis.comparison import compare
 from mdibench.analysis.detail import bounds, controllers, energy, targets
-from mdibench.analysis.document import Report
+from mdibench.analysis.document import Report, value_of
 from mdibench.analysis.explain import cuts, sentences
+from mdibench.analysis.figures_of_groups import pareto
 from mdibench.analysis.page import to_html
 from mdibench.analysis.reader import open_runs
 from mdibench.analysis.report import build
-from mdibench.analysis.study import bound_of, group_repeats, study
+from mdibench.analysis.study import METRICS, Group, bound_of, group_repeats, study
 from mdibench.cli.report import report
 
 SECTIONS = [
@@ -177,11 +179,60 @@ def test_a_cut_that_is_not_worth_it_breaks_even_nowhere(tmp_path: Path) -> None:
 def test_the_bound_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
     bound = {"rate_per_s": 200.0, "binding": "compute on rank 1"}
     run = study(open_runs([write_run(tmp_path / "run", PAIR, bound=bound)])[0][0])
-    (row,) = bounds({"pair": run}).rows
-    assert row[2:] == (200.0, row[1] / 200.0, "compute on rank 1")  # type: ignore[operator]
+    ((_, rate, most, reached, binding),) = bounds(group_repeats([run])).rows
+    assert rate == run.summary.measured.rate_per_s
+    assert (value_of(most), binding) == (200.0, "compute on rank 1")
+    assert value_of(reached) == value_of(rate) / 200
     from mdibench.analysis.terminal import summary_lines
 
     assert "capacity bound 200.0 /s reached" in " ".join(summary_lines(tmp_path / "run").split())
+
+
+def with_an_invalid_first(run_set: Path, folder: Path) -> list[Group]:
+    """Both groups of ``run_set``, of which the first has an INVALID first run with a low bound."""
+    shutil.copytree(run_set, folder)
+    run = min(folder.iterdir())
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["totals"]["offered"] += 7
+    manifest["bound"] = {"rate_per_s": 1.0, "binding": "nothing"}
+    (run / "run.json").write_text(json.dumps(manifest))
+    return group_repeats(study(reader) for reader in open_runs([folder])[0])
+
+
+def test_an_invalid_run_is_left_out_of_means_and_detail(run_set: Path, tmp_path: Path) -> None:
+    pair, local = with_an_invalid_first(run_set, tmp_path / "runs")
+    bad, second, third = pair.runs
+    assert (pair.verdict, bad.verdict) == ("2/3 VALID", "INVALID")
+    rates = [run.summary.measured.rate_per_s.value for run in (second, third)]
+    report = build([pair, local])
+    tables = {table.key: table for section in report.sections for table in section.tables}
+    for key, column in (("groups", 2), ("headline", 5), ("bounds", 1), ("one_rank", 2)):
+        (row,) = (row for row in tables[key].rows if row[0] == pair.name)
+        assert value_of(row[column]) == pytest.approx(sum(rates) / 2)
+        assert key == "one_rank" or "1 INVALID left out" in tables[key].note
+    assert value_of(tables["bounds"].rows[0][2]) > 100
+    uses = {row[0]: row[-1] for row in tables["runs"].rows}
+    assert [uses[run.summary.identity.id] for run in pair.runs] == ["left out", "detail", "mean"]
+    assert pair.first is second.summary
+
+
+def test_a_group_without_a_valid_run_counts_all_and_is_never_on_the_front(
+    run_set: Path, partial_run: Path
+) -> None:
+    (best,) = group_repeats([study(open_runs([partial_run])[0][0])] * 2)
+    groups = group_repeats(study(reader) for reader in open_runs([run_set])[0])
+    assert best.verdict == "0/2 VALID"
+    assert best.counted == best.runs
+    assert best not in pareto([best, *groups])
+
+
+def test_an_invalid_run_is_not_compared_nor_its_partner(run_set: Path, tmp_path: Path) -> None:
+    pair, local = with_an_invalid_first(run_set, tmp_path / "runs")
+    found = compare(pair, local, [METRICS["p50"]])
+    assert (found.pairs, found.differences[0].method) == (2, "2 pairs of runs")
+    assert (found.a.runs, found.b.runs) == (pair.runs[1:], local.runs[1:])
+    assert "INVALID, left out" in found.cautions[0]
+    assert "1 more left out" in found.cautions[1]
 
 
 def test_a_bound_is_computed_where_the_manifest_has_none(one_run: Path) -> None:
