@@ -7,7 +7,8 @@
     python -m benchmarks.experiments work results/cifar10-mobilenetv2-work
 
 Every figure is a mean over repeats with a 95 % confidence interval (Student); a comparison is that
-of pairs of runs with the same seed. Runs that are INVALID because real computing did not keep up
+of pairs of runs with the same seed, and "above" or "below" where its p-value is under 5 % after
+Holm's correction over its table. Runs that are INVALID because real computing did not keep up
 with the emulated devices are left out, and counted.
 """
 
@@ -18,13 +19,22 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mdibench.analysis.bound import bound_of_run
+from mdibench.analysis.comparison import ALPHA
 from mdibench.analysis.reader import RunReader
-from mdibench.analysis.statistics import Estimate, mean_of_independent, paired_effect
+from mdibench.analysis.statistics import (
+    UNKNOWN,
+    Effect,
+    Estimate,
+    holm,
+    mean_of_independent,
+    paired_effect,
+)
 from mdibench.analysis.study import Run, study
 
 TOPOLOGIES = ("Local", "2-Node", "3-Node-Mesh", "3-Node-Circular", "5-Node-Mesh")
@@ -146,34 +156,44 @@ def dropped(row: Row) -> float:
     return row.run.summary.measured.drop_share.value
 
 
-def pairs(one: list[Row], other: list[Row], figure: Callable[[Row], float]) -> Estimate:
+def pairs(one: list[Row], other: list[Row], figure: Callable[[Row], float]) -> Effect:
     """Mean of (one - other) over runs with the same seed."""
     seeds = {row.seed: row for row in other}
     both = [(figure(row), figure(seeds[row.seed])) for row in one if row.seed in seeds]
     if len(both) < 2:
-        return Estimate(float("nan"))
+        return Effect(UNKNOWN, float("nan"), True)
     ours, theirs = zip(*both, strict=True)
-    return paired_effect(theirs, ours).estimate
+    return paired_effect(theirs, ours)
 
 
-def verdicts(
-    cells: Cells, figure: Callable[[Row], float], scale: float, digits: int, ours: str = OURS
-) -> None:
-    """MDI-Exit minus each rival, and a word where the interval excludes zero."""
-
-    def compare(rows: list[Row]) -> str:
-        if not rows or rows[0].cell[-1] == ours:
-            return "-"
-        effect = pairs(cells.get((*rows[0].cell[:-1], ours), []), rows, figure)
-        if not effect.n:
-            return "-"
-        word = " **below**" if effect.high < 0 else " above" if effect.low > 0 else " ="
-        return shown(effect, digits, scale) + word
-
-    middles = dict.fromkeys(cell[1:-1] for cell in cells)
-    for middle in middles:
+def verdicts(cells: Cells, figure: Callable[[Row], float], scale: float, digits: int) -> None:
+    """MDI-Exit minus each rival, and a word where that is significant in its table."""
+    for middle in dict.fromkeys(cell[1:-1] for cell in cells):
+        effects = {
+            cell: pairs(cells.get((*cell[:-1], OURS), []), rows, figure)
+            for cell, rows in cells.items()
+            if cell[1:-1] == middle and cell[-1] != OURS
+        }
+        adjusted = holm([effect.p_value for effect in effects.values()])
+        told = {
+            cell: shown(effect.estimate, digits, scale) + word(effect, p)
+            for (cell, effect), p in zip(effects.items(), adjusted, strict=True)
+        }
         name = f" at {' '.join(middle)}" if middle else ""
-        grid(f"{ours} minus the scheme{name}", cells, compare, middle)
+        grid(f"{OURS} minus the scheme{name}", cells, partial(_of_cell, told), middle)
+
+
+def _of_cell(told: Mapping[tuple[str, ...], str], rows: list[Row]) -> str:
+    return told.get(rows[0].cell, "-") if rows else "-"
+
+
+def word(effect: Effect, p_adjusted: float) -> str:
+    """What a difference is called by its adjusted p-value; nothing where there is none."""
+    if not effect.estimate.n:
+        return ""
+    if p_adjusted >= ALPHA:
+        return " ="
+    return " above" if effect.estimate.value > 0 else " **below**"
 
 
 # --- experiments --------------------------------------------------------------------------------
