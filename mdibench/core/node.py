@@ -6,6 +6,8 @@ Results that reach rank 0 and items that the source admits never leave this room
 
 from __future__ import annotations
 
+from collections import deque
+
 from mdibench.core.events import (
     Announce,
     Event,
@@ -35,16 +37,17 @@ class Node:
         if source is None:
             return self.worker.handle(event, now)
         if isinstance(event, Suspected):
-            return self._follow(*source.suspect(event, now), now)
+            return self._settle(self._follow(*source.suspect(event, now), now), now)
         if isinstance(event, StopRequested):
-            return self._follow(*source.stop(event, now), now)
+            return self._settle(self._follow(*source.stop(event, now), now), now)
         if not isinstance(event, Tick):
-            return self._route(self.worker.handle(event, now), now)
+            return self._settle(self.worker.handle(event, now), now)
         instructions: list[Instruction] = []
         if now >= self.worker.next_wake():
-            instructions = self._route(self.worker.handle(event, now), now)
+            instructions = self._settle(self.worker.handle(event, now), now)
         if now >= source.next_wake():
-            instructions += self._follow(*source.tick(now, self.worker.queued), now)
+            ticked = source.tick(now, self.worker.queued)
+            instructions += self._settle(self._follow(*ticked, now), now)
         return instructions
 
     def is_due(self, now: float) -> bool:
@@ -63,32 +66,35 @@ class Node:
             return self.worker.soonest_wake()
         return min(self.worker.soonest_wake(), self.source.next_wake())
 
-    def _route(self, instructions: list[Instruction], now: float) -> list[Instruction]:
-        """Take results and suspicions out of the worker's instructions and give them the source.
+    def _settle(self, instructions: list[Instruction], now: float) -> list[Instruction]:
+        """Give the source its results and suspicions, until nothing is left between the two.
 
-        The rest goes first: a batch of an item that the source then admits must not come before
-        those that the worker has handed to its engine already.
+        Everything leaves in the order in which it was made: a batch of an item that the source
+        admits now must not come before those that the worker has handed to its engine already.
         """
         assert self.source is not None
-        routed: list[Instruction] = []
-        routed += (i for i in instructions if not isinstance(i, (Finish, ReportSuspect)))
-        for instruction in instructions:
+        settled: list[Instruction] = []
+        waiting = deque(instructions)
+        while waiting:
+            instruction = waiting.popleft()
             if isinstance(instruction, Finish):
-                routed += self._follow(*self.source.finish(instruction.result, now), now)
+                said = self.source.finish(instruction.result, now)
+                waiting.extend(self._follow(*said, now))
             elif isinstance(instruction, ReportSuspect):
                 event = Suspected(instruction.rank, instruction.copies)
-                routed += self._follow(*self.source.suspect(event, now), now)
-        return routed
+                waiting.extend(self._follow(*self.source.suspect(event, now), now))
+            else:
+                settled.append(instruction)
+        return settled
 
     def _follow(
         self, admissions: list[Task], instructions: list[Instruction], now: float
     ) -> list[Instruction]:
-        """What the worker makes of admitted items and of new thresholds."""
+        """What the source said, then what the worker makes of new thresholds and admitted items."""
         followed = list(instructions)
         for instruction in instructions:
             if isinstance(instruction, Announce):
-                event = ThresholdsSet(instruction.thresholds)
-                followed += self._route(self.worker.handle(event, now), now)
+                followed += self.worker.handle(ThresholdsSet(instruction.thresholds), now)
         for task in admissions:
-            followed += self._route(self.worker.admit(task, now), now)
+            followed += self.worker.admit(task, now)
         return followed
