@@ -31,8 +31,8 @@ CHECK_EVERY_S = 0.2
 """How often the manifest and the writer's process are looked at."""
 COLUMNS: Mapping[str, Sequence[str]] = {
     "items": (
-        "item", "correct", "exit", "confidence", "scheduled_s", "completed_s", "latency_s",
-        "status",
+        "item", "sample", "correct", "exit", "confidence", "scheduled_s", "completed_s",
+        "latency_s", "status",
     ),
     "telemetry": (
         "t_s", "rank", "input_queue", "output_queue", "tasks", "busy_s", "encode_s", "send_s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,11 @@ class RunFacts:
     def planned_s(self) -> float | None:
         """When admission should end, in run time; ``None`` when nobody can know."""
         return None if self.duration_s is None else self.warmup_s + self.duration_s
+
+    @property
+    def measured_window(self) -> tuple[float, float]:
+        """Start and end of what is measured: as the run says, else as planned."""
+        return self.window or (self.warmup_s, self.planned_s or math.inf)
 
     @property
     def setting(self) -> str:

@@ -73,6 +73,7 @@ def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) ->
     cuts = np.searchsorted(columns["known_s"], ends, side="right")
     completed = np.diff(_count(columns["ok"], cuts))
     correct = np.diff(_count(columns["correct"], cuts))
+    judged = completed + np.diff(_count(columns["lost"], cuts))
     latency = [memory.latencies(tables, int(a), int(b)) for a, b in pairwise(cuts)]
     source = tables.ranks.get(0, RankTable(tables.exits))
     ranks = [tables.ranks[rank] for rank in sorted(tables.ranks)]
@@ -81,7 +82,7 @@ def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) ->
             edges_s=_floats(edges),
             completed_per_s=_floats(completed / widths),
             offered_per_s=_rate(source, "offered", edges, ends),
-            accuracy=_floats(correct / np.where(completed > 0, completed, np.nan)),
+            accuracy=_floats(correct / np.where(judged > 0, judged, np.nan)),
             p50_s=tuple(each[0] for each in latency),
             p95_s=tuple(each[1] for each in latency),
             p99_s=tuple(each[2] for each in latency),

@@ -17,7 +17,7 @@ class ItemTable:
 
     def __init__(self) -> None:
         self.words = Words()
-        whole = dict.fromkeys(("item", "ok", "correct", "dropped", "lost", "wire_bytes"), np.int64)
+        whole = dict.fromkeys(("item", "sample", "wire_bytes", *_COUNTS), np.int64)
         small = dict.fromkeys(("exit", "bucket", "hops", "label", "prediction"), np.int16)
         times = ("known_s", "scheduled_s", "admitted_s", "completed_s", "latency_s", "confidence")
         self.columns = Columns(
@@ -67,6 +67,7 @@ class ItemTable:
         return {
             "ended_s": ended_s,
             "item": get.whole("item"),
+            "sample": get.whole("sample", -1),
             "wire_bytes": get.whole("wire_bytes"),
             "exit": get.whole("exit"),
             "hops": get.whole("hops"),

@@ -10,7 +10,7 @@ import numpy as np
 from mdibench.view.columns import Array
 from mdibench.view.facts import RunFacts
 from mdibench.view.history import SHARES, Memory, Span, edges_of, history_of
-from mdibench.view.items import OK
+from mdibench.view.items import DROPPED, OK
 from mdibench.view.ranks import rank_view
 from mdibench.view.snapshot import (
     RECENT_S,
@@ -25,7 +25,7 @@ from mdibench.view.snapshot import (
     Snapshot,
 )
 from mdibench.view.state import Signs, phase_at, state_of
-from mdibench.view.statistics import Share, percentiles
+from mdibench.view.statistics import Share, percentiles, share_by_sample
 from mdibench.view.tables import EventRow, Tables
 
 EVENTS_SHOWN = 500
@@ -64,8 +64,8 @@ def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
         end_s=looking.end_s,
         flow=_flow(tables, facts, window, horizon_s),
         quality=_quality(tables, window),
-        latency=_latency(tables, window.measured, window.now),
-        recent_latency=_latency(tables, window.recent, window.now),
+        latency=_latency(tables, window.measured),
+        recent_latency=_latency(tables, np.arange(window.recent, window.now)),
         control=_control(tables, facts, horizon_s),
         ranks=tuple(
             rank_view(tables.ranks[rank], rank, facts, moment_s) for rank in sorted(tables.ranks)
@@ -81,20 +81,24 @@ def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Row numbers of ``items``: what is measured begins, what is recent begins, now."""
+    """Rows of ``items``: those measured, the first recent one, and how many are known by now.
 
-    measured: int
+    Measured are the items that were due in the measured window, as a report counts them.
+    """
+
+    measured: Array
     recent: int
     now: int
     recent_s: float
 
     @staticmethod
     def of(tables: Tables, facts: RunFacts, horizon_s: float) -> _Window:
-        start_s = facts.window[0] if facts.window else facts.warmup_s
-        warm = tables.items.known(start_s) if horizon_s > start_s else 0
+        now, (start_s, end_s) = tables.items.known(horizon_s), facts.measured_window
+        due_s = tables.items.columns["scheduled_s"][:now]
+        measured = np.flatnonzero((due_s >= start_s) & (due_s < end_s))
         recent_s = min(RECENT_S, horizon_s)
         recent = tables.items.known(horizon_s - recent_s) if recent_s < horizon_s else 0
-        return _Window(warm, recent, tables.items.known(horizon_s), recent_s)
+        return _Window(measured, recent, now, recent_s)
 
 
 def _total(tables: Tables, name: str, count: int) -> int:
@@ -125,12 +129,12 @@ def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) ->
 
 
 def _mean_rate(tables: Tables, facts: RunFacts, horizon_s: float) -> float:
-    start_s, end_s = facts.window or (facts.warmup_s, facts.planned_s or math.inf)
+    start_s, end_s = facts.measured_window
     end_s = min(end_s, horizon_s)
     if end_s <= start_s:
         return math.nan
-    rows = tables.items.known(start_s), tables.items.known(end_s)
-    return _between(tables, "ok", *rows) / (end_s - start_s)
+    completed_s = tables.items.columns["completed_s"][: tables.items.known(horizon_s)]
+    return np.count_nonzero((completed_s >= start_s) & (completed_s < end_s)) / (end_s - start_s)
 
 
 def _offered(tables: Tables, ended: int, horizon_s: float) -> tuple[int, float]:
@@ -149,20 +153,24 @@ def _in_flight(tables: Tables, horizon_s: float) -> int | None:
 
 
 def _quality(tables: Tables, window: _Window) -> Quality:
-    def share(start: int, whole: tuple[str, ...]) -> Share:
-        hits = _between(tables, "correct", start, window.now)
-        return Share(hits, sum(_between(tables, name, start, window.now) for name in whole))
+    columns = tables.items.columns
+
+    def share(rows: Array, dropped_too: bool = False) -> Share:
+        """A lost item is a wrong one, and so is a dropped one where it counts."""
+        if not dropped_too:
+            rows = rows[columns["status"][rows] != DROPPED]
+        return share_by_sample(columns["sample"][rows], columns["right"][rows])
 
     return Quality(
-        run=share(window.measured, ("ok",)),
-        recent=share(window.recent, ("ok",)),
-        of_offered=share(window.measured, ("ok", "dropped", "lost")),
+        run=share(window.measured),
+        recent=share(np.arange(window.recent, window.now)),
+        of_offered=share(window.measured, dropped_too=True),
     )
 
 
-def _latency(tables: Tables, start: int, stop: int) -> Latency:
+def _latency(tables: Tables, rows: Array) -> Latency:
     columns = tables.items.columns
-    latency_s, buckets = columns["latency_s"][start:stop], columns["bucket"][start:stop]
+    latency_s, buckets = columns["latency_s"][rows], columns["bucket"][rows]
     done = ~np.isnan(latency_s)
     if not done.all():
         latency_s, buckets = latency_s[done], buckets[done]
@@ -190,9 +198,8 @@ def _control(tables: Tables, facts: RunFacts, horizon_s: float) -> Control:
 
 def _exits(tables: Tables, window: _Window) -> tuple[ExitView, ...]:
     columns = tables.items.columns
-    part = slice(window.measured, window.now)
-    exit_of, right = columns["exit"][part], columns["right"][part]
-    confidence = columns["confidence"][part]
+    exit_of, right = columns["exit"][window.measured], columns["right"][window.measured]
+    confidence = columns["confidence"][window.measured]
     length = tables.exits + 1
     left = np.bincount(exit_of, minlength=length)
     correct = np.bincount(exit_of, weights=right, minlength=length)

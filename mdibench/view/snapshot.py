@@ -35,7 +35,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Accuracy of the items that completed, and of all that were offered (a drop is wrong)."""
+    """Of what was admitted (a lost item is wrong), and of all offered (a dropped one is, too)."""
 
     run: Share
     recent: Share

@@ -16,6 +16,8 @@ FEW = 30
 EXACT_UP_TO = 1 << 16
 BUCKETS_PER_E = 100
 """Log buckets are 1 % wide: percentiles of more than ``EXACT_UP_TO`` values are that exact."""
+MOST_SAMPLES = 1 << 24
+"""Numbers of samples that are told apart; none of the data sets is so large."""
 _SMALLEST_S = 1e-6
 BUCKETS = 2200
 
@@ -24,7 +26,7 @@ BUCKETS = 2200
 class Share:
     """``hits`` of ``count``, with the Wilson score interval at 95 %."""
 
-    hits: int
+    hits: float
     count: int
 
     @property
@@ -53,6 +55,20 @@ class Share:
         """Half the interval's width."""
         low, high = self.interval
         return (high - low) / 2
+
+
+def share_by_sample(samples: Array, right: Array) -> Share:
+    """Right answers: each sample counts once, by the share of its items that were right.
+
+    An item whose sample is not known (below 0) counts for itself, and so does one out of range.
+    """
+    known = (samples >= 0) & (samples < MOST_SAMPLES)
+    times = np.bincount(samples[known])
+    hits = np.bincount(samples[known], weights=right[known])
+    seen = times > 0
+    alone = right[~known]
+    total = float((hits[seen] / times[seen]).sum() + alone.sum())
+    return Share(total, int(seen.sum()) + len(alone))
 
 
 def bucket(latency_s: Array) -> Array:

@@ -100,16 +100,27 @@ def test_counts_add_up_at_every_moment() -> None:
 
 
 def test_figures_of_the_end() -> None:
+    """Measured is what was due after the warm-up, whenever it ended."""
     snapshot = at(tables_of(rows()), 5.0)
     items = [row for table, row in rows() if table == "items"]
     done = [row for row in items if row["status"] == "ok" and row["completed_s"] <= 5.0]
-    measured = [row for row in done if row["completed_s"] > 1.0]
+    measured = [row for row in done if 1.0 <= row["scheduled_s"] < 5.0]
+    assert len(measured) < sum(row["completed_s"] >= 1.0 for row in done)
     assert snapshot.flow.completed == len(done)
     assert snapshot.flow.dropped == sum(row["status"] == "dropped" for row in items)
     assert snapshot.quality.run.count == len(measured)
     assert snapshot.quality.run.hits == sum(row["correct"] for row in measured)
     assert sum(view.left for view in snapshot.exits) == len(measured)
     assert snapshot.latency.largest == max(row["latency_s"] for row in measured)
+
+
+def test_a_lost_item_is_a_wrong_one() -> None:
+    lost = {"item": 9999, "sample": 9999, "scheduled_s": 2.0, "status": "lost"}
+    before = at(tables_of(rows()), 9.0).quality
+    after = at(tables_of([*rows(), ("items", lost)]), 9.0).quality
+    for share in ("run", "recent", "of_offered"):
+        assert getattr(after, share).hits == getattr(before, share).hits
+        assert getattr(after, share).count == getattr(before, share).count + 1
 
 
 def test_dropped_items_count_as_wrong_ones_of_those_offered() -> None:

@@ -178,9 +178,8 @@ def _accuracy(snapshot: Snapshot, width: int) -> list[Line]:
             width,
         ),
     ]
-    turned_away = quality.of_offered.count > quality.run.count
-    whole = accuracy(quality.of_offered)
-    lines.append(spread([(whole, WARN if turned_away else PLAIN)], [("of offered", DIM)], width))
+    style = WARN if snapshot.flow.dropped else PLAIN
+    lines.append(spread([(accuracy(quality.of_offered), style)], [("of offered", DIM)], width))
     return lines
 
 
