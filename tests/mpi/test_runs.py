@@ -11,6 +11,7 @@ import torch
 
 import mdibench
 from mdibench.config import ModelSection
+from mdibench.config_file import noted
 from mdibench.core.records import Task
 from mdibench.record.run_folder import read_manifest
 from mdibench.runtime.workload import load_items, make_engine, model_info
@@ -160,7 +161,8 @@ def test_a_launcher_of_another_mpi_is_named(tmp_path: Path) -> None:
 
 def test_the_log_and_the_config_are_kept(tmp_path: Path) -> None:
     done = job(tmp_path, 2, SMALL)
-    assert (done.run / "config.toml").read_text() == SMALL
+    kept = (done.run / "config.toml").read_text()
+    assert kept == noted(SMALL, [f"run.results={done.results}"])
     assert "ended" in (done.run / "log.txt").read_text()
     assert not (done.run / "live.jsonl").exists()
     json.loads((done.run / "run.json").read_text())

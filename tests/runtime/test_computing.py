@@ -21,8 +21,8 @@ class Engine:
             raise ValueError("thirteen")
         return [Outcome(task.item, 1.0) for task in tasks]
 
-    def flops(self, block: int) -> int:
-        return 10 * block
+    def flops(self, task: Task) -> int:
+        return 10 * task.block
 
 
 def waited(thread: ComputeThread) -> Computed:
