@@ -183,11 +183,15 @@ def _what_breaks_even(found: Sequence[Cut]) -> str:
     if best is local:
         return (
             f"With these block times and links no cut beats the source alone "
-            f"({local.rate_per_s:.3g} items/s): two is slower than one."
+            f"({_per_s(local.rate_per_s)}): two is slower than one."
         )
     link = format_one("bit/s", best.break_even_bps)
     return (
-        f"The source alone could carry {local.rate_per_s:.3g} items/s at most; cut after block "
-        f"{best.after}, it and one more worker could carry {best.rate_per_s:.3g} items/s. That cut "
+        f"The source alone could carry {_per_s(local.rate_per_s)} at most; cut after block "
+        f"{best.after}, it and one more worker could carry {_per_s(best.rate_per_s)}. That cut "
         f"breaks even with the source alone at a link of {link}."
     )
+
+
+def _per_s(items_per_s: float) -> str:
+    return format_one("per_s", items_per_s).replace(" /s", " items/s")

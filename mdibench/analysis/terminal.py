@@ -42,8 +42,9 @@ def summary_lines(folder: str | Path) -> str:
 def to_text(content: RenderableType, width: int = WIDTH, colour: bool = False) -> str:
     """``content`` as lines of at most ``width`` columns."""
     console = Console(
-        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
-    )
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour,
+        highlight=False, markup=False, emoji=False,
+    )  # fmt: skip
     console.print(content)
     written = console.file
     assert isinstance(written, io.StringIO)
@@ -152,8 +153,13 @@ def _latency_plot(run: Run) -> str:
         return ""
     counts, edges = np.histogram(np.log(curve), 40)
     factor, unit = choose_scale("seconds", curve.tolist())
-    ends = [f"{math.exp(edge) / factor:.3g}" for edge in (edges[0], edges[-1])]
+    ends = [_plain(math.exp(edge) / factor) for edge in (edges[0], edges[-1])]
     return f"latency, log scale   {bars(counts)}  {ends[0]} to {ends[1]} {unit}"
+
+
+def _plain(value: float) -> str:
+    """Three digits or more, and no exponent for any ordinary figure."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def bars(values: NDArray[Any]) -> str:

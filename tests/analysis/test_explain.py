@@ -11,7 +11,7 @@ import pytest
 from synthetic import PAIR, manifest, write_run
 
 from mdibench.analysis.breakdown import break_down
-from mdibench.analysis.explain import Cut, cuts
+from mdibench.analysis.explain import Cut, cuts, sentences
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import study
 from mdibench.wire import HEADER_BYTES
@@ -58,3 +58,9 @@ def test_a_link_of_unknown_bandwidth_has_the_rate_of_its_hops(tmp_path: Path) ->
     measured, unknown = found(tmp_path / "run", link(0, 1, None)), found(tmp_path / "other")
     assert 0 < measured[0].link_s < LINE.hop_s
     assert math.isnan(unknown[0].link_s) and unknown[0].rate_per_s > 0
+
+
+def test_thousands_of_items_per_second_have_no_exponents(one_run: Path) -> None:
+    found = [Cut(1, 1e-3, 4e-4, 2e-4, 2345.6, 1e6), Cut(2, 2e-3, 0.0, 0.0, 1014.2, math.nan)]
+    words = sentences(study(RunReader(one_run)).summary, None, found)[-1]
+    assert "could carry 1,014 items/s at most" in words and "2,346 items/s" in words

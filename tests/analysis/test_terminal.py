@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from click.testing import CliRunner
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis import terminal
 from mdibench.analysis.document import Column, Table, display, raw_columns, raw_rows
+from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.study import Run, study
 from mdibench.analysis.tabulate import spans
-from mdibench.analysis.terminal import bars, summary_lines
+from mdibench.analysis.terminal import bars, summary_lines, to_text
 from mdibench.cli.report import report
 
 
@@ -59,6 +63,29 @@ def test_several_runs_are_one_line_per_group(run_set: Path) -> None:
         ["mdi-exit", "3/3"],
         ["local", "3/3"],
     ]
+
+
+@pytest.mark.parametrize("label", ["[fast] int8", "[/cell] a", ":smile: 1 to 2"])
+def test_a_label_is_no_markup(one_run: Path, tmp_path: Path, label: str) -> None:
+    for name, own in (("one", label), ("other", "plain")):
+        shutil.copytree(one_run, tmp_path / name)
+        path = tmp_path / name / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"label": own}))
+    result = CliRunner().invoke(report, [str(tmp_path)])
+    assert result.exit_code == 0
+    assert label in " ".join(result.output.split())
+
+
+def test_long_latencies_have_no_exponents(one_run: Path) -> None:
+    run = study(RunReader(one_run))
+    measured = replace(run.summary.measured, latency_curve_s=(0.02,) * 90 + (3.21,) * 10)
+    shown = one_run_shown(replace(run, summary=replace(run.summary, measured=measured)))
+    (line,) = [line for line in shown.splitlines() if line.startswith("latency, log scale")]
+    assert line.endswith("  20 to 3,210 ms")
+
+
+def one_run_shown(run: Run) -> str:
+    return to_text(terminal.one_run(run))
 
 
 def test_a_folder_without_runs_ends_with_status_2(
