@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from mdibench.analysis.document import NOT_AVAILABLE, Cell, Column, Kind, Table,
 from mdibench.analysis.explain import Cut
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.statistics import mean_of_independent
-from mdibench.analysis.study import METRICS, Group, Run, bound_of, target_of, target_word
+from mdibench.analysis.study import METRICS, Group, Run, bound_of, flat, target_of, target_word
 from mdibench.analysis.tabulate import left_out
 
 Runs = Mapping[str, Run]
@@ -257,21 +256,12 @@ def _fact(facts: dict[str, Any], key: str) -> Cell:
 
 def settings(runs: Runs) -> Table:
     """The resolved config of every run, one key a line, where they differ or once for all."""
-    flat = {name: _flat(run.reader.manifest.get("config") or {}) for name, run in runs.items()}
-    keys = sorted({key for config in flat.values() for key in config})
-    columns = (Column("key", "key"), *(Column(name, name) for name in flat))
-    rows: Rows = [(key, *(config.get(key, "-") for config in flat.values())) for key in keys]
+    configs = {name: flat(run.reader.manifest.get("config") or {}) for name, run in runs.items()}
+    keys = sorted({key for config in configs.values() for key in config})
+    columns = (Column("key", "key"), *(Column(name, name) for name in configs))
+    rows: Rows = [(key, *(config.get(key, "-") for config in configs.values())) for key in keys]
     differing = [row for row in rows if len(set(row[1:])) > 1]
-    if len(flat) > 1:
+    if len(configs) > 1:
         note = f"{len(rows) - len(differing)} more keys are equal in all of them."
         return Table("settings", "Settings that differ", columns, tuple(differing), note)
     return Table("settings", "Settings", columns, tuple(rows))
-
-
-def _flat(value: Any, key: str = "") -> dict[str, str]:
-    if isinstance(value, dict):
-        found: dict[str, str] = {}
-        for name, below in value.items():
-            found |= _flat(below, f"{key}.{name}" if key else str(name))
-        return found
-    return {key: value if isinstance(value, str) else json.dumps(value)}

@@ -53,6 +53,10 @@ class Estimate:
         """The same in another unit; ``factor`` is positive."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor, self.n)
 
+    def within(self, least: float, most: float = math.inf) -> Estimate:
+        """The same without what no such figure can be; a bound that is not available stays so."""
+        return Estimate(self.value, max(self.low, least), min(self.high, most), self.n)
+
 
 UNKNOWN = Estimate(math.nan)
 

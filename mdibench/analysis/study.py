@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mdibench.analysis.checks import Finding, check, verdict
 from mdibench.analysis.document import Kind
@@ -107,7 +109,8 @@ class Group:
         each = [metric.get(run.summary.measured) for run in self.counted]
         if len(each) == 1:
             return each[0]
-        return mean_of_independent([estimate.value for estimate in each])
+        most = 1.0 if metric.kind == "share" else math.inf
+        return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 
 
 def study(reader: RunReader) -> Run:
@@ -158,29 +161,65 @@ def group_repeats(runs: Iterable[Run]) -> list[Group]:
 
 
 def _names(firsts: Sequence[RunSummary]) -> list[str]:
-    """The shortest of a few descriptions that tells all groups apart."""
-    for describe in DESCRIPTIONS:
-        names = [_marked(describe(summary.identity), summary.identity) for summary in firsts]
-        if len(set(names)) == len(names):
-            return names
-    return [summary.identity.folder for summary in firsts]
+    """For each the shortest of a few descriptions that is its alone; for the rest, what differs."""
+    tries = _descriptions([summary.identity for summary in firsts])
+    found: dict[int, str] = {}
+    for names in tries:
+        for at, name in enumerate(names):
+            if names.count(name) == 1 and name not in found.values():
+                found.setdefault(at, name)
+    rest = [at for at in range(len(firsts)) if at not in found]
+    names = max(tries[1:], key=lambda names: len({names[at] for at in rest}))
+    for name in dict.fromkeys(names[at] for at in rest):
+        alike = [at for at in rest if names[at] == name]
+        settings = _settings_apart([firsts[at].identity for at in alike])
+        found |= {at: f"{name} ({told})" for at, told in zip(alike, settings, strict=True)}
+    return [found[at] for at in range(len(firsts))]
+
+
+def _descriptions(identities: Sequence[Identity]) -> list[list[str]]:
+    """Names for all, from short to long: labels, then schemes, behind labels where these differ."""
+    labels = [identity.label or identity.name for identity in identities]
+    behind = [f"{label} " if len(set(labels)) > 1 else "" for label in labels]
+    longer = [
+        [start + describe(i) for start, i in zip(behind, identities, strict=True)]
+        for describe in DESCRIPTIONS
+    ]
+    return [
+        [_marked(name, identity) for name, identity in zip(names, identities, strict=True)]
+        for names in (labels, *longer)
+    ]
+
+
+def _settings_apart(identities: Sequence[Identity]) -> list[str]:
+    """The setting that tells all of them apart, else all that differ, else their ids."""
+    configs = [flat(json.loads(identity.group)[0]) for identity in identities]
+    keys = sorted({key for config in configs for key in config})
+    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    for chosen in (*([key] for key in differing), differing):
+        told = [", ".join(f"{key} {config.get(key, '-')}" for key in chosen) for config in configs]
+        if len(set(told)) == len(told):
+            return told
+    return [identity.id for identity in identities]
+
+
+def flat(value: Any, key: str = "") -> dict[str, str]:
+    """A config as one text per dotted key."""
+    if isinstance(value, dict):
+        found: dict[str, str] = {}
+        for name, below in value.items():
+            found |= flat(below, f"{key}.{name}" if key else str(name))
+        return found
+    return {key: value if isinstance(value, str) else json.dumps(value)}
 
 
 def _marked(name: str, identity: Identity) -> str:
     return f"{name} ({identity.status})" if identity.partial else name
 
 
-def _label(identity: Identity) -> str:
-    return identity.label or identity.name
-
-
 DESCRIPTIONS: tuple[Callable[[Identity], str], ...] = (
-    _label,
     lambda i: i.scheme,
     lambda i: f"{i.scheme} x{i.ranks}",
-    lambda i: f"{_label(i)} {i.scheme}",
     lambda i: f"{i.scheme} {i.topology} x{i.ranks}",
-    lambda i: f"{_label(i)} {i.scheme} {i.topology} x{i.ranks}",
-    lambda i: f"{_label(i)} {i.scheme} {i.topology} x{i.ranks} {i.kind}",
-    lambda i: i.id,
+    lambda i: f"{i.scheme} {i.topology} x{i.ranks} {i.kind}",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from synthetic import PAIR, Model, manifest, simulate, write_big_run, write_run
 
 from mdibench.analysis import exits, workers
 from mdibench.analysis.reader import RunReader
-from mdibench.analysis.statistics import wilson
+from mdibench.analysis.statistics import Estimate, wilson
 from mdibench.analysis.study import METRICS, group_repeats, study
 from mdibench.record import schema
 from mdibench.record.run_folder import RunWriter
@@ -133,6 +134,31 @@ def test_groups_that_differ_in_one_key_only_are_told_apart(tmp_path: Path) -> No
         write_big_run(tmp_path / f"run{at}", Model(items=300, threshold=threshold))
     groups = group_repeats(study(RunReader(tmp_path / f"run{at}")) for at in range(2))
     assert len({group.name for group in groups}) == 2
+
+
+def test_only_groups_that_collide_are_named_by_what_differs(tmp_path: Path) -> None:
+    models = [Model(items=300, scheme="mdi"), *(Model(items=300, threshold=t) for t in (0.8, 0.9))]
+    for at, model in enumerate(models):
+        write_big_run(tmp_path / f"run{at}", model)
+    groups = group_repeats(study(RunReader(tmp_path / f"run{at}")) for at in range(3))
+    names = ["mdi", "mdi-exit (scheme.threshold 0.8)", "mdi-exit (scheme.threshold 0.9)"]
+    assert [group.name for group in groups] == names
+
+
+def test_no_interval_holds_what_the_figure_cannot_be(tmp_path: Path) -> None:
+    """Latencies of 0.1 and 5 s, accuracies of 1 and 0.9: Student's interval alone is wider."""
+    for name, latency_s, right in (("a", 0.1, True), ("b", 5.0, False)):
+        items = [ok(1 + at / 10, latency_s, right or at > 0) for at in range(10)]
+        handmade(tmp_path / name, items, (1.0, 11.0))
+    (group,) = group_repeats(study(RunReader(tmp_path / name)) for name in ("a", "b"))
+    latency, accuracy = (group.estimate(METRICS[key]) for key in ("latency-mean", "accuracy"))
+    assert (latency.low, accuracy.high) == (0.0, 1.0)
+    assert latency.high > 5
+
+
+def test_an_interval_that_is_not_there_stays_so() -> None:
+    assert math.isnan(Estimate(1.0).within(0.0, 1.0).low)
+    assert Estimate(0.5, -0.5, 1.5).within(0.0, 1.0) == Estimate(0.5, 0.0, 1.0)
 
 
 def test_calibration_error_by_hand() -> None:
