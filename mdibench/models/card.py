@@ -12,6 +12,7 @@ from mdibench.models.cost import describe
 from mdibench.models.evaluation import ExitScores, first_exits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.training import Recipe
+from mdibench.models.weights import CARD
 
 THRESHOLD = 0.8
 """The threshold of the card's table: the default of a config."""
@@ -26,13 +27,13 @@ DATA_NOTES = {
 
 
 def write_card(
-    path: Path,
+    weights: Path,
     network: MultiExitNetwork,
     recipe: str,
     dataset: str,
     scores: ExitScores,
 ) -> str:
-    """Write the card as Markdown, and return its text."""
+    """Write the card of ``weights`` beside them, as Markdown, and return its text."""
     text = "\n".join(
         [
             f"# {network.name} on {dataset}",
@@ -40,15 +41,14 @@ def write_card(
             f"* Data: {DATA_NOTES.get(dataset, dataset)}.",
             f"* Evaluation: {len(scores.labels):,} items that share nothing with training.",
             f"* Recipe: {recipe}.",
-            f"* Weights: {path.with_suffix('.safetensors').stat().st_size / 1e6:.2f} MB, "
-            "kernels in half precision.",
+            f"* Weights: {weights.stat().st_size / 1e6:.2f} MB, kernels in half precision.",
             f"* Licence: {LICENCE}.",
             "",
             *_table(network, scores),
             "",
         ]
     )
-    path.write_text(text)
+    weights.with_suffix(CARD).write_text(text)
     return text
 
 

@@ -22,6 +22,9 @@ from mdibench.errors import Problem, UserError
 from mdibench.models.network import MultiExitNetwork
 
 FOLDER = Path(__file__).parent / "weights"
+CARD = ".md"
+DRAFT = ".partial"
+"""What the files beside a weights file end in: its card, and itself while it is written."""
 REMEDY = "fetch or train the file again"
 
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
@@ -35,10 +38,13 @@ def packaged(name: str) -> Path:
 def make_place(path: Path) -> None:
     """Make sure that ``path`` can be written, before hours go into what it is to hold.
 
-    Raises OSError where it cannot.
+    Raises OSError where it cannot, UserError for a name that its card or its draft takes.
     """
+    if path.suffix in (CARD, DRAFT):
+        what = f"weights cannot be called *{path.suffix}: a file beside them is"
+        raise UserError(Problem(what, str(path), f"{path.stem}.safetensors"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".partial")
+    draft = path.with_suffix(DRAFT)
     draft.touch()
     draft.unlink()
 
@@ -53,7 +59,7 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
             metadata[f"crc32 {kind}.{index}"] = checksum(stored)
             tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(DRAFT)
     save_file(tensors, partial, metadata)
     partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.replace(path)

@@ -75,7 +75,7 @@ def run_job(job: Job) -> None:
     save_weights(job.out, network, facts | {"accuracy": json.dumps(accuracy)})
     start = f"from the weights {job.weights.name}" if job.weights else "from random weights"
     how = f"{described(recipe)}; seed {job.seed}; {start}"
-    card = write_card(job.out.with_suffix(".md"), network, how, plan.dataset, scores)
+    card = write_card(job.out, network, how, plan.dataset, scores)
     sys.stdout.write(card)
 
 

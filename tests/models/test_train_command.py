@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from mdibench.cli.train import train
 from mdibench.data.dataset import Dataset, Split
 from mdibench.data.registry import load_dataset
+from mdibench.errors import UserError
 from mdibench.models import recipes, workshop
 from mdibench.models.weights import read_metadata
 
@@ -50,6 +51,23 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_weights_may_have_any_name(tmp_path: Path) -> None:
+    out, _ = run(tmp_path, "--out", str(tmp_path / "w.bin"))
+    assert not out.exists()
+    assert "Weights: " in (tmp_path / "w.md").read_text()
+    assert read_metadata(tmp_path / "w.bin")["network"] == "digits-cnn"
+
+
+@pytest.mark.parametrize("name", ["w.md", "w.partial"])
+def test_but_not_that_of_a_file_beside_them(tmp_path: Path, name: str) -> None:
+    """Said before the training, and nothing that is there is touched."""
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="weights cannot be called"):
+        run(tmp_path, "--out", str(tmp_path / name))
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.slow
 def test_the_file_and_the_card_say_what_was_measured(tmp_path: Path) -> None:
     out, output = run(tmp_path)
     facts = read_metadata(out)
@@ -57,6 +75,7 @@ def test_the_file_and_the_card_say_what_was_measured(tmp_path: Path) -> None:
     accuracy = json.loads(facts["accuracy"])
     card = out.with_suffix(".md").read_text()
     assert card in output
+    assert f"Weights: {out.stat().st_size / 1e6:.2f} MB" in card
     for number, value in enumerate(accuracy, start=1):
         assert f"| {number} | {value:.4f} |" in card
     assert "epoch 1/1: loss" in output
