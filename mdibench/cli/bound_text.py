@@ -177,7 +177,7 @@ def _lifted_lines(found: Found) -> list[str]:
 
 def _accuracy_lines(found: Found) -> list[str]:
     if not found.accuracies:
-        return []
+        return ["", _without_table(found.scenario)]
     lines = ["", "best accuracy at a rate, by the thresholds of the best mixture", ""]
     lines.append("items per s  of bound  accuracy  share of items: T_e of each exit but the last")
     for rate, best in found.accuracies:
@@ -191,6 +191,15 @@ def _accuracy_lines(found: Found) -> list[str]:
             lines.append(f"{head}{share:4.0%}: {thresholds}")
             head = " " * len(head)
     return lines
+
+
+def _without_table(scenario: Scenario) -> str:
+    """Why there is no best accuracy at a rate."""
+    if scenario.recordings is None:
+        return "no accuracy at any rate: the null block classifies nothing"
+    last = scenario.recordings.correct[-1].mean()
+    name = scenario.config.scheme.name
+    return f"accuracy {100 * last:.2f}% at any rate up to the bound: {name} has no early exits here"
 
 
 def _threshold(value: float) -> str:

@@ -17,6 +17,7 @@ import click
 
 from mdibench import errors
 from mdibench.cli import fleet, machine, mpi_probe
+from mdibench.cli.hosts import check_hostfile
 from mdibench.cli.machine import Finding
 
 WIDTH = 80
@@ -34,6 +35,7 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
     with --ranks N, all ranks start, and their hosts are compared. Exit status 0 where runs can
     start, 3 where something that they need is missing.
     """
+    check_hostfile(hostfile, ranks)
     from mdibench.runtime.environment import launch_facts
 
     if ranks is not None:

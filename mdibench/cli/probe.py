@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mdibench.cli.hosts import check_hostfile
+
 
 @click.command()
 @click.option("--ranks", type=click.IntRange(2), help="Start mpirun with this many ranks.")
@@ -38,6 +40,7 @@ def probe(
     Under mpirun every rank runs this command. With --ranks N it starts mpirun itself. The time of
     one way is the sender's own: an exchange, less half of the shortest one for the answer.
     """
+    check_hostfile(hostfile, ranks)
     if ranks is not None:
         from mdibench.runtime.launch import run_ranks
 

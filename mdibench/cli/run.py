@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from mdibench.cli.hosts import check_hostfile
+
 
 class _Monitor:
     """The live monitor on the launcher's terminal, or a word on how to get one elsewhere."""
@@ -47,6 +49,7 @@ def run(
 
     Under mpirun every rank runs this command. With --ranks N it starts mpirun itself.
     """
+    check_hostfile(hostfile, ranks)
     if ranks is None:
         from mdibench.runtime.rank import Order, run_rank
 

@@ -49,3 +49,14 @@ def test_an_emulated_device_takes_as_long_for_each_task(tmp_path: Path) -> None:
     found = study_bound(scenario(tmp_path, 1, "", "model.max_batch=4", "scheme.early_exit=false"))
     assert found.bound.rate_per_s == pytest.approx(100 / EXITS)
     assert "whatever the policy" in bound_lines(found)[1]
+
+
+def test_why_a_rate_has_no_best_accuracy(tmp_path: Path) -> None:
+    without_exits = scenario(tmp_path, 2, "", "scheme.name=mdi")
+    assert without_exits.recordings is not None
+    last = 100 * without_exits.recordings.correct[-1].mean()
+    assert bound_lines(study_bound(without_exits, 20.0))[-1] == (
+        f"accuracy {last:.2f}% at any rate up to the bound: mdi has no early exits here"
+    )
+    nothing = replace(scenario(tmp_path, 2), recordings=None)
+    assert "the null block classifies nothing" in bound_lines(study_bound(nothing, 20.0))[-1]

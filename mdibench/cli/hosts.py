@@ -1,0 +1,13 @@
+"""The option ``--hostfile`` of the commands that start mpirun themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def check_hostfile(hostfile: Path | None, ranks: int | None) -> None:
+    """Refuse a hostfile that nobody would read."""
+    if hostfile is not None and ranks is None:
+        raise click.UsageError("--hostfile is for starting ranks: add --ranks N.")
