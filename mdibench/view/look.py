@@ -14,7 +14,7 @@ from mdibench.view.items import DROPPED, OK
 from mdibench.view.ranks import rank_view
 from mdibench.view.snapshot import (
     RECENT_S,
-    Control,
+    ControlView,
     EventLine,
     ExitView,
     Flow,
@@ -179,11 +179,11 @@ def _latency(tables: Tables, rows: Array) -> Latency:
     return Latency(p50, p95, p99, largest, len(latency_s))
 
 
-def _control(tables: Tables, facts: RunFacts, horizon_s: float) -> Control:
+def _control(tables: Tables, facts: RunFacts, horizon_s: float) -> ControlView:
     source = tables.ranks[0]
     count = source.known(horizon_s)
     queue = source.value("input_queue", count) + source.value("output_queue", count)
-    return Control(
+    return ControlView(
         mode=facts.mode,
         threshold=source.value("threshold", count),
         interarrival_s=source.value("interarrival_s", count),

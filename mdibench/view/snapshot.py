@@ -54,7 +54,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlView:
     """What the source's controller sees and does."""
 
     mode: str
@@ -175,7 +175,7 @@ class Snapshot:
     quality: Quality
     latency: Latency
     recent_latency: Latency
-    control: Control
+    control: ControlView
     ranks: tuple[RankView, ...]
     exits: tuple[ExitView, ...]
     links: LinkView

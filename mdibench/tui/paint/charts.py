@@ -27,7 +27,7 @@ LEGEND_FROM = 44
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Curve:
     """One line of a chart."""
 
     label: str
@@ -75,7 +75,7 @@ def nice(value: float) -> float:
 
 
 def line_chart(
-    series: Sequence[Series],
+    curves: Sequence[Curve],
     edges_s: Floats,
     size: tuple[int, int],
     axis: Axis,
@@ -85,17 +85,17 @@ def line_chart(
     width, height = size
     if width < 12 or height < 3 or len(edges_s) < 2:
         return []
-    scale = _scale(series, axis)
+    scale = _scale(curves, axis)
     marks = (1.0, 0.5, 0.0) if height >= 6 else (1.0, 0.0)
     ticks = {_row(share, height - 1): axis.show(scale.value(share)) for share in marks}
     gutter = max(len(text) for text in ticks.values()) + 1
-    legend = _legend(series, axis, height - 1) if width >= LEGEND_FROM else []
+    legend = _legend(curves, axis, height - 1) if width >= LEGEND_FROM else []
     beside = max((width_of(line) for line in legend), default=-1) + 1
     canvas = Canvas(width - gutter - beside, height - 1, glyphs)
     for share in marks:
         y = _dot_row(canvas, share)
         canvas.line(0, y, canvas.dots_across - 1, y, FAINT, every=2 * canvas.glyphs.across)
-    for each in series:
+    for each in curves:
         _draw(canvas, each, scale, len(edges_s) - 1)
     lines = []
     for row, picture in enumerate(canvas.lines()):
@@ -105,8 +105,8 @@ def line_chart(
     return [*lines, _time_axis(edges_s, gutter, canvas.width)]
 
 
-def _scale(series: Sequence[Series], axis: Axis) -> _Scale:
-    known = [v for each in series for v in each.values if not math.isnan(v)]
+def _scale(curves: Sequence[Curve], axis: Axis) -> _Scale:
+    known = [v for each in curves for v in each.values if not math.isnan(v)]
     if axis.log:
         positive = [v for v in known if v > 0] or [1.0]
         bottom = 10.0 ** math.floor(math.log10(min(positive)))
@@ -125,16 +125,16 @@ def _dot_row(canvas: Canvas, share: float) -> int:
     return round((1 - min(1.0, max(0.0, share))) * (canvas.dots_down - 1))
 
 
-def _draw(canvas: Canvas, series: Series, scale: _Scale, bins: int) -> None:
+def _draw(canvas: Canvas, curve: Curve, scale: _Scale, bins: int) -> None:
     """Points at the bins' middles, joined; a gap where nothing is known."""
     before: tuple[int, int] | None = None
-    for place, value in enumerate(series.values):
+    for place, value in enumerate(curve.values):
         if math.isnan(value):
             before = None
             continue
         x = min(canvas.dots_across - 1, int((place + 0.5) / bins * canvas.dots_across))
         here = x, _dot_row(canvas, scale.share(value))
-        canvas.line(*(before or here), *here, series.role)
+        canvas.line(*(before or here), *here, curve.role)
         before = here
 
 
@@ -143,14 +143,14 @@ def newest(values: Floats) -> float:
     return next((value for value in reversed(values) if not math.isnan(value)), math.nan)
 
 
-def _legend(series: Sequence[Series], axis: Axis, height: int) -> list[Line]:
+def _legend(curves: Sequence[Curve], axis: Axis, height: int) -> list[Line]:
     """Names and newest values, one line each; what does not fit is left out."""
-    names = max((len(each.label) for each in series), default=0)
-    shown = [axis.show(newest(each.values)) for each in series]
+    names = max((len(each.label) for each in curves), default=0)
+    shown = [axis.show(newest(each.values)) for each in curves]
     figures = max((len(text) for text in shown), default=0)
     lines = [
         [(each.label.ljust(names), each.role), (" " + text.rjust(max(figures, 4)), PLAIN)]
-        for each, text in zip(series, shown, strict=True)
+        for each, text in zip(curves, shown, strict=True)
     ]
     return lines[:height]
 

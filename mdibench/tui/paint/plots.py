@@ -1,10 +1,10 @@
-"""The charts of the monitor: which series each one draws."""
+"""The charts of the monitor: which curves each one draws."""
 
 from __future__ import annotations
 
 import math
 
-from mdibench.tui.paint.charts import Axis, Series, heat_map, line_chart
+from mdibench.tui.paint.charts import Axis, Curve, heat_map, line_chart
 from mdibench.tui.paint.lines import ACCENT, BAD, DIM, GOOD, WARN, Line, rank_role
 from mdibench.tui.paint.options import Options
 from mdibench.view.snapshot import Floats, Snapshot
@@ -48,10 +48,10 @@ def _queues(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list
     edges_s = snapshot.history.edges_s
     if len(rows) > LINES_UP_TO or not options.coloured:
         return heat_map(rows, ranks, edges_s, size, options.glyphs)
-    series = [
-        Series(f"rank {rank}", rank_role(rank), row) for rank, row in zip(ranks, rows, strict=True)
+    curves = [
+        Curve(f"rank {rank}", rank_role(rank), row) for rank, row in zip(ranks, rows, strict=True)
     ]
-    return line_chart(series, edges_s, size, Axis(whole, least_top=4.0), options.glyphs)
+    return line_chart(curves, edges_s, size, Axis(whole, least_top=4.0), options.glyphs)
 
 
 def whole(value: float) -> str:
@@ -61,11 +61,11 @@ def whole(value: float) -> str:
 
 def _rate(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
     history = snapshot.history
-    series = [
-        Series("offered", DIM, history.offered_per_s),
-        Series("completed", ACCENT, history.completed_per_s),
+    curves = [
+        Curve("offered", DIM, history.offered_per_s),
+        Curve("completed", ACCENT, history.completed_per_s),
     ]
-    return line_chart(series, history.edges_s, size, Axis(rate), options.glyphs)
+    return line_chart(curves, history.edges_s, size, Axis(rate), options.glyphs)
 
 
 def _accuracy(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
@@ -73,19 +73,19 @@ def _accuracy(snapshot: Snapshot, size: tuple[int, int], options: Options) -> li
     worst = min([0.9, *(v for v in history.accuracy if not math.isnan(v))])
     axis = Axis(whole_percent, bottom=math.floor(worst * 10) / 10, top=1.0)
     return line_chart(
-        [Series("accuracy", GOOD, history.accuracy)], history.edges_s, size, axis, options.glyphs
+        [Curve("accuracy", GOOD, history.accuracy)], history.edges_s, size, axis, options.glyphs
     )
 
 
 def _latency(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
     history = snapshot.history
-    series = [
-        Series("p99", BAD, history.p99_s),
-        Series("p95", WARN, history.p95_s),
-        Series("p50", ACCENT, history.p50_s),
+    curves = [
+        Curve("p99", BAD, history.p99_s),
+        Curve("p95", WARN, history.p95_s),
+        Curve("p50", ACCENT, history.p50_s),
     ]
     axis = Axis(bare_milliseconds, least_top=0.001, log=options.log)
-    return line_chart(series, history.edges_s, size, axis, options.glyphs)
+    return line_chart(curves, history.edges_s, size, axis, options.glyphs)
 
 
 def _control(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
@@ -93,12 +93,12 @@ def _control(snapshot: Snapshot, size: tuple[int, int], options: Options) -> lis
     history = snapshot.history
     fastest = max((1 / v for v in history.interarrival_s if v > 0), default=math.nan)
     pace = tuple(1 / v / fastest if v > 0 else math.nan for v in history.interarrival_s)
-    series = [
-        Series("T_e", ACCENT, history.threshold),
-        Series(f"1/μ of {rate(fastest)}/s", WARN, pace),
+    curves = [
+        Curve("T_e", ACCENT, history.threshold),
+        Curve(f"1/μ of {rate(fastest)}/s", WARN, pace),
     ]
     return line_chart(
-        series, history.edges_s, size, Axis(figure, bottom=0.0, top=1.0), options.glyphs
+        curves, history.edges_s, size, Axis(figure, bottom=0.0, top=1.0), options.glyphs
     )
 
 
