@@ -138,7 +138,8 @@ def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
 def _fastest_steps(reader: RunReader) -> dict[tuple[int, int], float]:
     """Seconds of one task, by rank and block: of the batch size that served it fastest.
 
-    The median over the batches of that size, in equal parts for their tasks.
+    The median over the batches of that size, in equal parts for their tasks. Sizes that were seldom
+    formed make the least of them a little too fast: the bound errs upwards, and stays one.
     """
     steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
     computed = np.isfinite(steps["duration_s"])
