@@ -50,6 +50,10 @@ def verdict(findings: tuple[Finding, ...]) -> str:
 
 def _ended(subject: Subject) -> Iterator[Finding]:
     identity = subject.summary.identity
+    if identity.status == "complete" and identity.reason:
+        text = f"the run was stopped early ({identity.reason}): its window is shorter than planned"
+        yield Finding("end", "warning", text, "run it again to its end, if that matters")
+        return
     if identity.status == "complete":
         yield Finding("end", "ok", "the run reached its orderly end")
         return

@@ -294,10 +294,9 @@ def trend(times_s: ArrayLike, values: ArrayLike, batches: int = BATCHES) -> Tren
     t, x = t[known], x[known]
     if x.size < batches:
         return Trend(UNKNOWN, math.nan, float(x.mean()) if x.size else math.nan, math.nan)
-    size = x.size // batches
-    kept = slice(x.size - size * batches, None)
-    at = t[kept].reshape(batches, size).mean(axis=1)
-    level = x[kept].reshape(batches, size).mean(axis=1)
+    at, level = (
+        np.array([part.mean() for part in np.array_split(series, batches)]) for series in (t, x)
+    )
     slope, p_value = _regress(at, level)
     return Trend(slope, p_value, float(x.mean()), float(t[-1] - t[0]))
 

@@ -6,6 +6,7 @@ import io
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mdibench.analysis import tabulate, workers
+from mdibench.analysis.checks import Finding
 from mdibench.analysis.document import Table, choose_scale, display, format_one
 from mdibench.analysis.reader import RunReader
 from mdibench.analysis.study import Group as RunGroup
@@ -67,7 +69,7 @@ def one_run(run: Run) -> RenderableType:
         _out_of(tabulate.links(few), len(summary.links)),
     ]
     parts += [_table(table) for table in tables if table.rows]
-    return Group(*parts, _findings([run]))
+    return Group(*parts, _findings(run))
 
 
 def _busiest(rows: Sequence[Row], load: Callable[[Row], float]) -> tuple[Row, ...]:
@@ -90,7 +92,8 @@ def many_runs(groups: Sequence[RunGroup]) -> RenderableType:
     note = (
         "valid: VALID runs of all. Intervals of 95 %: over the repeats of a group, else in its run."
     )
-    return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings(runs))
+    note = f"{note} {tabulate.left_out(groups)}".strip()
+    return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings_of_all(groups))
 
 
 def _title(run: Run) -> RenderableType:
@@ -201,18 +204,46 @@ def _stacked(cell: str) -> Text:
     return text.append(f"\n±{side}", style="dim") if plus_minus else text
 
 
-def _findings(runs: Sequence[Run]) -> RenderableType:
-    lines: list[Text] = []
-    for run in runs:
-        for finding in run.findings:
-            if finding.level == "ok":
-                continue
-            name = f"{run.summary.identity.id}: " if len(runs) > 1 else ""
-            line = Text.assemble((finding.level, STYLES[finding.level]), f" {name}{finding.text}")
-            lines.append(line.append(f"; {finding.remedy}" if finding.remedy else ""))
+def _findings(run: Run) -> RenderableType:
+    """What is wrong with one run, a line each."""
+    return _checked([_line(f, "") for f in run.findings if f.level != "ok"], [run])
+
+
+def _findings_of_all(groups: Sequence[RunGroup]) -> RenderableType:
+    """What is wrong with any run: one line per check, what makes a run INVALID first."""
+    runs = [run for group in groups for run in group.runs]
+    alike: dict[tuple[str, str], list[tuple[str, Run, Finding]]] = {}
+    for group in groups:
+        for run in group.runs:
+            for f in run.findings:
+                alike.setdefault((f.level, f.check), []).append((group.name, run, f))
+    lines = [
+        _line(found[0][2], _concerned(found, len(runs)))
+        for (level, _), found in sorted(alike.items(), key=lambda of: of[0][0] != "invalid")
+        if level != "ok"
+    ]
+    return _checked(lines, runs)
+
+
+def _concerned(found: Sequence[tuple[str, Run, Finding]], number: int) -> str:
+    """How many runs of which groups a check found something in, and the first of them."""
+    by_group = Counter(name for name, _, _ in found)
+    where = ", ".join(f"{n} of {name}" for name, n in by_group.items())
+    first = found[0][1].summary.identity.id
+    if len(found) == 1:
+        return f"{first}: "
+    return f"{len(found)} of {number} runs ({where}), the first {first}: "
+
+
+def _line(finding: Finding, concerned: str) -> Text:
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    words = f" {concerned}{finding.text}{remedy}"
+    return Text.assemble((finding.level, STYLES[finding.level]), words)
+
+
+def _checked(lines: Sequence[Text], runs: Sequence[Run]) -> RenderableType:
     passed = sum(finding.level == "ok" for run in runs for finding in run.findings)
-    lines.append(Text(f"{passed} checks passed", style="dim"))
-    return Padding(Group(*lines), (1, 0, 0, 0))
+    return Padding(Group(*lines, Text(f"{passed} checks passed", style="dim")), (1, 0, 0, 0))
 
 
 def columns_of_text(

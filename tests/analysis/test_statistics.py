@@ -209,6 +209,8 @@ def test_a_constant_series_has_a_zero_width_interval() -> None:
     assert (flat.low, flat.value, flat.high) == (1, 1, 1)
     assert s.quantile(np.ones(100), 0.95).low == 1
     assert s.trend(np.arange(100), np.ones(100)).growth == 0
+    late = s.trend(np.arange(32), np.maximum(0, np.arange(32) - 12.0))  # no sample is left out
+    assert late.growth < 25
 
 
 def test_warm_up_is_found_where_it_is() -> None:

@@ -88,6 +88,19 @@ def one_run_shown(run: Run) -> str:
     return to_text(terminal.one_run(run))
 
 
+def test_alike_findings_of_many_runs_are_one_line(run_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_set, tmp_path / "runs")
+    for run in sorted((tmp_path / "runs").iterdir())[:2]:
+        manifest = json.loads((run / "run.json").read_text())
+        manifest["totals"]["offered"] += 7
+        (run / "run.json").write_text(json.dumps(manifest))
+    text = " ".join(CliRunner().invoke(report, [str(tmp_path / "runs")]).output.split())
+    assert text.count("invalid") == 1
+    assert "invalid 2 of 6 runs (2 of mdi-exit), the first 2026" in text
+    assert "2 INVALID left out of means." in text
+    assert text.count("few for a p99") <= 1
+
+
 def test_a_folder_without_runs_ends_with_status_2(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
