@@ -203,7 +203,7 @@ def _overruns(subject: Subject) -> Iterator[Finding]:
     if not overruns:
         return
     level: Level = "invalid" if overruns > OVERRUN_SHARE * max(1, tasks) else "warning"
-    text = f"{overruns:.0f} of {tasks} tasks took longer than on the emulated device"
+    text = f"{math.ceil(overruns)} of {tasks} tasks took longer than on the emulated device"
     yield Finding("emulation", level, text, "emulate a slower device, or use fewer ranks per host")
 
 
