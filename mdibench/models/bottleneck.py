@@ -1,10 +1,11 @@
-"""Bottleneck: a learned linear encoder and decoder at each cut, and 8-bit numbers between them.
+"""Bottleneck: a learned linear encoder and decoder at each cut, and few bits between them.
 
 The feature map of block k, ``[C, H, W]``, becomes ``narrow`` < C channels by a 1 x 1 convolution,
-then 8-bit integers with one scale per tensor; the receiver widens it again by another one. Both
-are so small that numpy does them on the communicating thread. The pairs of a network's K - 1 cuts
-lie in one safetensors file. After the autoencoder of "Early-Exit meets Model-Distributed
-Inference at Edge Networks" (arXiv 2408.05247).
+then whole numbers of 4 bits, or of 8 for ratios below 8, between the least and the largest value of
+the tensor; the receiver widens it again by another convolution. Both are so small that numpy does
+them on the communicating thread. At the same size many coarse channels say more than few fine ones.
+The pairs of a network's K - 1 cuts lie in one safetensors file. After the autoencoder of
+"Early-Exit meets Model-Distributed Inference at Edge Networks" (arXiv 2408.05247).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from mdibench.models.weights import FOLDER
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-_SCALE = struct.Struct("<f")
-_LARGEST = 127
+_RANGE = struct.Struct("<ff")
+"""The least value of the code, and the step between two numbers."""
 PARTS = ("encoder", "encoder_bias", "decoder", "decoder_bias")
 
 
@@ -40,6 +41,8 @@ class Pair:
     encoder_bias: Floats
     decoder: Floats
     decoder_bias: Floats
+    bits: int = 8
+    """Of a number that travels: 8, or 4."""
 
     @property
     def narrow(self) -> int:
@@ -47,39 +50,71 @@ class Pair:
         return len(self.encoder)
 
     def encode(self, features: Floats) -> Bytes:
-        """The bytes of one feature map ``[C, H, W]``: a float32 scale and ``narrow`` x H x W."""
+        """The bytes of one feature map ``[C, H, W]``: its range and ``narrow`` x H x W numbers."""
         flat = features.reshape(len(features), -1)
         code = self.encoder @ flat + self.encoder_bias[:, None]
-        scale = float(np.abs(code).max()) / _LARGEST or 1.0
-        out = np.empty(_SCALE.size + code.size, np.uint8)
-        _SCALE.pack_into(out.data, 0, scale)
-        out[_SCALE.size :].view(np.int8)[:] = np.rint(code / scale).reshape(-1)
+        low, high = float(code.min()), float(code.max())
+        step = (high - low) / (2**self.bits - 1) or 1.0
+        out = np.empty(self.encoded_bytes(features.shape), np.uint8)
+        _RANGE.pack_into(out.data, 0, low, step)
+        out[_RANGE.size :] = _packed(np.rint((code - low) / step), self.bits)
         return out
 
     def decode(self, payload: Bytes, shape: Sequence[int]) -> Floats:
         """The feature map of ``shape`` behind ``payload``; ValueError where they do not fit."""
         if len(payload) != self.encoded_bytes(shape) or shape[0] != len(self.decoder):
             raise ValueError(f"{len(payload)} bytes are no code of a feature map {tuple(shape)}")
-        (scale,) = _SCALE.unpack_from(payload.data)
-        code = payload[_SCALE.size :].view(np.int8).reshape(self.narrow, -1).astype(np.float32)
-        wide = self.decoder @ (scale * code) + self.decoder_bias[:, None]
+        low, step = _RANGE.unpack_from(payload.data)
+        numbers = _unpacked(payload[_RANGE.size :], self.bits)[: self.narrow * prod(shape[1:])]
+        code = numbers.reshape(self.narrow, -1) * np.float32(step) + np.float32(low)
+        wide = self.decoder @ code + self.decoder_bias[:, None]
         features: Floats = wide.reshape(tuple(shape)).astype(np.float32, copy=False)
         return features
 
     def encoded_bytes(self, shape: Sequence[int]) -> int:
         """Size of a feature map of ``shape`` on the wire, without headers."""
-        return _SCALE.size + self.narrow * prod(shape[1:])
+        return _size(self.narrow, self.bits, shape)
+
+
+def bits_for(ratio: float) -> int:
+    """Bits of a number in a code that is ``ratio`` times smaller than 32-bit feature maps."""
+    return 4 if ratio >= 8 else 8
 
 
 def narrow_channels(shape: Sequence[int], ratio: float) -> int:
     """Channels that make a float32 feature map of ``shape`` at least ``ratio`` times smaller."""
-    positions = prod(shape[1:])
-    return max(1, int((4 * prod(shape) / ratio - _SCALE.size) // positions))
+    bits_of_a_channel = bits_for(ratio) * prod(shape[1:])
+    return max(1, int(8 * (4 * prod(shape) / ratio - _RANGE.size) // bits_of_a_channel))
 
 
 def code_bytes(shape: Sequence[int], ratio: float) -> int:
     """Size on the wire of a feature map of ``shape`` behind a pair made for ``ratio``."""
-    return _SCALE.size + narrow_channels(shape, ratio) * prod(shape[1:])
+    return _size(narrow_channels(shape, ratio), bits_for(ratio), shape)
+
+
+def _size(channels: int, bits: int, shape: Sequence[int]) -> int:
+    return _RANGE.size + ceil(channels * prod(shape[1:]) * bits / 8)
+
+
+def _packed(numbers: Floats, bits: int) -> Bytes:
+    """Whole numbers as bytes: one each, or two, the first in the lower half."""
+    flat = numbers.astype(np.uint8).reshape(-1)
+    if bits == 8:
+        return flat
+    if flat.size % 2:
+        flat = np.append(flat, np.uint8(0))
+    pairs: Bytes = flat[::2] + np.uint8(16) * flat[1::2]
+    return pairs
+
+
+def _unpacked(payload: Bytes, bits: int) -> Floats:
+    """The reverse; an odd count of halves leaves one number too many."""
+    if bits == 8:
+        return payload.astype(np.float32)
+    numbers = np.empty(2 * payload.size, np.float32)
+    numbers[::2] = payload & 15
+    numbers[1::2] = payload >> 4
+    return numbers
 
 
 def packaged_pairs(network: str, ratio: float) -> Path:
@@ -94,7 +129,10 @@ def packaged_ratios(network: str) -> list[float]:
 
 
 def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) -> None:
-    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically."""
+    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically.
+
+    All pairs of a file have numbers of as many bits.
+    """
     tensors = {
         f"cuts.{cut}.{part}": np.ascontiguousarray(getattr(pair, part), dtype=np.float32)
         for cut, pair in pairs.items()
@@ -102,7 +140,8 @@ def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) 
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, dict(facts))
+    (bits,) = {pair.bits for pair in pairs.values()}
+    save_file(tensors, partial, {**facts, "bits": str(bits)})
     partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.replace(path)
 
@@ -126,8 +165,9 @@ def load_pairs(
         raise UserError(Problem("no such file of bottleneck pairs", str(path), remedy))
     try:
         with safe_open(path, "np") as opened:
-            _check_network(path, opened.metadata() or {}, network, weights)
-            return _read(opened, cuts)
+            facts = opened.metadata() or {}
+            _check_network(path, facts, network, weights)
+            return _read(opened, int(facts["bits"]), cuts)
     except (SafetensorError, OSError, KeyError, ValueError) as failure:
         what = f"damaged, or no bottleneck pairs ({failure})"
         raise UserError(Problem(what, str(path), "train or fetch the file again")) from failure
@@ -144,10 +184,10 @@ def _check_network(path: Path, facts: Mapping[str, str], network: str, weights: 
         raise UserError(Problem(what, str(path), remedy))
 
 
-def _read(opened: Any, cuts: Collection[int] | None) -> dict[int, Pair]:
+def _read(opened: Any, bits: int, cuts: Collection[int] | None) -> dict[int, Pair]:
     present = sorted({int(name.split(".")[1]) for name in opened.keys()})  # noqa: SIM118
     return {
-        cut: Pair(*(opened.get_tensor(f"cuts.{cut}.{part}") for part in PARTS))
+        cut: Pair(**{part: opened.get_tensor(f"cuts.{cut}.{part}") for part in PARTS}, bits=bits)
         for cut in present
         if cuts is None or cut in cuts
     }

@@ -1,9 +1,9 @@
 """Learning the bottleneck pairs of a trained network, which stays frozen.
 
-Each pair starts from the principal components of its feature map's channels, the best linear
-code there is, and is then trained so that all heads behind it say what they said before: the loss
-is the divergence of every head's classes from the ones without a bottleneck, with all cuts
-narrowed at once. Rounding to 8 bits is part of the training (straight-through gradient).
+Each pair starts as the channels that the others tell least of, and the best guess at the rest; it
+is then trained so that all heads behind it say what they said before: the loss is the divergence
+of every head's classes from the ones without a bottleneck, with all cuts narrowed at once. Rounding
+to few bits is part of the training (straight-through gradient).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdibench.data.dataset import Split
-from mdibench.models.bottleneck import Pair, narrow_channels
+from mdibench.models.bottleneck import Pair, bits_for, narrow_channels
 from mdibench.models.evaluation import BATCH, ExitScores
 from mdibench.models.network import MultiExitNetwork
 
 STATISTICS_ITEMS = 500
-LARGEST = 127
+RIDGE = 1e-4
+"""Added to every channel's variance, as a share of their mean: silent channels have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +31,27 @@ class PairRecipe:
     """How pairs are trained after their start from principal components."""
 
     ratio: float = 8.0
-    steps: int = 150
+    steps: int = 400
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
 
 class TrainablePair(nn.Module):
-    """A pair as torch layers, with the 8-bit rounding between them."""
+    """A pair as torch layers, with the rounding between them."""
 
     def __init__(self, start: Pair) -> None:
         super().__init__()
         self.encoder = _layer(start.encoder, start.encoder_bias)
         self.decoder = _layer(start.decoder, start.decoder_bias)
+        self.bits = start.bits
 
     def forward(self, features: Tensor) -> Tensor:
         """What the receiver of ``features`` ``[N, C, H, W]`` gets."""
         code = self.encoder(features)
-        scale = (code.detach().abs().amax((1, 2, 3), keepdim=True) / LARGEST).clamp_min(1e-12)
-        rounded = code + (torch.round(code / scale) * scale - code).detach()
+        low = code.detach().amin((1, 2, 3), keepdim=True)
+        span = code.detach().amax((1, 2, 3), keepdim=True) - low
+        step = (span / (2**self.bits - 1)).clamp_min(1e-12)
+        rounded = code + (torch.round((code - low) / step) * step + low - code).detach()
         decoded: Tensor = self.decoder(rounded)
         return decoded
 
@@ -58,6 +62,7 @@ class TrainablePair(nn.Module):
             _bias(self.encoder),
             self.decoder.weight.detach()[:, :, 0, 0].numpy().copy(),
             _bias(self.decoder),
+            self.bits,
         )
 
 
@@ -71,7 +76,7 @@ def train_pairs(
     """Pairs for all cuts of ``network`` (trained, frozen), learnt on ``items``; fixed by seed."""
     rng = np.random.default_rng(seed)
     sample = rng.choice(len(items), min(STATISTICS_ITEMS, len(items)), replace=False)
-    starts = principal_pairs(network, torch.from_numpy(items.inputs[sample]), recipe.ratio)
+    starts = first_pairs(network, torch.from_numpy(items.inputs[sample]), recipe.ratio)
     pairs = nn.ModuleDict({str(cut): TrainablePair(pair) for cut, pair in starts.items()})
     optimizer = torch.optim.Adam(pairs.parameters(), recipe.learning_rate)
     for step in range(recipe.steps):
@@ -86,15 +91,15 @@ def train_pairs(
     return {int(cut): pair.frozen() for cut, pair in pairs.items()}  # type: ignore[operator]
 
 
-def principal_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, Pair]:
-    """Pairs from the principal components of every cut's channels, over ``items``."""
+def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, Pair]:
+    """Pairs that keep some channels of every cut and guess the others, by ``items``."""
     pairs = {}
     features = items
     with torch.inference_mode():
         for cut, block in enumerate(network.blocks[:-1], start=1):
             features = block(features)
             narrow = narrow_channels(features.shape[1:], ratio)
-            pairs[cut] = _principal(features.numpy(), narrow)
+            pairs[cut] = _first_pair(features.numpy(), narrow, bits_for(ratio))
     return pairs
 
 
@@ -111,19 +116,29 @@ def score_with_pairs(
     return ExitScores(np.concatenate(batches, axis=1), split.labels)
 
 
-def _principal(features: np.ndarray, narrow: int) -> Pair:
-    """``features`` ``[N, C, H, W]``: centre, rotate, keep the first ``narrow`` directions."""
+def _first_pair(features: np.ndarray, narrow: int, bits: int) -> Pair:
+    """``features`` ``[N, C, H, W]``: keep ``narrow`` channels, guess all by least squares."""
     columns = features.transpose(1, 0, 2, 3).reshape(features.shape[1], -1).astype(np.float64)
-    mean = columns.mean(axis=1)
-    covariance = np.cov(columns)
-    _, directions = np.linalg.eigh(covariance)  # ascending eigenvalues
-    basis = directions[:, ::-1][:, :narrow].astype(np.float32)
+    mean, covariance = columns.mean(axis=1), np.cov(columns)
+    covariance += RIDGE * np.trace(covariance) / len(mean) * np.eye(len(mean))
+    kept = _telling(covariance, narrow)
+    decoder = np.linalg.solve(covariance[np.ix_(kept, kept)], covariance[kept]).T
     return Pair(
-        np.ascontiguousarray(basis.T),
-        (-basis.T @ mean).astype(np.float32),
-        np.ascontiguousarray(basis),
-        mean.astype(np.float32),
+        np.eye(len(mean), dtype=np.float32)[kept],
+        np.zeros(narrow, np.float32),
+        decoder.astype(np.float32),
+        (mean - decoder @ mean[kept]).astype(np.float32),
+        bits,
     )
+
+
+def _telling(covariance: np.ndarray, count: int) -> list[int]:
+    """``count`` channels: one after the other, whichever the rest tells best is left out."""
+    kept = list(range(len(covariance)))
+    while len(kept) > count:
+        untold = 1 / np.diag(np.linalg.inv(covariance[np.ix_(kept, kept)]))
+        del kept[int(np.argmin(untold))]
+    return kept
 
 
 def _loss(network: MultiExitNetwork, pairs: nn.ModuleDict, items: Tensor) -> Tensor:

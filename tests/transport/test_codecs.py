@@ -82,7 +82,7 @@ def test_a_bottleneck_sends_its_code() -> None:
     half = torch.rand(2, 5, 5)
     features = torch.cat([half, half])
     payload, layout = coder.encode(features, CodecId.BOTTLENECK, 3)
-    assert len(payload) == 4 + 2 * 25
+    assert len(payload) == 8 + 2 * 25
     back = as_tensor(coder.decode(payload, layout, 3), layout.dtype)
     assert torch.allclose(back, features, atol=1 / 127)
     with pytest.raises(WireError, match="does not decode"):
