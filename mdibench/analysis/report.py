@@ -266,8 +266,8 @@ def _limits(material: Material) -> Section:
     if len(kinds) > 1:
         text.append("Runs of different kinds stand side by side here; do not compare their times.")
     text.append(
-        "An INVALID run's figures enter no mean of a group that has a VALID run; where they are "
-        "shown, they support no claim."
+        "An INVALID run's figures enter no mean of a group that is VALID for the most part; where "
+        "they are shown, they support no claim."
     )
     text.append(
         "Accuracy holds for this data set and its corruption; values of the paper: not available."

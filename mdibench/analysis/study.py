@@ -70,7 +70,8 @@ METRICS: dict[str, Metric] = {
 class Group:
     """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
 
-    An INVALID run enters no figure of a group that has a VALID one.
+    An INVALID run enters no figure of a group where it is an exception: at least half of its runs are
+    VALID. Where most are not, the few others are the exception, and all of them count.
     """
 
     name: str
@@ -83,13 +84,13 @@ class Group:
 
     @property
     def counted(self) -> tuple[Run, ...]:
-        """The runs that its figures are over: its VALID ones, all where none is."""
-        return self.valid or self.runs
+        """The runs that its figures are over: its VALID ones, all where those are the fewer."""
+        return self.valid if 2 * len(self.valid) >= len(self.runs) else self.runs
 
     @property
     def detailed(self) -> Run:
-        """The run that stands for it where one is shown in detail: the first that counts."""
-        return self.counted[0]
+        """The run that stands for it where one is shown in detail: the first VALID one."""
+        return (self.valid or self.runs)[0]
 
     @property
     def first(self) -> RunSummary:

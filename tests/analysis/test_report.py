@@ -226,6 +226,16 @@ def test_a_group_without_a_valid_run_counts_all_and_is_never_on_the_front(
     assert best not in pareto([best, *groups])
 
 
+def test_the_odd_valid_run_does_not_stand_for_its_group(run_set: Path, partial_run: Path) -> None:
+    partial = study(open_runs([partial_run])[0][0])
+    whole = next(study(r) for r in open_runs([run_set])[0])
+    group = Group("mostly partial", (partial, partial, whole))
+    assert group.verdict == "1/3 VALID"
+    assert group.counted == group.runs
+    assert group.detailed is whole
+    assert replace(group, runs=(partial, whole)).counted == (whole,)
+
+
 def test_an_invalid_run_is_not_compared_nor_its_partner(run_set: Path, tmp_path: Path) -> None:
     pair, local = with_an_invalid_first(run_set, tmp_path / "runs")
     found = compare(pair, local, [METRICS["p50"]])
