@@ -70,8 +70,8 @@ METRICS: dict[str, Metric] = {
 class Group:
     """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
 
-    An INVALID run enters no figure of a group where it is an exception: at least half of its runs are
-    VALID. Where most are not, the few others are the exception, and all of them count.
+    An INVALID run enters no figure of a group where it is an exception, at least half being VALID.
+    Where most are INVALID, the VALID ones are the exception, and all of them count.
     """
 
     name: str
