@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -90,13 +91,13 @@ def one_run_shown(run: Run) -> str:
 
 def test_alike_findings_of_many_runs_are_one_line(run_set: Path, tmp_path: Path) -> None:
     shutil.copytree(run_set, tmp_path / "runs")
-    for run in sorted((tmp_path / "runs").iterdir())[:2]:
+    for run in sorted((tmp_path / "runs").iterdir())[::5]:  # one of each group
         manifest = json.loads((run / "run.json").read_text())
         manifest["totals"]["offered"] += 7
         (run / "run.json").write_text(json.dumps(manifest))
     text = " ".join(CliRunner().invoke(report, [str(tmp_path / "runs")]).output.split())
     assert text.count("invalid") == 1
-    assert "invalid 2 of 6 runs (2 of mdi-exit), the first 2026" in text
+    assert re.search(r"invalid 2 of 6 runs \(1 of [\w-]+, 1 of [\w-]+\), the first 2026", text)
     assert "2 INVALID left out of means." in text
     assert text.count("few for a p99") <= 1
 

@@ -133,7 +133,7 @@ def test_a_real_run_is_followed_and_ended_in_order(tmux: Tmux, job: Job) -> None
     assert run_folder.read_manifest(folder)["status"] == "complete"
     tmux.key("q")
     last_words = tmux.until("files      ")
-    assert "complete after 00:" in last_words
+    assert "complete (asked by the monitor) after 00:" in last_words
 
 
 def test_the_death_of_a_real_run_is_seen_within_a_second(tmux: Tmux, job: Job) -> None:
