@@ -27,7 +27,7 @@ def summary(snapshot: Snapshot, folder: str) -> str:
         f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_under_way(snapshot)}",
         f"  rate       {_mean_rate(snapshot)}",
         f"  accuracy   {accuracy(snapshot.quality.run)} {margin(snapshot.quality.run)}"
-        f" of {count(snapshot.quality.run.count)} after warm-up,"
+        f" of {count(snapshot.quality.run.count)} measured,"
         f" {accuracy(snapshot.quality.of_offered)} of those offered",
         f"  latency    p50 {bare_milliseconds(snapshot.latency.p50)}"
         f"  p95 {bare_milliseconds(snapshot.latency.p95)}"
@@ -48,4 +48,4 @@ def _mean_rate(snapshot: Snapshot) -> str:
     """Completions per second in the measured window."""
     if math.isnan(snapshot.flow.mean_per_s):
         return "nothing measured yet"
-    return f"{rate(snapshot.flow.mean_per_s)} /s done after warm-up"
+    return f"{rate(snapshot.flow.mean_per_s)} /s done in the measured window"
