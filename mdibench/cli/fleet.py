@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mdibench.cli.machine import Finding, State
+from mdibench.cli.machine import STEADY_GOVERNORS, STEADY_REMEDY, Finding, State
+from mdibench.cli.mpi_probe import plain_version
 
 Facts = Mapping[str, Any]
 """What one rank says of its host and of what it loaded."""
@@ -37,8 +38,7 @@ def gather() -> list[Facts]:
     group = Group()
     with Ending(group):
         cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-        mpi = " ".join(library().replace("Version:", "").split())
-        loaded = {"rank": group.rank, "mpi": mpi, "cuda": cuda}
+        loaded = {"rank": group.rank, "mpi": plain_version(library()), "cuda": cuda}
         shared: list[Facts] = group.share(environment.host_facts() | loaded)
         return shared
 
@@ -84,11 +84,11 @@ def _shared_cores(ranks: Sequence[Facts]) -> Finding:
 
 
 def _clocks(ranks: Sequence[Facts]) -> Finding:
-    moving = [rank for rank in ranks if rank["governor"] not in (None, "performance")]
+    moving = [rank for rank in ranks if rank["governor"] not in STEADY_GOVERNORS]
     if not moving:
         return Finding("clocks", "ok", "no host tells of a frequency governor that moves them")
-    remedy = "sudo cpupower frequency-set -g performance there, for steady figures"
-    return Finding("clocks", "note", f"may move on {', '.join(_hosts(moving))}", remedy)
+    text = f"may move on {', '.join(_hosts(moving))}"
+    return Finding("clocks", "note", text, f"there: {STEADY_REMEDY}")
 
 
 def _hosts(ranks: Iterable[Facts]) -> list[str]:

@@ -44,6 +44,8 @@ TORCH_PROGRAM = (
     "gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None\n"
     "print(json.dumps([torch.get_num_threads(), gpu]))"
 )
+STEADY_GOVERNORS = (None, "performance")
+STEADY_REMEDY = "sudo cpupower frequency-set -g performance, for steady figures"
 LAUNCHER_VARIABLES = re.compile(r"^(PMI|PMIX|OMPI|PRTE|HYDRA|HYDI|MPI_LOCAL|MPIR_CVAR)")
 
 
@@ -140,10 +142,9 @@ def memory_limit(total_bytes: int, limit_file: Path = Path("/sys/fs/cgroup/memor
 
 def governor(name: str | None) -> Finding:
     """Whether the processor's clock may move during a run."""
-    if name in (None, "performance"):
+    if name in STEADY_GOVERNORS:
         return Finding("clock", "ok", name or "the system does not tell of a frequency governor")
-    remedy = "sudo cpupower frequency-set -g performance, for steady figures"
-    return Finding("clock", "note", f"frequency governor {name}", remedy)
+    return Finding("clock", "note", f"frequency governor {name}", STEADY_REMEDY)
 
 
 def torch(ask: Ask) -> Finding:

@@ -37,9 +37,14 @@ def library(ask: Ask) -> tuple[str, Finding]:
     if answer.status != 0:
         return "", Finding("MPI library", "missing", answer.last_line, INSTALL)
     vendor, version = json.loads(answer.output.strip().splitlines()[-1])
-    words = str(version).splitlines()[0].replace("Version:", "").split()
-    name = [] if words[:1] == [vendor] else [f"{vendor}:"]
-    return vendor, Finding("MPI library", "ok", " ".join([*name, *words])[:100])
+    told = plain_version(str(version).splitlines()[0])
+    name = "" if told.split()[:1] == [vendor] else f"{vendor}: "
+    return vendor, Finding("MPI library", "ok", f"{name}{told}"[:100])
+
+
+def plain_version(line: str) -> str:
+    """What a library says of itself in one line, without padding: ``MPICH 5.0.2``."""
+    return " ".join(line.replace("Version:", "").split())
 
 
 def find_launcher(

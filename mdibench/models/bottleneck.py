@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mdibench.errors import Problem, UserError
-from mdibench.models.weights import FOLDER
+from mdibench.models.weights import FOLDER, write_whole
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -138,12 +138,8 @@ def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) 
         for cut, pair in pairs.items()
         for part in PARTS
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     (bits,) = {pair.bits for pair in pairs.values()}
-    save_file(tensors, partial, {**facts, "bits": str(bits)})
-    partial.chmod(0o644)  # safetensors makes files that only their owner can read
-    partial.replace(path)
+    write_whole(path, lambda draft: save_file(tensors, draft, {**facts, "bits": str(bits)}))
 
 
 def load_pairs(

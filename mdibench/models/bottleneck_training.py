@@ -28,7 +28,7 @@ RIDGE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class PairRecipe:
-    """How pairs are trained after their start from principal components."""
+    """How pairs are trained after their start."""
 
     ratio: float = 8.0
     steps: int = 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -58,11 +58,16 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
             stored = {name: _stored(value) for name, value in part.state_dict().items()}
             metadata[f"crc32 {kind}.{index}"] = checksum(stored)
             tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
+    write_whole(path, lambda draft: save_file(tensors, draft, metadata))
+
+
+def write_whole(path: Path, save: Callable[[Path], object]) -> None:
+    """Let ``save`` write a draft beside ``path``, then put it there: all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(DRAFT)
-    save_file(tensors, partial, metadata)
-    partial.chmod(0o644)  # safetensors makes files that only their owner can read
-    partial.replace(path)
+    draft = path.with_suffix(DRAFT)
+    save(draft)
+    draft.chmod(0o644)  # safetensors makes files that only their owner can read
+    draft.replace(path)
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -89,8 +89,7 @@ class Ending:
             if self._group.rank == SOURCE:
                 self._close_failed(error, text)
             else:
-                self._tell_source(status, text)
-                time.sleep(CLOSING_S)
+                time.sleep(self._tell_source(status, text))
         finally:
             sys.stdout.flush()
             self._group.abort(status)
@@ -105,13 +104,15 @@ class Ending:
         self._finish("aborted" if interrupted else "failed", text)
         say(f"what was recorded is in {self._writer.folder}")
 
-    def _tell_source(self, status: int, text: str) -> None:
-        if self._post is None:
+    def _tell_source(self, status: int, text: str) -> float:
+        """Let rank 0 or else the user know; for how many seconds rank 0 may then end the job."""
+        post, for_all = self._post, status == INTERRUPTED  # rank 0 is interrupted too, most likely
+        heard = post is not None and post.fail(text.encode()[:_LONGEST_TEXT], status, PATIENCE_S)
+        if not heard and not for_all:
             say(f"rank {self._group.rank}: {text}")
-            return
-        heard = self._post.fail(text.encode()[:_LONGEST_TEXT], status, PATIENCE_S)
-        if not heard and status != INTERRUPTED:  # an interrupt is for rank 0 too, most likely
-            say(f"rank {self._group.rank}: {text}")
+        if post is None:  # no run yet, and no files of one
+            return PATIENCE_S if for_all else 0.0
+        return CLOSING_S
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:

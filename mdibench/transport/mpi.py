@@ -246,14 +246,7 @@ def processor_name() -> str:
     return MPI.Get_processor_name()
 
 
-def request_abort_at_exit(status: int) -> None:
-    """Let an exception that leaves the interpreter end all ranks with ``status``."""
-    import mpi4py.run
-
-    mpi4py.run.set_abort_status(status)
-
-
 __all__: Sequence[str] = (
     "Buffer", "BufferPool", "Endpoint", "Group",
-    "library", "processor_name", "request_abort_at_exit", "thread_level",
+    "library", "processor_name", "thread_level",
 )  # fmt: skip
