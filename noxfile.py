@@ -48,7 +48,7 @@ def core(session: nox.Session) -> None:
     """The core and the policies on other Pythons, without torch, numpy or MPI."""
     session.install("pytest", "pytest-timeout", "hypothesis")
     session.run(
-        "python", "-m", "pytest", "-q", "tests/core", "tests/policy", "tests/test_wire.py",
+        "python", "-m", "pytest", "-q", "tests/core", "tests/policy",
         "-o", "asyncio_mode=", "-W", "ignore::pytest.PytestConfigWarning",
         env={"PYTHONPATH": "."},
     )  # fmt: skip

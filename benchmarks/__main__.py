@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mdibench.runtime.launch import launcher
+from mdibench.rank.launch import launcher
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 5

@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdibench.analysis.bound import bound_of_run
-from mdibench.analysis.reader import RunReader
-from mdibench.analysis.study import study
+from mdibench.analysis.run_groups import study
+from mdibench.bounds.inputs import bound_of_run
+from mdibench.rank.launch import command, launcher
+from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import find_runs
-from mdibench.runtime.launch import command, launcher
-from mdibench.runtime.scenario import load_scenario
-from mdibench.runtime.simulate import simulate
+from mdibench.simulation.run import simulate
+from mdibench.simulation.scenario import load_scenario
 
 BLOCK_MS = 20.0
 TOPOLOGIES = {"local": 1, "2-node": 2, "3-mesh": 3, "3-circular": 3, "5-mesh": 5}
@@ -156,7 +156,7 @@ def compare(cell: Cell, folder: Path, repeats: int = 1) -> Compared:
     Of several emulated runs the one with the median p95 counts: other programs on this machine
     delay a run, and nothing makes it faster.
     """
-    from mdibench.cli.bound_text import study_bound
+    from mdibench.report.bound_text import study_bound
 
     path = folder / f"{cell.name}.toml"
     path.write_text(cell.config(folder, 1.0))

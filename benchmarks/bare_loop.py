@@ -11,10 +11,10 @@ import time
 
 import torch
 
-from mdibench.config import ModelSection
-from mdibench.models.memory import keep_freed_memory
+from mdibench.assembly.workload import load_items
+from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.config.schema import ModelSection
 from mdibench.models.registry import load_network
-from mdibench.runtime.workload import load_items
 
 
 def main(model: str, threshold: float, seconds: float) -> None:

@@ -24,9 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.analysis.bound import bound_of_run
 from mdibench.analysis.comparison import ALPHA
-from mdibench.analysis.reader import RunReader
+from mdibench.analysis.run_groups import Run, study
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Effect,
@@ -35,7 +34,8 @@ from mdibench.analysis.statistics import (
     mean_of_independent,
     paired_effect,
 )
-from mdibench.analysis.study import Run, study
+from mdibench.bounds.inputs import bound_of_run
+from mdibench.record.reader import RunReader
 
 TOPOLOGIES = ("Local", "2-Node", "3-Node-Mesh", "3-Node-Circular", "5-Node-Mesh")
 OURS = "mdi-exit"

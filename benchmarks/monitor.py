@@ -36,11 +36,11 @@ from scipy.stats import t as student_t
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from mdibench.rank.launch import command, environment, launcher
 from mdibench.record import run_folder, schema
+from mdibench.record.columns import read_columns
 from mdibench.record.run_folder import RunWriter
-from mdibench.record.stored import read_columns
-from mdibench.runtime.launch import command, environment, launcher
-from tests.view.synthetic import Synthetic
+from tests.monitor.synthetic import Synthetic
 
 RANKS = 16
 EXITS = 5

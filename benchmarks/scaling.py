@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.analysis.bound import go_on_after
-from mdibench.analysis.capacity import capacity, fleet_of
-from mdibench.cli.bound_text import demand_of
+from mdibench.bounds.capacity import capacity, fleet_of
+from mdibench.bounds.inputs import go_on_after
 from mdibench.core.records import SOURCE
-from mdibench.network.profiles import MBIT
+from mdibench.network.devices import MBIT
 from mdibench.record.schema import names
-from mdibench.runtime.scenario import Scenario, load_scenario
-from mdibench.runtime.simulate import build_world
-from mdibench.runtime.world import World
+from mdibench.report.bound_text import demand_of
+from mdibench.simulation.run import build_world
+from mdibench.simulation.scenario import Scenario, load_scenario
+from mdibench.simulation.world import World
 
 WORKERS = (4, 16, 64, 250, 1000)
 SCHEMES = (

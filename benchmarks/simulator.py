@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdibench.analysis.capacity import Demand, capacity, fleet_of
+from mdibench.bounds.capacity import Demand, capacity, fleet_of
+from mdibench.codec.sizes import task_bytes
+from mdibench.core.wire import HEADER_BYTES
 from mdibench.record.run_folder import find_runs, read_manifest
-from mdibench.runtime.scenario import Scenario, load_scenario
-from mdibench.runtime.simulate import build_world
-from mdibench.transport.sizes import task_bytes
-from mdibench.wire import HEADER_BYTES
+from mdibench.simulation.run import build_world
+from mdibench.simulation.scenario import Scenario, load_scenario
 
 WORKERS = (4, 8, 16, 32, 64, 125, 250, 500, 1000)
 ITEMS = 20_000

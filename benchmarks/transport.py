@@ -19,11 +19,11 @@ from mpi4py import MPI
 
 from mdibench.core.events import Arrived, LinkFree
 from mdibench.core.records import State, Task
+from mdibench.core.wire import HEADER_BYTES
 from mdibench.network.plan import Link
 from mdibench.transport.links import LinkClock
 from mdibench.transport.mpi import Endpoint
-from mdibench.transport.post import PostOffice
-from mdibench.wire import HEADER_BYTES
+from mdibench.transport.post_office import PostOffice
 
 WINDOW = 4
 MAPS = 32

@@ -8,7 +8,7 @@ import click
 
 from mdibench import errors
 from mdibench.cli import cli
-from mdibench.talk import say
+from mdibench.errors import say
 
 
 def main() -> None:

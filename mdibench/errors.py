@@ -2,10 +2,12 @@
 
 A ``Problem`` is something that a user can mend: one line that says what, where and the remedy.
 Commands collect problems and raise them together, so that five mistakes are reported in one go.
+``say`` is the one way to write a line to the person at the terminal.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,3 +69,12 @@ class WireError(MdibenchError):
 
 class InvariantError(MdibenchError):
     """The state machines contradict themselves: a bug in mdibench, never the user's fault."""
+
+
+def say(line: str) -> None:
+    """One line on stderr, so that results on stdout stay clean.
+
+    It is one write, so that the lines of several ranks do not interleave.
+    """
+    sys.stderr.write(f"mdibench: {line}\n")
+    sys.stderr.flush()

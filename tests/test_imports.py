@@ -25,12 +25,12 @@ def loaded(code: str) -> set[str]:
     [
         ("import mdibench", HEAVY),
         ("from mdibench.__main__ import run; run(['--help'])", HEAVY | {"pydantic", "rich"}),
-        ("import mdibench.core.node, mdibench.runtime.world", HEAVY - {"numpy", "torch"}),
+        ("import mdibench.core.node, mdibench.simulation.world", HEAVY - {"numpy", "torch"}),
         ("import mdibench.core.node, mdibench.policy.schemes", HEAVY | {"random", "pydantic"}),
         ("import mdibench.record.run_folder", HEAVY),
         (
-            "import mdibench.runtime.rank, mdibench.compute.torch_engine, mdibench.transport.post,"
-            "mdibench.models.registry",
+            "import mdibench.rank.lifecycle, mdibench.compute.torch_engine, mdibench.models.registry, "
+            "mdibench.transport.post_office",
             {"pandas", "pyarrow", "textual", "matplotlib", "scipy", "sklearn"},
         ),
     ],

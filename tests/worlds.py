@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mdibench.compute.recorded import RecordedEngine
-from mdibench.core.arrivals import constant
+from mdibench.compute.engine import RecordedEngine
 from mdibench.core.node import Node
 from mdibench.core.records import Task
-from mdibench.core.setup import SourceSetup, WorkerSetup
+from mdibench.core.setup import SourceSetup, WorkerSetup, constant
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Link
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.schema import names
-from mdibench.runtime.world import Parts, World
+from mdibench.simulation.world import Parts, World
 from mdibench.transport.links import LinkClock
 
 

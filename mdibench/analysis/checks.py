@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mdibench.analysis.findings import Finding, Level, Numbers, Subject
 from mdibench.analysis.metrics import Items, RunSummary, due_in
-from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import BATCHES, batch_means, time_average, warm_up_length
 from mdibench.analysis.steadiness import steady
-from mdibench.analysis.subject import Finding, Level, Numbers, Subject
 from mdibench.analysis.workers import telemetry
+from mdibench.record.reader import RunReader
 
 __all__ = ["Finding", "check", "verdict"]
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mdibench.analysis import statistics
 from mdibench.analysis.metrics import Items, due_in, read_items
+from mdibench.analysis.run_groups import Group, Metric, Run
 from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
-from mdibench.analysis.study import Group, Metric, Run
 from mdibench.errors import IncomparableRuns
 
 ALPHA = 0.05

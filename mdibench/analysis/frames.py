@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mdibench.analysis.reader import RunReader, open_runs
 from mdibench.record import schema
+from mdibench.record.reader import RunReader, open_runs
 
 PANDAS_TYPES: dict[pa.DataType, Any] = {
     pa.int64(): pd.Int64Dtype(),

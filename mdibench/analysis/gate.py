@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mdibench.analysis.comparison import Comparison, Difference
-from mdibench.analysis.study import METRICS, Metric
+from mdibench.analysis.run_groups import METRICS, Metric
 from mdibench.errors import IncomparableRuns, Problem, UserError
 
 FORM = re.compile(

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from mdibench.analysis import workers
 from mdibench.analysis.exits import EXIT_COLUMNS, ExitRow, calibration_error, exit_rows
-from mdibench.analysis.reader import RunReader
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Estimate,
@@ -31,6 +30,7 @@ from mdibench.analysis.statistics import (
     wilson,
 )
 from mdibench.analysis.workers import LinkRow, RankRow, Window, link_rows, rank_rows
+from mdibench.record.reader import RunReader
 
 ITEM_NUMBERS = (
     "item", "sample", "correct", "exit", "confidence", "scheduled_s", "admitted_s", "completed_s",

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.analysis.reader import RunReader
+from mdibench.record.reader import RunReader
 
 Numbers = NDArray[np.float64]
 Window = tuple[float, float]
+
+SOURCE = 0
+"""Rank of the source in every table."""
 
 COUNTERS = (
     "tasks", "busy_s", "encode_s", "send_s", "wait_s", "sent_bytes", "received_bytes",

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mdibench.errors import UserError
-from mdibench.talk import say
+from mdibench.errors import UserError, say
 
 if TYPE_CHECKING:
-    from mdibench.config import ModelSection
+    from mdibench.config.schema import ModelSection
 
 DEFAULT_RANKS = 4
 
@@ -28,12 +27,12 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     that the config itself implies, else for 4. Exit status 2 where something is wrong. Weights
     and data need not be here yet; weights that a run would refuse are told.
     """
-    from mdibench.cli.plan_text import plan_json, plan_lines
-    from mdibench.config_file import load_config, read_text
+    from mdibench.assembly.workload import planned
+    from mdibench.config.reading import load_config, read_text
     from mdibench.network.planning import usual_ranks
-    from mdibench.runtime.happenings import check_events
-    from mdibench.runtime.matrix import read_matrix
-    from mdibench.runtime.workload import planned
+    from mdibench.report.plan_text import plan_json, plan_lines
+    from mdibench.simulation.scripted_events import check_events
+    from mdibench.sweep.matrix import read_matrix
 
     loaded = load_config(config, overrides)
     if loaded.sweep is not None:
@@ -50,7 +49,7 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
 
 def _check_weights(model: ModelSection, exits: int) -> None:
     """Tell what a run on this machine would say of the weights: they may be trained later."""
-    from mdibench.runtime.workload import make_engine
+    from mdibench.assembly.workload import make_engine
 
     try:
         make_engine(model.model_copy(update={"device": "cpu"}), range(1, exits + 1))

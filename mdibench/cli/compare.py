@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mdibench.analysis.study import Group, Metric
+    from mdibench.analysis.run_groups import Group, Metric
 
 DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean", "p50", "p99")
 
@@ -33,8 +33,8 @@ def compare(
     status 3 when a criterion fires, 4 where the runs cannot be compared.
     """
     from mdibench.analysis import comparison, gate
-    from mdibench.analysis.comparison_view import as_text, to_json
     from mdibench.errors import CriteriaFailed, IncomparableRuns
+    from mdibench.report.comparison import as_text, to_json
 
     gates = [gate.parse(text) for text in criteria]
     metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
@@ -54,10 +54,9 @@ def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
 
 def _side(path: str) -> Group:
     """The repeats at ``path``."""
-    from mdibench.analysis.reader import open_runs
-    from mdibench.analysis.study import group_repeats, study
-    from mdibench.errors import IncomparableRuns
-    from mdibench.talk import say
+    from mdibench.analysis.run_groups import group_repeats, study
+    from mdibench.errors import IncomparableRuns, say
+    from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs([path])
     for problem in skipped:

@@ -51,6 +51,6 @@ def describe(name: str, data_dir: str | None, seed: int) -> None:
 )
 def fetch(name: str, to: Path | None) -> None:
     """Download data set NAME, verify its checksum and unpack it."""
-    from mdibench.data.fetch import fetch_cifar10
+    from mdibench.data.cifar10 import fetch_cifar10
 
     click.echo(str(fetch_cifar10(to)))

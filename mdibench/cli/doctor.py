@@ -16,9 +16,9 @@ from typing import Any
 import click
 
 from mdibench import errors
-from mdibench.cli import fleet, machine, mpi_probe
 from mdibench.cli.hosts import check_hostfile
-from mdibench.cli.machine import Finding
+from mdibench.rank import host_comparison, machine
+from mdibench.rank.machine import Finding
 
 WIDTH = 80
 MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
@@ -36,10 +36,10 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
     start, 3 where something that they need is missing.
     """
     check_hostfile(hostfile, ranks)
-    from mdibench.runtime.environment import launch_facts
+    from mdibench.assembly.environment import launch_facts
 
     if ranks is not None:
-        from mdibench.runtime.launch import run_ranks
+        from mdibench.rank.launch import run_ranks
 
         return run_ranks(ranks, hostfile, ["doctor", *(["--json"] if as_json else [])])
     launch = launch_facts()
@@ -50,28 +50,28 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
 
 def _compare_hosts(speaks: bool, as_json: bool) -> int:
     """All ranks come here; one ``speaks`` for them."""
-    ranks = fleet.gather()
-    findings = fleet.compare(ranks)
+    ranks = host_comparison.gather()
+    findings = host_comparison.compare(ranks)
     if speaks:
         if not as_json:
-            click.echo("\n".join(fleet.host_lines(ranks)) + "\n")
+            click.echo("\n".join(host_comparison.host_lines(ranks)) + "\n")
         _tell(findings, as_json, {"ranks": list(ranks)})
     return _status(findings)
 
 
 def _examine(as_json: bool) -> int:
     """This host alone."""
-    vendor, library = mpi_probe.library(machine.ask)
-    found = mpi_probe.find_launcher(machine.ask)
+    vendor, library = machine.library(machine.ask)
+    found = machine.find_launcher(machine.ask)
     findings = [
         machine.python(),
         machine.packages(),
         library,
-        mpi_probe.launcher(found, vendor),
-        mpi_probe.two_ranks(machine.ask, found),
+        machine.launcher(found, vendor),
+        machine.two_ranks(machine.ask, found),
         *_host(),
     ]
-    command = mpi_probe.run_command(found, vendor)
+    command = machine.run_command(found, vendor)
     _tell(findings, as_json, {"run": command})
     if not as_json:
         click.echo("\nTo start a run:\n  " + "\n  ".join(command))
@@ -110,7 +110,7 @@ def _host() -> list[Finding]:
     """Everything about this host that is not MPI."""
     import psutil
 
-    from mdibench.runtime.environment import cores, host_facts
+    from mdibench.assembly.environment import cores, host_facts
 
     facts = host_facts()
     size = shutil.get_terminal_size()

@@ -13,7 +13,7 @@ import click
 from mdibench.errors import OK, Problem, UserError
 
 if TYPE_CHECKING:
-    from mdibench.view.snapshot import Snapshot
+    from mdibench.monitor.snapshot import Snapshot
 
 
 NICENESS = 10
@@ -77,10 +77,10 @@ def newest_run(path: Path, given: bool) -> Path:
 def _screen(
     folder: Path, theme: str, glyphs: str, pace_s: float, borrowed: bool = False
 ) -> Snapshot | None:
-    from mdibench.tui.app import watch
-    from mdibench.tui.paint.glyphs import SETS
-    from mdibench.tui.paint.options import Options
-    from mdibench.tui.themes import NAMES
+    from mdibench.monitor.app.app import watch
+    from mdibench.monitor.app.paint.canvas import SETS
+    from mdibench.monitor.app.paint.options import Options
+    from mdibench.monitor.app.themes import NAMES
 
     if theme not in NAMES:
         remedy = f"one of {', '.join(NAMES)}"
@@ -89,13 +89,13 @@ def _screen(
     options = Options(glyphs=SETS[glyphs])
     if not borrowed:
         return watch(folder, theme=theme, options=options, pace_s=pace_s)
-    from mdibench.tui.borrowed import BorrowedDriver
+    from mdibench.monitor.app.borrowed_terminal import BorrowedDriver
 
     return watch(folder, theme=theme, options=options, pace_s=pace_s, driver_class=BorrowedDriver)
 
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
-    from mdibench.tui.borrowed import borrowed
+    from mdibench.monitor.app.borrowed_terminal import borrowed
 
     try:
         with borrowed(tty):
@@ -109,7 +109,7 @@ def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float)
 
 def _leave(folder: Path, snapshot: Snapshot | None) -> None:
     """Say on the normal screen what was seen last, and how to see it again."""
-    from mdibench.tui.summary import summary
+    from mdibench.monitor.plain import summary
 
     if snapshot is None:
         return
@@ -121,8 +121,8 @@ def _leave(folder: Path, snapshot: Snapshot | None) -> None:
 
 
 def _as_lines(folder: Path) -> int:
-    from mdibench.tui.feed import RunFeed
-    from mdibench.tui.plain import follow
+    from mdibench.monitor.feed import RunFeed
+    from mdibench.monitor.plain import follow
 
     def write(line: str) -> None:
         sys.stdout.write(line)

@@ -42,13 +42,13 @@ def probe(
     """
     check_hostfile(hostfile, ranks)
     if ranks is not None:
-        from mdibench.runtime.launch import run_ranks
+        from mdibench.rank.launch import run_ranks
 
         program = ["probe", f"--results={results}", *(f"--size={size}" for size in sizes)]
         program += [f"--rounds={rounds}"] if rounds else []
         return run_ranks(ranks, hostfile, program)
-    from mdibench.runtime.probing import ProbeOrder, run_probe
-    from mdibench.transport.probe import ROUNDS, SIZES
+    from mdibench.rank.probing import ProbeOrder, run_probe
+    from mdibench.transport.link_probe import ROUNDS, SIZES
 
     chosen = tuple(sorted(set(sizes))) or SIZES
     status, folder, table = run_probe(ProbeOrder(results, chosen, rounds or ROUNDS))

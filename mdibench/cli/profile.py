@@ -51,8 +51,8 @@ def profile(
     Writes profile.json and exits.parquet: what the balanced partition, emulated devices and the
     simulator can read. Uses run.threads torch threads, 1 by default.
     """
-    from mdibench.cli.profiling import measure_and_write
-    from mdibench.config_file import load_config
+    from mdibench.config.reading import load_config
+    from mdibench.training.profiling import measure_and_write
 
     loaded = load_config(config, overrides)
     click.echo(measure_and_write(loaded, out, batches, repeats, items), nl=False)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mdibench.analysis.document import Report
-    from mdibench.analysis.study import Group
+    from mdibench.analysis.run_groups import Group
+    from mdibench.report.document import Report
 
 FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -37,7 +37,7 @@ def report(
     RUNS are folders of runs, or folders with runs below them. Without an option the tables are
     printed; with one, files are written instead.
     """
-    from mdibench.analysis import formats
+    from mdibench.report import formats
 
     groups, skipped = _study(runs)
     if not any((html, markdown, json_, csv_, png, svg)):
@@ -51,7 +51,7 @@ def report(
             pictures = {key: _beside(path, markdown) for key, path in written.items()}
             _tell(folder, f"{len(written)} figures")
     if html:
-        from mdibench.analysis.page import to_html
+        from mdibench.report.html import to_html
 
         _write(html, to_html(full))
     if markdown:
@@ -71,9 +71,9 @@ def _beside(picture: Path, document: Path | None) -> str:
 
 
 def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
-    from mdibench.analysis.reader import open_runs
-    from mdibench.analysis.study import group_repeats, study
-    from mdibench.talk import say
+    from mdibench.analysis.run_groups import group_repeats, study
+    from mdibench.errors import say
+    from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs(paths)
     for problem in skipped:
@@ -82,7 +82,7 @@ def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
 
 
 def _build(groups: list[Group], skipped: list[str]) -> Report:
-    from mdibench.analysis.report import build
+    from mdibench.report.report import build
 
     return build(groups, skipped)
 
@@ -90,7 +90,7 @@ def _build(groups: list[Group], skipped: list[str]) -> Report:
 def _print(groups: list[Group]) -> None:
     import sys
 
-    from mdibench.analysis.terminal import many_runs, one_run, to_text
+    from mdibench.report.terminal import many_runs, one_run, to_text
 
     runs = [run for group in groups for run in group.runs]
     content = one_run(runs[0]) if len(runs) == 1 else many_runs(groups)
@@ -112,6 +112,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tell(path: Path, what: str) -> None:
-    from mdibench.talk import say
+    from mdibench.errors import say
 
     say(f"wrote {path} ({what})")

@@ -18,7 +18,7 @@ class _Monitor:
 
     def start(self, folder: Path) -> None:
         """Show the run in ``folder``."""
-        from mdibench.tui.terminal import attach
+        from mdibench.monitor.mpirun_terminal import attach
 
         self._child = attach(folder)
         if self._child is None:
@@ -51,16 +51,16 @@ def run(
     """
     check_hostfile(hostfile, ranks)
     if ranks is None:
-        from mdibench.runtime.rank import Order, run_rank
+        from mdibench.rank.lifecycle import Order, run_rank
 
         status, folder = run_rank(Order(config, overrides, _Monitor() if tui else None, quiet))
         if folder is not None:
-            from mdibench.analysis.terminal import summary_lines
+            from mdibench.report.terminal import summary_lines
 
             click.echo(summary_lines(folder))
         return status
-    from mdibench.config_file import load_config
-    from mdibench.runtime.launch import run_ranks
+    from mdibench.config.reading import load_config
+    from mdibench.rank.launch import run_ranks
 
     load_config(config, overrides)
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]

@@ -25,9 +25,9 @@ def simulate(
     Exits and accuracy are those of the real network, recorded once; block times are those of the
     emulated devices, else of the profile, else measured here. The run is labelled "simulated".
     """
-    from mdibench.analysis.terminal import summary_lines
-    from mdibench.runtime.scenario import load_scenario
-    from mdibench.runtime.simulate import simulate as run
+    from mdibench.report.terminal import summary_lines
+    from mdibench.simulation.run import simulate as run
+    from mdibench.simulation.scenario import load_scenario
 
     status, folder = run(load_scenario(config, overrides, workers, profile), quiet)
     click.echo(summary_lines(folder))

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mdibench.runtime.sweep import Sweep
+    from mdibench.sweep.sweep import Sweep
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+if TYPE_CHECKING:
+    from mdibench.sweep.sweep_record import Done
+import math
 
 
 @click.command()
@@ -61,7 +67,7 @@ def sweep(
     highest that keeps a percentile of the latency under its objective.
     """
     if series is not None:
-        from mdibench.runtime.series import run_series
+        from mdibench.sweep.crew import run_series
 
         return run_series(series)
     if config is None:
@@ -70,7 +76,7 @@ def sweep(
         if jobs > 1 or not resume or redo_overrun or only or repeats or dry_run:
             raise click.UsageError("--search goes with --set and --ranks only.")
         return _search(config, overrides, ranks)
-    from mdibench.runtime.sweep import Sweep, SweepOrder
+    from mdibench.sweep.sweep import Sweep, SweepOrder
 
     again = _overran if redo_overrun else None
     ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats, again))
@@ -82,15 +88,14 @@ def sweep(
 
 def _overran(run: Path) -> bool:
     """Whether the run is INVALID because of its emulated devices."""
-    from mdibench.analysis.reader import RunReader
-    from mdibench.analysis.study import study
+    from mdibench.analysis.run_groups import study
+    from mdibench.record.reader import RunReader
 
     findings = study(RunReader(run)).findings
     return any(f.check == "emulation" and f.level == "invalid" for f in findings)
 
 
 def _run(ready: Sweep) -> int:
-    from mdibench.cli.sweep_progress import SweepProgress
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = ready.record.folder
@@ -107,7 +112,6 @@ def _run(ready: Sweep) -> int:
 
 def _show_cells(ready: Sweep) -> None:
     """One line a cell, then the sums."""
-    from mdibench.cli.sweep_progress import clock
 
     left = {(task.cell.label, task.repeat) for task in ready.left}
     labels = dict.fromkeys(task.cell for task in ready.tasks)
@@ -123,9 +127,8 @@ def _show_cells(ready: Sweep) -> None:
 
 
 def _search(config: Path, overrides: tuple[str, ...], ranks: int | None) -> int:
-    from mdibench.cli.latency import percentile_s
     from mdibench.errors import CRITERIA_FAILED, OK
-    from mdibench.runtime.search import Search, Trial
+    from mdibench.sweep.search import Search, Trial
 
     def show(trial: Trial) -> None:
         took = "never" if trial.latency_s is None else f"{trial.latency_s * 1e3:.1f} ms"
@@ -139,3 +142,72 @@ def _search(config: Path, overrides: tuple[str, ...], ranks: int | None) -> int:
     click.echo(f"{f'{highest:.2f} per s' if highest else 'no rate'} is the highest with {goal}")
     click.echo(f"trace of the search: {search.folder / 'search.json'}")
     return OK if highest else CRITERIA_FAILED
+
+
+# --- sweep progress ----------------------------------------------------------------------------
+# What a person sees of a sweep while it goes: a bar on a terminal, else a line for each run.
+
+
+def clock(seconds: float) -> str:
+    """``1:05 h``, ``12 min`` or ``40 s``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+class SweepProgress(Progress):
+    """On stderr. ``total`` runs, of which ``done`` were complete before."""
+
+    def __init__(self, total: int, done: int) -> None:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]} left"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self.add_task("sweep", total=total, completed=done, left="?")
+        self._total, self._done = total, done
+
+    def begin(self, folder: Path, left_s: float) -> None:
+        """Say what is going to happen."""
+        left = self._total - self._done
+        already = f", {self._done} are done already" if self._done else ""
+        self._say(f"{left} runs to do in about {clock(left_s)}{already}; results in {folder}")
+        self.update(self._task, left=clock(left_s))
+
+    def show(self, done: Done, left_s: float) -> None:
+        """One run has ended."""
+        self._done += 1
+        self.update(self._task, completed=self._done, left=clock(left_s))
+        reason = f" ({done.reason})" if done.reason else ""
+        self._say(
+            f"[{self._done}/{self._total}] {done.cell}, repeat {done.repeat}: {done.status}{reason}"
+            f" in {done.wall_s:.1f} s; {clock(left_s)} left"
+        )
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False)
+
+
+# --- latency -----------------------------------------------------------------------------------
+# A percentile of a run's latency, for a search that compares it with an objective.
+
+
+def percentile_s(folder: Path, percentile: float) -> float:
+    """Latency in seconds below which ``percentile`` % of the window's scheduled items stayed.
+
+    Items that were dropped or lost took for ever; infinity also where there were no items.
+    """
+    import mdibench
+    from mdibench.record.run_folder import read_manifest
+
+    items, window = mdibench.load(folder).items, read_manifest(folder)["window"]
+    inside = items["scheduled_s"].between(window["start_s"], window["end_s"], inclusive="left")
+    latencies = sorted(items.loc[inside, "latency_s"].fillna(math.inf))
+    if not latencies:
+        return math.inf
+    return float(latencies[math.ceil(percentile / 100 * len(latencies)) - 1])

@@ -66,12 +66,12 @@ def train(
     """
     stem = name.replace(":", "-")
     if bottleneck is not None:
-        from mdibench.models.bottleneck_job import PairJob, run_pair_job
+        from mdibench.training.bottleneck import PairJob, run_pair_job
 
         file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
         run_pair_job(PairJob(name, dataset, data_dir, weights, bottleneck, seed, threads, file))
         return
-    from mdibench.models.workshop import Job, run_job
+    from mdibench.training.training_job import Job, run_job
 
     run_job(
         Job(

@@ -29,18 +29,11 @@ from mdibench.core.events import (
 from mdibench.core.neighbours import Neighbour, smoothed
 from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Outcome, Result, State, Task
+from mdibench.core.rows import compute_step, keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.steps import compute_step, keep_step, send_step, traced
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
-from mdibench.policy.views import (
-    Candidate,
-    Generator,
-    Keep,
-    Offload,
-    OffloadView,
-    PlacingView,
-)
+from mdibench.policy.views import Candidate, Generator, Keep, Offload, OffloadView, PlacingView
 
 
 @dataclass(slots=True)

@@ -8,10 +8,12 @@ never the division, so that shipped weights have not seen any evaluation origina
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mdibench.data.corruption import corrupt
 from mdibench.data.dataset import Dataset, Split
 
 SIZE = 32
@@ -72,3 +74,99 @@ def _interpolation(source: int, target: int) -> NDArray[np.float32]:
     distance = np.abs(position[:, None] - np.arange(source)[None, :])
     weights: NDArray[np.float32] = np.clip(1 - distance, 0, 1).astype(np.float32)
     return weights
+
+
+# --- corruption --------------------------------------------------------------------------------
+# Corruptions of grey pictures, each with its own strength per item: some easy, some hard.
+#
+# Every function takes ``images`` float32 ``[N, H, W]`` in [0, 1] and ``strength`` ``[N]`` in [0,
+# 1],
+# returns new images, and leaves an item of strength 0 as it was. All randomness comes from the
+# generator that is handed in, so that one seed gives one data set.
+
+Images = NDArray[np.float32]
+Strength = NDArray[np.float32]
+Corruption = Callable[[Images, Strength, Generator], Images]
+
+MAX_SHIFT = 6
+MAX_NOISE = 0.3
+MAX_CONTRAST_LOSS = 0.75
+MAX_OCCLUSION = 16
+BLUR_TAPS = (0.06, 0.24, 0.4, 0.24, 0.06)
+BLUR_PASSES = 4
+
+
+def shift(images: Images, strength: Strength, rng: Generator) -> Images:
+    """Move each picture by up to ``MAX_SHIFT`` pixels; what enters from outside is black."""
+    count, height, width = images.shape
+    reach = MAX_SHIFT * strength
+    down = np.rint(reach * rng.uniform(-1, 1, count)).astype(int)
+    right = np.rint(reach * rng.uniform(-1, 1, count)).astype(int)
+    padded = np.pad(images, ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT)))
+    rows = MAX_SHIFT - down[:, None] + np.arange(height)
+    columns = MAX_SHIFT - right[:, None] + np.arange(width)
+    moved: Images = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
+
+
+def blur(images: Images, strength: Strength, rng: Generator) -> Images:
+    """Mix each picture with a copy that a binomial kernel has smoothed ``BLUR_PASSES`` times."""
+    down, right = (_smoothing(size) for size in images.shape[1:])
+    smooth = down @ images @ right.T
+    share = strength[:, None, None]
+    blurred: Images = np.add((1 - share) * images, share * smooth, dtype=np.float32)
+    return blurred
+
+
+def _smoothing(size: int) -> NDArray[np.float32]:
+    """Matrix ``[size, size]`` of ``BLUR_PASSES`` convolutions with ``BLUR_TAPS``."""
+    reach = len(BLUR_TAPS) // 2
+    once = sum(tap * np.eye(size, k=i - reach) for i, tap in enumerate(BLUR_TAPS))
+    passes = np.linalg.matrix_power(np.asarray(once), BLUR_PASSES)
+    rows: NDArray[np.float32] = (passes / passes.sum(axis=1, keepdims=True)).astype(np.float32)
+    return rows
+
+
+def noise(images: Images, strength: Strength, rng: Generator) -> Images:
+    """Add Gaussian noise of standard deviation ``MAX_NOISE`` times the strength."""
+    grain = rng.standard_normal(images.shape, dtype=np.float32)
+    return np.clip(images + np.float32(MAX_NOISE) * strength[:, None, None] * grain, 0, 1)
+
+
+def contrast(images: Images, strength: Strength, rng: Generator) -> Images:
+    """Draw all pixels toward a random grey level."""
+    level = rng.uniform(0.2, 0.8, len(images)).astype(np.float32)[:, None, None]
+    keep = 1 - np.float32(MAX_CONTRAST_LOSS) * strength[:, None, None]
+    return level + keep * (images - level)
+
+
+def occlusion(images: Images, strength: Strength, rng: Generator) -> Images:
+    """Cover a random square of up to ``MAX_OCCLUSION`` pixels a side with a random grey."""
+    count, height, width = images.shape
+    side = np.rint(MAX_OCCLUSION * strength)[:, None]
+    top = np.floor(rng.random((count, 1)) * (height - side))
+    left = np.floor(rng.random((count, 1)) * (width - side))
+    rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
+    columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
+    grey = rng.random((count, 1, 1), dtype=np.float32)
+    return np.where(rows[:, :, None] & columns[:, None, :], grey, images)
+
+
+KINDS: tuple[Corruption, ...] = (shift, blur, contrast, occlusion, noise)
+"""In the order of a camera: the scene moves, the lens blurs, ..., the sensor adds noise last."""
+
+CHANCE = 0.4
+"""Chance of each kind to strike an item."""
+
+
+def corrupt(images: Images, rng: Generator) -> tuple[Images, Strength]:
+    """``images`` corrupted, and each item's severity, drawn uniformly from [0, 1).
+
+    An item meets each kind with probability ``CHANCE``, at its own severity.
+    """
+    severity = rng.random(len(images), dtype=np.float32)
+    struck = rng.random((len(images), len(KINDS))) < CHANCE
+    corrupted = images.copy()
+    for kind, chosen in zip(KINDS, struck.T, strict=True):
+        corrupted[chosen] = kind(corrupted[chosen], severity[chosen], rng)
+    return corrupted, severity

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mdibench.models.layers import Normalise, PooledHead, conv_unit
-from mdibench.models.network import MultiExitNetwork
+from mdibench.models.network import MultiExitNetwork, Normalise, PooledHead, conv_unit
 
 NAME = "digits-cnn"
 INPUT_SHAPE = (1, 32, 32)

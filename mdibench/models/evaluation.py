@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mdibench.data.dataset import Split
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.training import all_logits
 
 BATCH = 250
 
@@ -33,6 +33,16 @@ class ExitScores:
         """``[K]``: accuracy of each exit if every item left there."""
         share: NDArray[np.float64] = self.correct.mean(axis=1)
         return share
+
+
+def all_logits(network: MultiExitNetwork, pixels: Tensor) -> list[Tensor]:
+    """Logits ``[N, classes]`` of every head, in order, for a batch of raw items."""
+    logits = []
+    features = pixels
+    for block, head in zip(network.blocks, network.heads, strict=True):
+        features = block(features)
+        logits.append(head(features))
+    return logits
 
 
 def score(network: MultiExitNetwork, split: Split) -> ExitScores:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mdibench.models.layers import ConvHead, Normalise, PooledHead
-from mdibench.models.network import MultiExitNetwork
+from mdibench.models.network import ConvHead, MultiExitNetwork, Normalise, PooledHead
 
 NAME = "mobilenetv2"
 INPUT_SHAPE = (3, 32, 32)

@@ -11,16 +11,19 @@ from contextlib import nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.overrides import TorchFunctionMode
 
-from mdibench.config import ModelSection
+from mdibench.config.schema import ModelSection
 from mdibench.data.registry import check_name, item_format
-from mdibench.errors import Problem, UserError
+from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
-from mdibench.models.folding import fold_batch_norms
-from mdibench.models.loading import Absent, Uninitialised
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.weights import load_weights, packaged
 from mdibench.network.plan import ModelInfo
@@ -133,3 +136,62 @@ def _unknown(name: str) -> Problem:
     known = f"known: {', '.join(BUILDERS)}, or your own as 'package.module:function'"
     hint = f"did you mean '{near[0]}'?" if near else known
     return Problem(f"unknown network '{name}'", "model.name", hint)
+
+
+# --- folding -----------------------------------------------------------------------------------
+# Batch normalisation folded into the convolution before it: fewer operations for an inference.
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold, in place, every ``Conv2d, BatchNorm2d`` pair that an ``nn.Sequential`` runs in a row.
+
+    ``module`` must be in evaluation mode. Its results stay the same but for rounding. Pairs that
+    a ``forward`` of its own puts together are left alone: only a Sequential says who follows whom.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Sequential):
+            _fold(part)
+
+
+def _fold(layers: nn.Sequential) -> None:
+    for at, (first, second) in enumerate(pairwise(layers)):
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            layers[at] = fuse_conv_bn_eval(first, second)
+            layers[at + 1] = nn.Identity()
+
+
+# --- loading -----------------------------------------------------------------------------------
+# Building a network of which only some blocks are needed, without paying for the others.
+
+
+class Uninitialised(TorchFunctionMode):
+    """Within a ``with`` block, new layers allocate their weights and do not fill them.
+
+    Weights that are about to be read from a file need no random values, and memory that nobody
+    has written to is never resident.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Leave out the functions of ``torch.nn.init``; run everything else."""
+        named = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
+
+
+class Absent(nn.Module):
+    """Stands for block or head ``number`` of a network where another rank hosts it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Never runs: a task that comes here was sent to the wrong worker."""
+        raise InvariantError(f"block {self.number} is not loaded here")

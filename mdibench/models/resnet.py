@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdibench.models.layers import ConvHead, Normalise, PooledHead, conv_unit
-from mdibench.models.network import MultiExitNetwork
+from mdibench.models.network import ConvHead, MultiExitNetwork, Normalise, PooledHead, conv_unit
 
 INPUT_SHAPE = (3, 32, 32)
 MEAN = (0.4914, 0.4822, 0.4465)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mdibench.config import PlacementSection, RunConfig
-from mdibench.config_words import choose
+from mdibench.config.messages import choose
+from mdibench.config.schema import PlacementSection, RunConfig
 from mdibench.errors import Problem, UserError
-from mdibench.network import placement, routes, topology
+from mdibench.network import placement, topology
 from mdibench.network.placement import Blocks
 from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.topology import Graph
@@ -52,8 +52,8 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
         placement=placement_name(config),
         blocks=blocks,
         neighbours=tuple(_neighbours(graph, rank) for rank in range(ranks)),
-        next_hops=routes.next_hops(graph, blocks, model.exits),
-        toward_source=routes.toward_source(graph),
+        next_hops=topology.next_hops(graph, blocks, model.exits),
+        toward_source=topology.toward_source(graph),
         links=links,
         devices=devices,
         ways=frozenset(graph.edges),

@@ -6,8 +6,10 @@ Rank 0, the source, is the end of a line and the centre of a star.
 
 from __future__ import annotations
 
+import math
+import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import TypeAlias
@@ -99,3 +101,116 @@ def cut_off(graph: Graph) -> tuple[list[int], list[int]]:
     reached = nx.descendants(graph, SOURCE) | {SOURCE}
     returning = nx.ancestors(graph, SOURCE) | {SOURCE}
     return sorted(set(graph) - reached), sorted(set(graph) - returning)
+
+
+# --- generators --------------------------------------------------------------------------------
+# Large topologies for planning fleets: drawn by rule or from a seed, for any number of ranks.
+#
+# ``degree`` is the number of neighbours that a rank should have, roughly; the source is rank 0.
+
+REWIRED = 0.1
+"""Share of a small world's edges that lead far away (Watts and Strogatz, 1998)."""
+
+GROWTH = 1.1
+"""Factor by which a wireless network's range grows until nobody is cut off."""
+
+Edge = tuple[int, int]
+
+
+def grid(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
+    """A grid as square as can be, its last row perhaps shorter; neighbours up, down and aside."""
+    width = max(1, math.isqrt(ranks))
+    aside = ((n, n + 1) for n in range(ranks - 1) if (n + 1) % width)
+    below = ((n, n + width) for n in range(ranks - width))
+    return undirected(ranks, (*aside, *below))
+
+
+def tree(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
+    """The source is the root, and each rank has ``degree`` children until the ranks run out."""
+    return undirected(ranks, (((n - 1) // degree, n) for n in range(1, ranks)))
+
+
+def small_world(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
+    """A ring of near neighbours in which some edges lead far away."""
+    near = min(max(2, degree - degree % 2), ranks - 1)
+    if ranks < 4:
+        return undirected(ranks, ((n, m) for m in range(ranks) for n in range(m)))
+    graph = nx.connected_watts_strogatz_graph(ranks, near, REWIRED, tries=1000, seed=seed)
+    return undirected(ranks, ((int(n), int(m)) for n, m in graph.edges))
+
+
+def geometric(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
+    """Radios at random places of a square: who is in range is a neighbour.
+
+    The range is that of ``degree`` neighbours on average, and grows until all are connected.
+    """
+    generator = random.Random(seed)
+    places = [(generator.random(), generator.random()) for _ in range(ranks)]
+    reach = math.sqrt(degree / (math.pi * ranks))
+    while True:
+        graph = undirected(ranks, _in_range(places, reach))
+        if nx.is_strongly_connected(graph):
+            return graph
+        reach *= GROWTH
+
+
+def _in_range(places: list[tuple[float, float]], reach: float) -> Iterator[Edge]:
+    for n, one in enumerate(places):
+        for m in range(n):
+            if math.dist(one, places[m]) <= reach:
+                yield m, n
+
+
+GENERATORS: Mapping[str, Callable[[int, int, int], Graph]] = {
+    "grid": grid,
+    "tree": tree,
+    "small-world": small_world,
+    "geometric": geometric,
+}
+"""Name -> generator of a graph from (ranks, degree, seed)."""
+
+
+# --- routes ------------------------------------------------------------------------------------
+# The ways of tasks and results: shortest paths in hops.
+
+
+def next_hops(
+    graph: Graph, blocks: Sequence[frozenset[int]], exits: int
+) -> tuple[dict[int, tuple[int, ...]], ...]:
+    """For each rank n, block -> the neighbours to send its task to.
+
+    Those are the neighbours that host the block or, where none does, those on a shortest way to
+    a host other than n; none where n alone hosts it.
+    """
+    hops: tuple[dict[int, tuple[int, ...]], ...] = tuple({} for _ in blocks)
+    backwards = graph.reverse()
+    for block in range(1, exits + 1):
+        hosts = {rank for rank, held in enumerate(blocks) if block in held}
+        distance = _distances(backwards, hosts)
+        for rank in range(len(blocks)):
+            others = distance
+            if rank in hosts and not any(m in hosts for m in graph.successors(rank)):
+                others = _distances(backwards, hosts - {rank})
+            hops[rank][block] = _nearest(graph, rank, others)
+    return hops
+
+
+def toward_source(graph: Graph) -> tuple[tuple[int, ...], ...]:
+    """For each rank, the neighbours on a shortest way home for its results; none for the source."""
+    distance = _distances(graph.reverse(), {SOURCE})
+    return tuple(
+        () if rank == SOURCE else _nearest(graph, rank, distance) for rank in sorted(graph)
+    )
+
+
+def _distances(backwards: Graph, targets: Iterable[int]) -> dict[int, int]:
+    """Hops from each rank to the nearest of ``targets``, against the direction of the edges."""
+    layers = nx.bfs_layers(backwards, sorted(targets))
+    return {rank: hops for hops, layer in enumerate(layers) for rank in layer}
+
+
+def _nearest(graph: Graph, rank: int, distance: dict[int, int]) -> tuple[int, ...]:
+    """The neighbours of ``rank`` with the least distance, ascending."""
+    ways = [(distance[m], m) for m in graph.successors(rank) if m in distance]
+    least = min(ways, default=(0, 0))[0]
+    return tuple(sorted(m for hops, m in ways if hops == least))

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mdibench.config import DeviceTable, LinkTable, RunConfig
-from mdibench.config_words import choose
+from mdibench.config.messages import choose
+from mdibench.config.schema import DeviceTable, LinkTable, RunConfig
 from mdibench.errors import Problem
 from mdibench.network import topology
-from mdibench.network.generators import GENERATORS
-from mdibench.network.heterogeneity import device_names, spread_rates, spread_speeds
+from mdibench.network.devices import (
+    DEVICES,
+    LINKS,
+    MBIT,
+    MS,
+    device_names,
+    spread_rates,
+    spread_speeds,
+)
 from mdibench.network.plan import Device, Link, ModelInfo
-from mdibench.network.profiles import DEVICES, LINKS, MBIT, MS
-from mdibench.network.topology import Graph
+from mdibench.network.topology import GENERATORS, Graph
 
 REAL = "real"
 """A device of this name in a list of devices is not emulated."""

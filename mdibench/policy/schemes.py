@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mdibench.policy import offloading, placing
+from mdibench.policy import exits, offloading
 from mdibench.policy.views import OffloadPolicy, PlacingPolicy
 
 
@@ -36,14 +36,14 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme(
             "local",
             "the source computes everything",
-            placing.stay_if_hosted,
+            exits.stay_if_hosted,
             offloading.to_the_host,
             placement="source",
         ),
         Scheme(
             "ddi",
             "raw items go to the least loaded worker, which runs the whole network",
-            placing.raw_items_first,
+            exits.raw_items_first,
             offloading.join_shortest_queue,
             placement="replicate",
             offers_raw=True,
@@ -51,7 +51,7 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme(
             "mdi",
             "a pipeline of blocks without early exits",
-            placing.stay_if_hosted,
+            exits.stay_if_hosted,
             offloading.to_the_host,
             early_exit=False,
             placement="partition",
@@ -59,32 +59,32 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme(
             "static-exit",
             "a pipeline of blocks with early exits",
-            placing.stay_if_hosted,
+            exits.stay_if_hosted,
             offloading.to_the_host,
             placement="partition",
         ),
         Scheme(
             "mdi-exit",
             "exits and offloading from queue lengths (algorithms 1 and 2)",
-            placing.algorithm_1,
+            exits.algorithm_1,
             offloading.algorithm_2,
         ),
         Scheme(
             "random",
             "every task to a random host",
-            placing.always_offer,
+            exits.always_offer,
             offloading.uniformly_random,
         ),
         Scheme(
             "round-robin",
             "every task to the next host in turn",
-            placing.always_offer,
+            exits.always_offer,
             offloading.round_robin,
         ),
         Scheme(
             "join-shortest-queue",
             "every task to the host with the shortest input queue",
-            placing.always_offer,
+            exits.always_offer,
             offloading.join_shortest_queue,
         ),
     )

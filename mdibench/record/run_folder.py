@@ -18,10 +18,9 @@ from typing import Any
 
 import psutil
 
-from mdibench.errors import Problem, UserError
+from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
 from mdibench.record.stream import LiveWriter, refuse_other_major
-from mdibench.talk import say
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
@@ -80,7 +79,7 @@ class RunWriter:
         (self.folder / STREAM).unlink(missing_ok=True)
 
     def _write_tables(self) -> None:
-        from mdibench.record.tables import write_tables  # pyarrow: not before it is needed
+        from mdibench.record.tables import write_tables
 
         try:
             misfits = write_tables(self.folder / STREAM, self.folder)

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from synthetic import PAIR, Model, write_big_run
 
-from mdibench.analysis.reader import RunReader
-from mdibench.analysis.study import Run, study
+from mdibench.analysis.run_groups import Run, study
+from mdibench.record.reader import RunReader
+from tests.synthetic_runs import PAIR, Model, write_big_run
 
 Numbers = NDArray[np.float64]
 Change = Callable[[dict[str, Any]], dict[str, Any]]

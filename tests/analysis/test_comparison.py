@@ -10,14 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from synthetic import PAIR, Model, write_big_run, write_run
 
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis import gate
 from mdibench.analysis.comparison import Comparison, compare, pair
-from mdibench.analysis.reader import RunReader
-from mdibench.analysis.study import METRICS, Group, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, Group, group_repeats, study
 from mdibench.errors import IncomparableRuns, UserError
+from mdibench.record.reader import RunReader
+from tests.synthetic_runs import PAIR, Model, write_big_run, write_run
 
 SEEDS = range(1, 6)
 

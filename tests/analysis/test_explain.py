@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import PAIR, manifest, write_run
 
-from mdibench.analysis.breakdown import break_down
-from mdibench.analysis.explain import Cut, cuts, sentences
-from mdibench.analysis.reader import RunReader
-from mdibench.analysis.study import study
-from mdibench.wire import HEADER_BYTES
+from mdibench.analysis.explain import Cut, break_down, cuts, sentences
+from mdibench.analysis.run_groups import study
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.record.reader import RunReader
+from tests.synthetic_runs import PAIR, manifest, write_run
 
 FEATURES = 16 * 8 * 8
 """Numbers in a feature map, of four bytes each."""

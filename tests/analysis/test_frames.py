@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import mdibench
-from mdibench.analysis.reader import RunReader
 from mdibench.errors import UserError
 from mdibench.record import schema
+from mdibench.record.reader import RunReader
 
 
 def test_one_run_as_typed_frames(one_run: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import PAIR, Model, manifest, simulate, write_big_run, write_run
 
 from mdibench.analysis import exits, workers
-from mdibench.analysis.reader import RunReader
+from mdibench.analysis.run_groups import METRICS, group_repeats, study
 from mdibench.analysis.statistics import Estimate, wilson
-from mdibench.analysis.study import METRICS, group_repeats, study
 from mdibench.record import schema
+from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter
+from tests.synthetic_runs import PAIR, Model, manifest, simulate, write_big_run, write_run
 
 
 def handmade(folder: Path, items: list[dict[str, Any]], window: tuple[float, float]) -> Path:

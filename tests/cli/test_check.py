@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
-from mdibench.cli import plan_text
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Link
+from mdibench.report import plan_text
 from tests.network.examples import model_of
 
 MODEL = model_of(0.001, 0.002, 0.003, 0.004, 0.005)
@@ -19,7 +19,7 @@ MODEL = model_of(0.001, 0.002, 0.003, 0.004, 0.005)
 @pytest.fixture(autouse=True)
 def _network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A made-up network, so that nothing loads torch."""
-    monkeypatch.setattr("mdibench.runtime.workload.model_info", lambda model: MODEL)
+    monkeypatch.setattr("mdibench.assembly.workload.model_info", lambda model: MODEL)
 
 
 def written(folder: Path, text: str) -> str:
@@ -178,7 +178,7 @@ def test_mistakes_of_the_model_and_of_the_topology_come_together_with_their_line
     def unknown(model: object) -> None:
         raise UserError(Problem("unknown data set 'cifar11'", "model.dataset", "did you mean"))
 
-    monkeypatch.setattr("mdibench.runtime.workload.model_info", unknown)
+    monkeypatch.setattr("mdibench.assembly.workload.model_info", unknown)
     file = written(tmp_path, '[topology]\nname = "5-mes"\n[model]\ndataset = "cifar11"\n')
     assert run(["check", file]) == 2
     model, topology = capsys.readouterr().err.splitlines()

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
-from mdibench.cli import machine, mpi_probe
 from mdibench.cli.doctor import lines
-from mdibench.cli.machine import Answer, Ask, Finding
-from mdibench.cli.mpi_probe import Launcher
+from mdibench.rank import machine
+from mdibench.rank.machine import Answer, Ask, Finding, Launcher
 
 HYDRA = Answer(0, "HYDRA build details:\n    Version: 5.0.2\n")
 OPEN_MPI = Answer(0, "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/\n")
@@ -39,17 +38,17 @@ class Recorder:
 class TestLibrary:
     def test_found(self) -> None:
         answer = Answer(0, json.dumps(["MPICH", "MPICH Version:      5.0.2\nMPICH Release: x"]))
-        vendor, finding = mpi_probe.library(says(answer))
+        vendor, finding = machine.library(says(answer))
         assert (vendor, finding.state, finding.text) == ("MPICH", "ok", "MPICH 5.0.2")
 
     def test_its_own_name_differs_from_its_vendor(self) -> None:
         answer = Answer(0, json.dumps(["Open MPI", "Open MPI v5.0.11, package: Open MPI root"]))
-        _, finding = mpi_probe.library(says(answer))
+        _, finding = machine.library(says(answer))
         assert finding.text.startswith("Open MPI: Open MPI v5.0.11")
 
     def test_not_loadable(self) -> None:
         answer = Answer(1, "", "Traceback\nRuntimeError: cannot load MPI library")
-        vendor, finding = mpi_probe.library(says(answer))
+        vendor, finding = machine.library(says(answer))
         assert vendor == ""
         assert finding.state == "missing"
         assert finding.text == "RuntimeError: cannot load MPI library"
@@ -69,25 +68,25 @@ class TestLauncher:
         ],
     )
     def test_kinds(self, answer: Answer, kind: str, tmp_path: Path) -> None:
-        found = mpi_probe.find_launcher(says(answer), lambda name: f"/usr/bin/{name}", tmp_path)
+        found = machine.find_launcher(says(answer), lambda name: f"/usr/bin/{name}", tmp_path)
         assert found == Launcher("/usr/bin/mpirun", kind, on_path=True)
 
     def test_the_one_beside_python_when_the_path_has_none(self, tmp_path: Path) -> None:
         (tmp_path / "mpirun").touch()
-        found = mpi_probe.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        found = machine.find_launcher(says(HYDRA), lambda name: None, tmp_path)
         assert found == Launcher(str(tmp_path / "mpirun"), "MPICH", on_path=False)
-        assert mpi_probe.launcher(found, "MPICH").state == "note"
+        assert machine.launcher(found, "MPICH").state == "note"
 
     def test_slurm(self, tmp_path: Path) -> None:
         only_srun = {"srun": "/bin/srun"}.get
-        found = mpi_probe.find_launcher(says(HYDRA), only_srun, tmp_path)
+        found = machine.find_launcher(says(HYDRA), only_srun, tmp_path)
         assert found == Launcher("/bin/srun", "Slurm", on_path=True)
-        assert mpi_probe.launcher(found, "Open MPI").state == "ok"
+        assert machine.launcher(found, "Open MPI").state == "ok"
 
     def test_none(self, tmp_path: Path) -> None:
-        found = mpi_probe.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        found = machine.find_launcher(says(HYDRA), lambda name: None, tmp_path)
         assert found is None
-        assert mpi_probe.launcher(found, "MPICH").state == "missing"
+        assert machine.launcher(found, "MPICH").state == "missing"
 
     @pytest.mark.parametrize(
         ("kind", "vendor", "state"),
@@ -101,7 +100,7 @@ class TestLauncher:
         ],
     )
     def test_must_be_of_the_librarys_kind(self, kind: str, vendor: str, state: str) -> None:
-        finding = mpi_probe.launcher(Launcher("/bin/mpirun", kind, True), vendor)
+        finding = machine.launcher(Launcher("/bin/mpirun", kind, True), vendor)
         assert finding.state == state
         if state == "missing":
             assert vendor in finding.text
@@ -128,20 +127,20 @@ class TestTwoRanks:
         ],
     )
     def test_what_comes_of_it(self, answer: Answer, state: str, text: str) -> None:
-        finding = mpi_probe.two_ranks(says(answer), Launcher("mpirun", "MPICH", True))
+        finding = machine.two_ranks(says(answer), Launcher("mpirun", "MPICH", True))
         assert (finding.state, finding.text) == (state, text)
 
     def test_open_mpi_needs_leave_for_more_ranks_than_cores(self) -> None:
         recorder = Recorder(Answer(0, "ranks 2 threads multiple"))
-        mpi_probe.two_ranks(recorder, Launcher("mpirun", "Open MPI", True))
+        machine.two_ranks(recorder, Launcher("mpirun", "Open MPI", True))
         assert recorder.commands[0][:6] == [
             "mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none"
         ]  # fmt: skip
 
     def test_is_not_tried_without_mpirun(self) -> None:
         recorder = Recorder(Answer(0, ""))
-        assert mpi_probe.two_ranks(recorder, None).state == "note"
-        assert mpi_probe.two_ranks(recorder, Launcher("srun", "Slurm", True)).state == "note"
+        assert machine.two_ranks(recorder, None).state == "note"
+        assert machine.two_ranks(recorder, Launcher("srun", "Slurm", True)).state == "note"
         assert recorder.commands == []
 
 
@@ -154,13 +153,13 @@ class TestTwoRanks:
     ],
 )
 def test_the_run_command_is_the_launchers(kind: str, command: str, hostfile: str) -> None:
-    said = mpi_probe.run_command(Launcher("/bin/x", kind, True), "")
+    said = machine.run_command(Launcher("/bin/x", kind, True), "")
     assert said[0] == command
     assert hostfile in said[1]
 
 
 def test_a_launcher_off_the_path_is_given_whole() -> None:
-    said = mpi_probe.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
+    said = machine.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
     assert said[0].startswith("/venv/bin/mpirun -f hostfile -n 4 /")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mdibench.cli import fleet
-from mdibench.cli.machine import Finding
+from mdibench.rank import host_comparison
+from mdibench.rank.machine import Finding
 from tests.mpi.jobs import TIMEOUT_S, environment, mpirun
 
 
@@ -21,11 +21,11 @@ def host(name: str, rank: int, **other: Any) -> dict[str, Any]:
 
 
 def finding(name: str, *ranks: dict[str, Any]) -> Finding:
-    return next(found for found in fleet.compare(ranks) if found.name == name)
+    return next(found for found in host_comparison.compare(ranks) if found.name == name)
 
 
 def test_hosts_that_fit() -> None:
-    found = fleet.compare([host("pi1", 0), host("pi2", 1)])
+    found = host_comparison.compare([host("pi1", 0), host("pi2", 1)])
     assert {f.state for f in found} == {"ok"}
     assert [f.name for f in found] == ["mdibench", "mpi", "torch", "python", "cores", "clocks"]
 
@@ -54,7 +54,7 @@ def test_clocks_that_move() -> None:
 
 def test_a_line_for_each_host() -> None:
     ranks = [host("pi1", 0), host("jetson", 1, cuda="Orin"), host("pi1", 2)]
-    assert fleet.host_lines(ranks) == [
+    assert host_comparison.host_lines(ranks) == [
         "pi1     rank 0, 2: Board, 4 cores, 4.0 GiB, no CUDA",
         "jetson  rank 1: Board, 4 cores, 4.0 GiB, Orin",
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run as mdibench
-from tests.tui.support import LiveRun, start
-from tests.view.synthetic import Synthetic
+from tests.monitor.support import LiveRun, start
+from tests.monitor.synthetic import Synthetic
 
 SHORT = Synthetic(ranks=2, rate=20, duration_s=2.0)
 
@@ -92,8 +92,8 @@ def test_a_bad_terminal_is_one_clear_line(
 def test_only_the_screen_knows_textual() -> None:
     """The fold, the feed, plain lines and a rank's way to a monitor import neither it nor torch."""
     program = (
-        "import sys; import mdibench.view, mdibench.tui.feed, mdibench.tui.plain, "
-        "mdibench.tui.terminal, mdibench.cli.monitor, mdibench.tui.paint.tiles; "
+        "import sys; import mdibench.view, mdibench.monitor.feed, mdibench.monitor.plain, "
+        "mdibench.monitor.mpirun_terminal, mdibench.cli.monitor, mdibench.tui.paint.tiles; "
         "print(sorted({'textual', 'torch', 'pandas', 'mpi4py', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from mdibench.cli.profile import profile
-from mdibench.config import ModelSection
+from mdibench.config.schema import ModelSection
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.registry import load_network, model_info

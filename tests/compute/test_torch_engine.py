@@ -6,9 +6,9 @@ from mdibench.compute.torch_engine import TorchEngine, measure_block_seconds
 from mdibench.core.records import Task
 from mdibench.data.registry import load_dataset
 from mdibench.errors import InvariantError
+from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.registry import load_network
-from mdibench.models.training import all_logits
 
 
 @pytest.fixture(autouse=True)

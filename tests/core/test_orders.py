@@ -7,16 +7,15 @@ from collections import deque
 
 import pytest
 
-from mdibench.core.arrivals import constant, poisson
 from mdibench.core.events import Compute, Computed, EndRun, Instruction, Note, Suspected, Tick
 from mdibench.core.node import Node
 from mdibench.core.records import Outcome, Task
-from mdibench.core.setup import SourceSetup, WorkerSetup
+from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.schema import names
-from mdibench.runtime.world import SILENT
+from mdibench.simulation.world import SILENT
 from tests.worlds import Spec, build, full, run
 
 BLOCK_S = 0.01

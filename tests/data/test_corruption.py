@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.data.corruption import KINDS, corrupt
+from mdibench.data.digits import KINDS, corrupt
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:

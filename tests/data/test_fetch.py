@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from mdibench.cli.data import data
 from mdibench.data import cifar10
-from mdibench.data.fetch import fetch_cifar10
+from mdibench.data.cifar10 import fetch_cifar10
 from mdibench.errors import UserError
 
 pytest.importorskip("pooch", reason="fetching needs the extra [data]")

@@ -1,8 +1,7 @@
 import torch
 from torch import nn
 
-from mdibench.models.folding import fold_batch_norms
-from mdibench.models.registry import BUILDERS
+from mdibench.models.registry import BUILDERS, fold_batch_norms
 
 
 def used(module: nn.Module) -> nn.Module:

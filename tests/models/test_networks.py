@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from mdibench.config import ModelSection
+from mdibench.config.schema import ModelSection
 from mdibench.models import cost, digits_cnn, mobilenetv2, resnet
+from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.registry import BUILDERS, build_network, model_info
-from mdibench.models.training import all_logits
 
 
 def parameters(network: MultiExitNetwork, heads: slice) -> int:

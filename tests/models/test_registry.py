@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mdibench.config import ModelSection
+from mdibench.config.schema import ModelSection
 from mdibench.errors import UserError
 from mdibench.models.registry import build_network, load_model, load_network, model_info
 from mdibench.models.weights import save_weights

@@ -3,8 +3,7 @@
 import torch
 from torch import nn
 
-from mdibench.models.layers import Normalise, PooledHead, conv_unit
-from mdibench.models.network import MultiExitNetwork
+from mdibench.models.network import MultiExitNetwork, Normalise, PooledHead, conv_unit
 
 
 def good():

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mdibench.models.network import MultiExitNetwork
+from mdibench.rank.ending import PATIENCE_S
 from mdibench.record import tables
-from mdibench.runtime.ending import PATIENCE_S
 
 CALLS_BEFORE = 50
 """More than the measurement of block times needs."""

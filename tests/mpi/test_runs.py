@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import mdibench
-from mdibench.config import ModelSection
-from mdibench.config_file import noted
+from mdibench.assembly.workload import load_items, make_engine, model_info
+from mdibench.config.reading import noted
+from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.record.run_folder import read_manifest
-from mdibench.runtime.workload import load_items, make_engine, model_info
 from tests.mpi.jobs import SMALL, job
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow]

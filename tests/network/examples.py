@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mdibench.config_file import parse_config
+from mdibench.config.reading import parse_config
 from mdibench.errors import UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 from mdibench.network.planning import make_plan

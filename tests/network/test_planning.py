@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.config import RunConfig
-from mdibench.config_file import parse_config
+from mdibench.config.reading import parse_config
+from mdibench.config.schema import RunConfig
 from mdibench.network.plan import Link, Plan
 from mdibench.network.planning import make_plan, plan_facts, usual_ranks
 from mdibench.policy.schemes import SCHEMES
@@ -141,7 +141,7 @@ class TestDevices:
         assert (device.block_s, device.basis) == ((0.001, 0.002), "lab")
 
     def test_every_profile_says_that_it_is_no_measurement(self) -> None:
-        from mdibench.network.profiles import DEVICES, LINKS
+        from mdibench.network.devices import DEVICES, LINKS
 
         bases = [d.basis for d in DEVICES.values()] + [link.basis for link in LINKS.values()]
         for basis in bases:

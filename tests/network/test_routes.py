@@ -6,8 +6,15 @@ import networkx as nx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.network.routes import next_hops, toward_source
-from mdibench.network.topology import Graph, circular, directed, line, undirected
+from mdibench.network.topology import (
+    Graph,
+    circular,
+    directed,
+    line,
+    next_hops,
+    toward_source,
+    undirected,
+)
 
 
 @st.composite

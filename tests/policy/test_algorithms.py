@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mdibench.policy import offloading, placing
+from mdibench.policy import exits, offloading
 from mdibench.policy.admission import Gains, adapt_interarrival, adapt_threshold
 from mdibench.policy.exits import leaves
 from mdibench.policy.schemes import SCHEMES
@@ -64,16 +64,16 @@ def test_exit(block: int, confidence: float, early: bool, expected: bool) -> Non
 )
 def test_placing_by_algorithm_1(hosts: bool, waiting: int, output: int, expected: bool) -> None:
     view = PlacingView(2, hosts, waiting, output, output_limit=50, admitted=False)
-    assert placing.algorithm_1(view) is expected
+    assert exits.algorithm_1(view) is expected
 
 
 def test_other_placings() -> None:
     raw = PlacingView(1, True, 3, 3, 50, admitted=True)
     later = PlacingView(2, True, 3, 3, 50, admitted=False)
     elsewhere = PlacingView(2, False, 0, 0, 50, admitted=False)
-    assert [placing.stay_if_hosted(v) for v in (raw, later, elsewhere)] == [True, True, False]
-    assert [placing.raw_items_first(v) for v in (raw, later, elsewhere)] == [False, True, False]
-    assert [placing.always_offer(v) for v in (raw, later, elsewhere)] == [False, False, False]
+    assert [exits.stay_if_hosted(v) for v in (raw, later, elsewhere)] == [True, True, False]
+    assert [exits.raw_items_first(v) for v in (raw, later, elsewhere)] == [False, True, False]
+    assert [exits.always_offer(v) for v in (raw, later, elsewhere)] == [False, False, False]
 
 
 # --- algorithm 2 ---------------------------------------------------------------------------------

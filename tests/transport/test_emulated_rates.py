@@ -9,11 +9,11 @@ import torch
 
 from mdibench.core.events import Arrived, LinkFree
 from mdibench.core.records import State, Task
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.network.devices import LINKS
 from mdibench.network.plan import Link
-from mdibench.network.profiles import LINKS
 from mdibench.transport.links import LinkClock
-from mdibench.transport.post import PostOffice
-from mdibench.wire import HEADER_BYTES
+from mdibench.transport.post_office import PostOffice
 from tests.transport.fakes import Clock, connect
 
 STEP_S = 0.0001

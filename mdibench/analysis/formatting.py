@@ -1,0 +1,97 @@
+"""Figures as text: one scaled unit and one number of decimals, so that columns line up.
+
+A cell holds a raw value in base units (seconds, bytes, shares of 1). Not available is never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from mdibench.analysis.statistics import Estimate
+
+Kind = Literal[
+    "text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules", "p"
+]
+Cell: TypeAlias = str | int | float | Estimate | None
+
+Intervals = Literal["full", "half", "none"]
+
+NOT_AVAILABLE = "n/a"
+
+SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
+    "text": ((1, ""),),
+    "count": ((1, ""),),
+    "number": ((1, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),
+    "share": ((0.01, "%"),),
+    "seconds": ((1e-6, "µs"), (1e-3, "ms"), (1, "s")),
+    "bytes": ((1, "B"), (2**10, "KiB"), (2**20, "MiB"), (2**30, "GiB")),
+    "per_s": ((1, "/s"),),
+    "bit/s": ((1, "bit/s"), (1e3, "kbit/s"), (1e6, "Mbit/s"), (1e9, "Gbit/s")),
+    "joules": ((1e-3, "mJ"), (1, "J")),
+    "p": ((1, ""),),
+}
+
+
+def format_one(kind: Kind, cell: Cell, intervals: Intervals = "full") -> str:
+    """A single figure with its unit, e.g. ``12.3 ms``."""
+    factor, unit = choose_scale(kind, [value_of(cell)])
+    text = format_cell(cell, factor, decimals_of(kind, [value_of(cell) / factor]), intervals)
+    if text == NOT_AVAILABLE:
+        return text
+    value, space, interval = text.partition(" ")
+    return f"{value} {unit}".strip() + space + interval
+
+
+def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
+    """The unit in which the typical value of a column reads best: its factor and name."""
+    sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
+    typical = sizes[len(sizes) // 2] if sizes else 1.0
+    fitting = [scale for scale in SCALES[kind] if typical >= scale[0]]
+    return fitting[-1] if fitting else SCALES[kind][0]
+
+
+def decimals_of(kind: Kind, values: Sequence[float]) -> int:
+    """About three significant digits for the typical value of a column."""
+    sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
+    if kind in ("share", "p"):
+        return 3 if kind == "p" else 1
+    if kind == "count" or not sizes:
+        return 0
+    typical = sizes[len(sizes) // 2]
+    least = 1 if typical < 1000 and kind != "bytes" else 0
+    most = 2 if kind == "number" and typical > 0.01 else 3
+    return min(most, max(least, 2 - math.floor(math.log10(typical))))
+
+
+def value_of(cell: Cell) -> float:
+    """The number in a cell; NaN for text and for nothing."""
+    if isinstance(cell, Estimate):
+        return cell.value
+    return float(cell) if isinstance(cell, (int, float)) else math.nan
+
+
+def format_cell(cell: Cell, factor: float, decimals: int, intervals: Intervals) -> str:
+    """A cell as text, without its unit."""
+    value = value_of(cell) / factor
+    if math.isnan(value):
+        return cell if isinstance(cell, str) else NOT_AVAILABLE
+    text = f"{value:,.{decimals}f}"
+    if intervals == "none" or not isinstance(cell, Estimate) or math.isnan(cell.low):
+        return text
+    scaled = cell.scaled(1 / factor)
+    spread = _interval if intervals == "full" else _half_width
+    return f"{text} {spread(scaled, decimals)}"
+
+
+def _half_width(estimate: Estimate, decimals: int) -> str:
+    """The wider side of the interval."""
+    side = max(estimate.value - estimate.low, estimate.high - estimate.value)
+    return "±?" if math.isinf(side) else f"±{side:,.{decimals}f}"
+
+
+def _interval(estimate: Estimate, decimals: int) -> str:
+    low = "?" if math.isinf(estimate.low) else f"{estimate.low:,.{decimals}f}"
+    high = "?" if math.isinf(estimate.high) else f"{estimate.high:,.{decimals}f}"
+    return f"[{low}, {high}]"

@@ -1,0 +1,226 @@
+"""Runs and groups of repeats with their figures and findings: what every report is made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mdibench.analysis.checks import Finding, check, verdict
+from mdibench.analysis.formatting import Kind
+from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
+from mdibench.analysis.statistics import Estimate, mean_of_independent
+from mdibench.record.reader import RunReader
+
+FEW = 4
+"""Groups up to which their order in time says more than their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, studied. Its reader reads more where a section wants it."""
+
+    reader: RunReader
+    summary: RunSummary
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """VALID or INVALID."""
+        return verdict(self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A headline figure: its name on the command line, how it reads, and which way is better."""
+
+    key: str
+    title: str
+    kind: Kind
+    higher_is_better: bool
+    get: Callable[[Measured], Estimate]
+
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("throughput", "rate", "per_s", True, lambda m: m.rate_per_s),
+        Metric("accuracy", "accuracy", "share", True, lambda m: m.accuracy),
+        Metric("accuracy-offered", "accuracy of offered", "share", True,
+               lambda m: m.accuracy_offered),
+        Metric("latency-mean", "latency mean", "seconds", False, lambda m: m.latency_mean_s),
+        Metric("p50", "latency p50", "seconds", False, lambda m: m.latency_p50_s),
+        Metric("p95", "latency p95", "seconds", False, lambda m: m.latency_p95_s),
+        Metric("p99", "latency p99", "seconds", False, lambda m: m.latency_p99_s),
+        Metric("max", "latency max", "seconds", False, lambda m: m.latency_max_s),
+        Metric("mean-exit", "mean exit", "number", False, lambda m: m.mean_exit),
+        Metric("flops", "FLOPs per item", "number", False, lambda m: m.flops_per_item),
+        Metric("bytes", "bytes per item", "bytes", False, lambda m: m.bytes_per_item),
+        Metric("hops", "hops per item", "number", False, lambda m: m.hops_per_item),
+        Metric("energy", "energy per item", "joules", False, lambda m: m.energy_per_item_j),
+        Metric("calibration", "calibration error", "share", False, lambda m: m.calibration_error),
+        Metric("drops", "dropped share", "share", False, lambda m: m.drop_share),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
+
+    An INVALID run enters no figure of a group where it is an exception, at least half being VALID.
+    Where most are INVALID, the VALID ones are the exception, and all of them count.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def valid(self) -> tuple[Run, ...]:
+        """Its VALID runs."""
+        return tuple(run for run in self.runs if run.verdict == "VALID")
+
+    @property
+    def counted(self) -> tuple[Run, ...]:
+        """The runs that its figures are over: its VALID ones, all where those are the fewer."""
+        return self.valid if 2 * len(self.valid) >= len(self.runs) else self.runs
+
+    @property
+    def detailed(self) -> Run:
+        """The run that stands for it where one is shown in detail: the first VALID one."""
+        return (self.valid or self.runs)[0]
+
+    @property
+    def first(self) -> RunSummary:
+        """The summary of that run, also for what all of them share."""
+        return self.detailed.summary
+
+    @property
+    def verdict(self) -> str:
+        """VALID when every run is."""
+        valid = len(self.valid)
+        if valid == len(self.runs):
+            return "VALID"
+        return "INVALID" if len(self.runs) == 1 else f"{valid}/{len(self.runs)} VALID"
+
+    def estimate(self, metric: Metric) -> Estimate:
+        """Mean over repeats with the interval of their spread; a single run's own interval."""
+        each = [metric.get(run.summary.measured) for run in self.counted]
+        if len(each) == 1:
+            return each[0]
+        most = 1.0 if metric.kind == "share" else math.inf
+        return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
+
+
+def study(reader: RunReader) -> Run:
+    """Read the run, compute its figures and check them."""
+    reader.verify()
+    items = read_items(reader)
+    summary = summarise(reader, items)
+    return Run(reader, summary, check(reader, summary, items))
+
+
+def target_word(run: Run) -> str:
+    """What the interval of the accuracy says of the target."""
+    got, target = run.summary.measured.accuracy, target_of(run)
+    if got.high < target:
+        return "missed"
+    return "exceeded" if got.low > target else "within the interval"
+
+
+def target_of(run: Run) -> float:
+    """The accuracy that the run's thresholds were calibrated for; NaN where they were given."""
+    return float((run.reader.manifest.get("calibration") or {}).get("target") or math.nan)
+
+
+def bound_of(run: Run) -> tuple[float, str]:
+    """The run's capacity bound in items per second, and what limits it; NaN where it has none.
+
+    As its manifest says, else by the linear program over what the run measured.
+    """
+    if not math.isnan(run.summary.bound_per_s):
+        return run.summary.bound_per_s, run.summary.bound_binding
+    from mdibench.bounds.inputs import bound_of_run
+
+    try:
+        found = bound_of_run(run.reader)
+    except ArithmeticError:  # a plan that carries nothing, e.g. without a way home
+        return math.nan, ""
+    return float(found["rate_per_s"] or math.nan), str(found["binding"])
+
+
+def group_repeats(runs: Iterable[Run]) -> list[Group]:
+    """Runs of equal config, whatever their seed: in the order of their first, many by name."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(run.summary.identity.group, []).append(run)
+    names = _names([runs[0].summary for runs in members.values()])
+    groups = [Group(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)]
+    return groups if len(groups) <= FEW else sorted(groups, key=lambda group: group.name)
+
+
+def _names(firsts: Sequence[RunSummary]) -> list[str]:
+    """For each the shortest of a few descriptions that is its alone; for the rest, what differs."""
+    tries = _descriptions([summary.identity for summary in firsts])
+    found: dict[int, str] = {}
+    for names in tries:
+        for at, name in enumerate(names):
+            if names.count(name) == 1 and name not in found.values():
+                found.setdefault(at, name)
+    rest = [at for at in range(len(firsts)) if at not in found]
+    names = max(tries[1:], key=lambda names: len({names[at] for at in rest}))
+    for name in dict.fromkeys(names[at] for at in rest):
+        alike = [at for at in rest if names[at] == name]
+        settings = _settings_apart([firsts[at].identity for at in alike])
+        found |= {at: f"{name} ({told})" for at, told in zip(alike, settings, strict=True)}
+    return [found[at] for at in range(len(firsts))]
+
+
+def _descriptions(identities: Sequence[Identity]) -> list[list[str]]:
+    """Names for all, from short to long: labels, then schemes, behind labels where these differ."""
+    labels = [identity.label or identity.name for identity in identities]
+    behind = [f"{label} " if len(set(labels)) > 1 else "" for label in labels]
+    longer = [
+        [start + describe(i) for start, i in zip(behind, identities, strict=True)]
+        for describe in DESCRIPTIONS
+    ]
+    return [
+        [_marked(name, identity) for name, identity in zip(names, identities, strict=True)]
+        for names in (labels, *longer)
+    ]
+
+
+def _settings_apart(identities: Sequence[Identity]) -> list[str]:
+    """The setting that tells all of them apart, else all that differ, else their ids."""
+    configs = [flat(json.loads(identity.group)[0]) for identity in identities]
+    keys = sorted({key for config in configs for key in config})
+    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
+    for chosen in (*([key] for key in differing), differing):
+        told = [", ".join(f"{key} {config.get(key, '-')}" for key in chosen) for config in configs]
+        if len(set(told)) == len(told):
+            return told
+    return [identity.id for identity in identities]
+
+
+def flat(value: Any, key: str = "") -> dict[str, str]:
+    """A config as one text per dotted key."""
+    if isinstance(value, dict):
+        found: dict[str, str] = {}
+        for name, below in value.items():
+            found |= flat(below, f"{key}.{name}" if key else str(name))
+        return found
+    return {key: value if isinstance(value, str) else json.dumps(value)}
+
+
+def _marked(name: str, identity: Identity) -> str:
+    return f"{name} ({identity.status})" if identity.partial else name
+
+
+DESCRIPTIONS: tuple[Callable[[Identity], str], ...] = (
+    lambda i: i.scheme,
+    lambda i: f"{i.scheme} x{i.ranks}",
+    lambda i: f"{i.scheme} {i.topology} x{i.ranks}",
+    lambda i: f"{i.scheme} {i.topology} x{i.ranks} {i.kind}",
+)

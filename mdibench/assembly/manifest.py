@@ -1,0 +1,118 @@
+"""What ``run.json`` says: the facts of a run before it starts, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from mdibench.assembly.state_machines import Judging
+from mdibench.config.reading import resolved
+from mdibench.config.schema import RunConfig
+from mdibench.core.node import Node
+from mdibench.network.plan import ModelInfo, Plan
+from mdibench.network.planning import plan_facts
+from mdibench.record import run_folder
+from mdibench.record.run_folder import RunWriter
+
+RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known before the first item. ``ranks`` holds each rank's host facts."""
+
+    config: RunConfig
+    text: str
+    kind: RunKind
+    plan: Plan
+    model: ModelInfo
+    judging: Judging
+    ranks: Sequence[dict[str, Any]] = ()
+    clock_offsets_s: Sequence[float] = ()
+    clock_error_s: float = 0.0
+    probe: Sequence[dict[str, Any]] = ()
+    """Latency and bandwidth of every pair of ranks, below any emulation."""
+
+
+def run_kind(config: RunConfig, plan: Plan) -> RunKind:
+    """How the run's figures must be labelled."""
+    emulated = any(plan.devices) or any(link.emulated for link in plan.links.values())
+    return "emulated" if emulated else config.run.measured_on
+
+
+def open_run(facts: Facts, started: datetime | None = None, token: str = "") -> RunWriter:
+    """Make the run's folder and its first files; raises ``UserError`` where that cannot be."""
+    started = started or datetime.now(timezone.utc)
+    run = facts.config.run
+    folder = run_folder.create(Path(run.results), run.name, started, token or secrets.token_hex(2))
+    (folder / "config.toml").write_text(facts.text, encoding="utf-8")
+    return RunWriter(folder, _manifest(facts, folder.name, started))
+
+
+def _manifest(facts: Facts, name: str, started: datetime) -> dict[str, Any]:
+    config = facts.config
+    return {
+        "id": name,
+        "name": config.run.name,
+        "started_utc": started.isoformat(),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "kind": facts.kind,
+        "config": resolved(config),
+        "scheme": config.scheme.name,
+        "label": config.run.label,
+        "seed": config.run.seed,
+        "thresholds": list(facts.judging.thresholds),
+        "temperatures": list(facts.judging.temperatures),
+        "calibration": facts.judging.calibration,
+        "plan": plan_facts(facts.plan) | {"hosts": [rank["host"] for rank in facts.ranks]},
+        "model": asdict(facts.model),
+        "ranks": list(facts.ranks),
+        "clock_offsets_s": list(facts.clock_offsets_s),
+        "clock_error_s": facts.clock_error_s,
+        "probe": list(facts.probe),
+        "window": planned_window(config),
+        "warnings": warnings_before(facts),
+    }
+
+
+def planned_window(config: RunConfig) -> dict[str, float | None]:
+    """The measured window as the config wants it; open-ended when it counts items."""
+    end_s = None if config.run.items else config.run.warmup_s + config.run.duration_s
+    return {"start_s": config.run.warmup_s, "end_s": end_s}
+
+
+def warnings_before(facts: Facts) -> list[str]:
+    """What a reader of the run's figures must know, as far as it shows before the run."""
+    found = []
+    for host, count in Counter(rank["host"] for rank in facts.ranks).items():
+        cores = next(rank["cores"] for rank in facts.ranks if rank["host"] == host)
+        threads = sum(rank["torch_threads"] for rank in facts.ranks if rank["host"] == host)
+        if threads > cores and facts.kind != "emulated":
+            found.append(
+                f"{host}: {count} ranks with {threads} torch threads share {cores} cores; "
+                "times are not those of one device per rank (use [emulation], or fewer ranks)"
+            )
+    if facts.config.events and facts.kind != "simulated":
+        found.append(
+            "the config's [[events]] did not happen: only mdibench simulate lets them happen"
+        )
+    return found
+
+
+def outcome(node: Node) -> dict[str, Any]:
+    """The manifest's fields that only the end of a run can tell: totals and measured window."""
+    source = node.source
+    assert source is not None
+    start_s, end_s = source.window_s
+    return {
+        "totals": asdict(source.totals) | {"in_flight": source.in_flight},
+        "window": {"start_s": start_s, "end_s": end_s},
+    }

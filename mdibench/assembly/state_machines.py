@@ -1,0 +1,155 @@
+"""From a config and a plan to state machines: the same for every world."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mdibench.assembly.workload import Items
+from mdibench.config.reading import read_trace
+from mdibench.config.schema import DEFAULT_THRESHOLD, AdmissionSection, RunConfig
+from mdibench.core.node import Node
+from mdibench.core.records import SOURCE
+from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, trace
+from mdibench.core.source import Source
+from mdibench.core.worker import Worker
+from mdibench.network.plan import Plan
+from mdibench.policy.admission import Gains
+from mdibench.policy.schemes import SCHEMES
+
+ATTEMPTS = 3
+"""How often an item is tried before it counts as lost."""
+
+
+def thresholds_of(config: RunConfig, exits: int) -> tuple[float, ...]:
+    """T_e^k for every exit, as the config gives them."""
+    given = config.scheme.threshold
+    if isinstance(given, list):
+        return tuple(given)
+    return (DEFAULT_THRESHOLD if given is None else given,) * exits
+
+
+def generator(config: RunConfig, purpose: str) -> random.Random:
+    """A generator of its own for each purpose, from the run's seed."""
+    return random.Random(f"{config.run.seed}/{purpose}")
+
+
+def worker_setup(
+    config: RunConfig, plan: Plan, rank: int, thresholds: tuple[float, ...]
+) -> WorkerSetup:
+    """What worker ``rank`` must know."""
+    scheme = SCHEMES[config.scheme.name]
+    early_exit = config.scheme.early_exit
+    return WorkerSetup(
+        rank=rank,
+        blocks=plan.blocks[rank],
+        neighbours=plan.neighbours[rank],
+        next_hops=plan.next_hops[rank],
+        toward_source=plan.toward_source[rank],
+        scheme=scheme,
+        early_exit=scheme.early_exit if early_exit is None else early_exit,
+        thresholds=thresholds,
+        offers_raw=scheme.offers_raw or config.scheme.source_offloads_raw,
+        output_limit=config.scheme.output_queue_limit,
+        max_batch=config.model.max_batch,
+        patience=config.model.confidence == "patience",
+        gossip_s=config.transport.gossip_s,
+        link_window=config.transport.link_window,
+        suspect_after_s=config.transport.suspect_after_s,
+        smoothing=config.transport.smoothing,
+        trace=config.run.trace,
+        max_in_flight=config.admission.max_in_flight,
+        attempts=ATTEMPTS,
+    )
+
+
+def source_setup(config: RunConfig, items: Items, thresholds: tuple[float, ...]) -> SourceSetup:
+    """How the source admits, adapts and ends."""
+    admission = config.admission
+    order = list(range(len(items.labels)))
+    generator(config, "order").shuffle(order)
+    return SourceSetup(
+        mode=admission.mode,
+        interarrival_s=1.0 if admission.arrivals == "trace" else admission.interarrival_s,
+        gaps=_gaps(config, admission),
+        order=order,
+        labels=items.labels,
+        fetch=items.fetch,
+        thresholds=thresholds,
+        warmup_s=config.run.warmup_s,
+        duration_s=config.run.duration_s,
+        drain_s=config.run.drain_s,
+        items=config.run.items,
+        max_in_flight=admission.max_in_flight,
+        period_s=admission.period_s,
+        gains=Gains(
+            admission.queue_low,
+            admission.queue_high,
+            admission.alpha,
+            admission.beta,
+            admission.zeta,
+        ),
+        threshold_min=admission.threshold_min,
+        rerun=config.transport.on_suspect == "rerun",
+        attempts=ATTEMPTS,
+    )
+
+
+def make_node(
+    config: RunConfig,
+    plan: Plan,
+    rank: int,
+    thresholds: tuple[float, ...],
+    items: Items | None,
+    now: float = 0.0,
+) -> Node:
+    """The machine of ``rank``, started at ``now``; rank 0 needs the items."""
+    setup = worker_setup(config, plan, rank, thresholds)
+    worker = Worker(setup, generator(config, f"worker {rank}"), now)
+    if rank != SOURCE:
+        return Node(worker)
+    assert items is not None
+    return Node(worker, Source(source_setup(config, items, thresholds)))
+
+
+def _gaps(config: RunConfig, admission: AdmissionSection) -> Iterator[float]:
+    if admission.arrivals == "poisson":
+        return poisson(generator(config, "arrivals"))
+    if admission.arrivals == "trace":
+        return trace(read_trace(Path(admission.trace_file or "")))
+    return constant()
+
+
+# --- judging -----------------------------------------------------------------------------------
+# How confident is confident enough: thresholds as given, or calibrated to a target.
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """T_e^k and the temperature of each exit; ``calibration`` tells how they were chosen."""
+
+    thresholds: tuple[float, ...]
+    temperatures: tuple[float, ...] = ()
+    calibration: dict[str, Any] | None = None
+
+    @classmethod
+    def from_json(
+        cls, thresholds: list[float], temperatures: list[float], calibration: dict[str, Any] | None
+    ) -> Judging:
+        """The reverse of ``dataclasses.asdict`` after a way through JSON."""
+        return cls(tuple(thresholds), tuple(temperatures), calibration)
+
+
+def judging_of(config: RunConfig, exits: int) -> Judging:
+    """The config's thresholds; a target is looked up on the calibration split, on this rank."""
+    scheme = config.scheme
+    if scheme.target_accuracy is None and scheme.accuracy_drop is None:
+        return Judging(thresholds_of(config, exits))
+    from mdibench.training.calibration import calibrated_exits
+
+    found = calibrated_exits(config.model, scheme)
+    facts = asdict(found.chosen) | {"ece": found.ece, "items": found.items}
+    return Judging(found.chosen.thresholds, found.temperatures, facts)

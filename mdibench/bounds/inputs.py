@@ -1,0 +1,228 @@
+"""The capacity bound of a plan that has not run, and of a run with what was measured in it.
+
+The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
+shares of items that really went on after each exit, so that no scheduling, however clever, could
+have sustained more with the same workers, links, exits and batch sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.bounds.capacity import Bound, Demand, Fleet, capacity, fleet_of
+from mdibench.codec.sizes import USUAL_RATIO, task_bytes
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.errors import UserError
+from mdibench.network.plan import BlockInfo, Link, ModelInfo, Plan
+from mdibench.policy.exits import raw_items_first, stay_if_hosted
+from mdibench.policy.schemes import SCHEMES, Scheme
+from mdibench.record.reader import RunReader
+
+BlockSeconds = Sequence[Sequence[float]]
+"""``[rank][block - 1]``"""
+AS_FORMED = "at the batch sizes that this run formed"
+
+
+def demand(
+    fleet: Fleet,
+    model: ModelInfo,
+    block_s: BlockSeconds,
+    go_on: Sequence[float],
+    scheme: Scheme,
+    source_offloads_raw: bool = False,
+    bottleneck: float = USUAL_RATIO,
+) -> Demand:
+    """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k."""
+    offers_raw = scheme.offers_raw or source_offloads_raw
+    return Demand(
+        block_s=block_s,
+        go_on=go_on,
+        task_bytes={
+            codec: task_bytes(model, codec, bottleneck)
+            for codec in {ln.codec for ln in fleet.links.values()}
+        },
+        result_bytes=HEADER_BYTES,
+        raw_stays=not offers_raw or scheme.place is stay_if_hosted,
+        tasks_stay=scheme.place in (stay_if_hosted, raw_items_first),
+    )
+
+
+def bound_of_plan(
+    plan: Plan,
+    model: ModelInfo,
+    block_s: BlockSeconds,
+    go_on: Sequence[float],
+    scheme: Scheme,
+    source_offloads_raw: bool = False,
+    bottleneck: float = USUAL_RATIO,
+) -> Bound:
+    """The bound of a plan. Raises UserError where nothing limits the rate."""
+    fleet = fleet_of(plan)
+    asked = demand(fleet, model, block_s, go_on, scheme, source_offloads_raw, bottleneck)
+    return capacity(fleet, asked)
+
+
+def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
+    """``rate_per_s`` and ``binding`` (what limits it, in words) of a recorded run.
+
+    ``limits`` lists the binding workers and links with their shares, ``raw_offloaded_per_s`` says
+    what the bound would be if raw data might leave the source. Where a run has no bound (no item
+    finished, or nothing limits the rate), ``rate_per_s`` is None and ``binding`` says why.
+    """
+    reader = run if isinstance(run, RunReader) else RunReader(run)
+    try:
+        return _bound_of_run(reader)
+    except (UserError, KeyError, TypeError, ValueError) as problem:
+        why = str(problem) if isinstance(problem, UserError) else "its manifest is incomplete"
+        return {"rate_per_s": None, "binding": why, "limits": [], "raw_offloaded_per_s": None}
+
+
+def _bound_of_run(reader: RunReader) -> dict[str, Any]:
+    manifest = reader.manifest
+    plan, section = manifest["plan"], manifest["config"]["scheme"]
+    fleet, model = _fleet(plan), model_of(manifest["model"])
+    scheme, offers_raw = SCHEMES[section["name"]], bool(section.get("source_offloads_raw"))
+    ratio = ratio_of(manifest)
+    block_s = measured_block_s(reader, model)
+    go_on = _go_on(reader, model.exits)
+    asked = demand(fleet, model, block_s, go_on, scheme, offers_raw, ratio)
+    bound = capacity(fleet, asked)
+    lifted = demand(fleet, model, block_s, go_on, scheme, True, ratio)
+    return {
+        "rate_per_s": bound.rate_per_s,
+        "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),
+        "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
+        "raw_offloaded_per_s": capacity(fleet, lifted).rate_per_s,
+    }
+
+
+def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run's bound holds for the batch sizes that its policy formed, and for no others.
+
+    On an emulated device, a batch takes as long as its tasks do one by one.
+    """
+    model = (manifest.get("config") or {}).get("model") or {}
+    devices = (manifest.get("plan") or {}).get("devices") or [None]
+    return int(model.get("max_batch") or 1) > 1 and not all(devices)
+
+
+# --- what a run measured -------------------------------------------------------------------------
+
+
+def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
+    """Seconds of task k at each worker, of its steps, where steps were recorded.
+
+    Elsewhere the time of the emulated device; then Γ_n; then the time measured before the run.
+    """
+    fastest, gammas = _fastest_steps(reader), _gammas(reader)
+    plan = reader.manifest["plan"]
+    profiles = plan.get("device_profiles") or {}
+    devices = [profiles.get(name) for name in plan["devices"]]
+    return [
+        [
+            fastest.get((rank, k))
+            or (device["block_s"][k - 1] if device else gammas.get(rank, 0.0))
+            or block.seconds
+            for k, block in enumerate(model.blocks, 1)
+        ]
+        for rank, device in enumerate(devices)
+    ]
+
+
+def _fastest_steps(reader: RunReader) -> dict[tuple[int, int], float]:
+    """Seconds of one task, by rank and block: of the batch size that served it fastest.
+
+    The median over the batches of that size, in equal parts for their tasks. Sizes that were seldom
+    formed make the least of them a little too fast: the bound errs upwards, and stays one.
+    """
+    steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
+    computed = np.isfinite(steps["duration_s"])
+    batch = np.nan_to_num(steps["batch"], nan=1.0)
+    places = np.stack([steps["rank"], steps["block"], batch], axis=1)[computed]
+    seconds = (steps["duration_s"] / batch)[computed]
+    fastest: dict[tuple[int, int], float] = {}
+    for (rank, block, _), alike in _grouped(places, seconds):
+        place = int(rank), int(block)
+        fastest[place] = min(fastest.get(place, np.inf), float(np.median(alike)))
+    return fastest
+
+
+def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Any]]:
+    """``values`` by the rows of ``keys``: each distinct row with its values."""
+    order = np.lexsort(keys.T[::-1])
+    keys, values = keys[order], values[order]
+    begins = np.flatnonzero(np.any(np.diff(keys, axis=0, prepend=np.nan), axis=1))
+    yield from zip(keys[begins], np.split(values, begins[1:]), strict=False)
+
+
+def _gammas(reader: RunReader) -> dict[int, float]:
+    """The last Γ_n of each rank."""
+    samples = reader.numbers("telemetry", ["rank", "gamma_s"])
+    known = samples["gamma_s"] > 0
+    return {
+        int(rank): float(gamma)
+        for rank, gamma in zip(samples["rank"][known], samples["gamma_s"][known], strict=True)
+    }
+
+
+def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
+    """q_k over the items that were completed in the measured window, as the rate counts them."""
+    items = reader.numbers("items", ["exit", "completed_s"])
+    window = reader.manifest.get("window") or {}
+    start_s, end_s = window.get("start_s") or 0.0, window.get("end_s") or np.inf
+    done = (items["completed_s"] >= start_s) & (items["completed_s"] < end_s)
+    taken = items["exit"][done & np.isfinite(items["exit"])]
+    if not len(taken):
+        raise UserError("no item was completed in the measured window")
+    return go_on_after(taken, exits)
+
+
+def go_on_after(exits: NDArray[Any], count: int) -> tuple[float, ...]:
+    """q_k for k = 1 to ``count``: of the items that come to exit k, the share that goes on."""
+    reached = np.array([np.count_nonzero(exits >= k) for k in range(1, count + 2)])
+    return tuple((reached[1:] / np.maximum(reached[:-1], 1)).tolist())
+
+
+# --- what a manifest says ------------------------------------------------------------------------
+
+
+def _fleet(plan: Mapping[str, Any]) -> Fleet:
+    links = {
+        (link["source"], link["target"]): Link(
+            link["bandwidth_bps"],
+            link["delay_s"],
+            link["jitter_s"],
+            link.get("loss", 0.0),
+            link.get("codec", "none"),
+        )
+        for link in plan["links"]
+        if link.get("tasks", True)
+    }
+    return Fleet([frozenset(held) for held in plan["blocks"]], links)
+
+
+def ratio_of(manifest: Mapping[str, Any]) -> float:
+    """How many times smaller the codec ``bottleneck`` made the run's feature maps."""
+    return float((manifest["config"].get("transport") or {}).get("bottleneck", USUAL_RATIO))
+
+
+def model_of(model: Mapping[str, Any]) -> ModelInfo:
+    """The network, of the manifest's ``model``."""
+    blocks = [
+        BlockInfo(
+            block["flops"],
+            block["parameters"],
+            tuple(block["output_shape"]),
+            block["output_bytes"],
+            block.get("seconds") or 0.0,
+        )
+        for block in model["blocks"]
+    ]
+    shape = tuple(model["input_shape"])
+    return ModelInfo(model["name"], model["classes"], shape, model["input_bytes"], tuple(blocks))

@@ -1,0 +1,226 @@
+"""What a config key may hold, in words, and what is wrong with a value, never in pydantic's.
+
+``findings`` turns a validation error into one finding per mistake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from mdibench.config.origins import KeyPath
+from mdibench.config.schema import RunConfig, Section
+
+RANGE_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+LONGEST_VALUE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake at ``path``; ``others`` are further keys that take part in it."""
+
+    path: KeyPath
+    what: str
+    remedy: str
+    others: tuple[KeyPath, ...] = ()
+
+
+def findings(error: ValidationError, data: Mapping[str, Any]) -> list[Finding]:
+    """One finding per mistake, though pydantic reports each branch of a union by itself."""
+    found: list[Finding] = []
+    judged: set[KeyPath] = set()
+    for details in error.errors(include_url=False, include_context=False):
+        path, union = _locate(details, data)
+        if union is not None:
+            value = _value_at(data, union)
+            of_a_list = any(str(part).startswith("list[") for part in details["loc"])
+            if of_a_list != isinstance(value, list) or (not of_a_list and union in judged):
+                continue
+            judged.add(union)
+        found.append(_finding(details["type"], path, union or path, details["input"]))
+    return found
+
+
+def choose(name: str, known: Iterable[str]) -> str:
+    """A remedy for an unknown ``name``: the nearest of ``known``, or all of them."""
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return f"known: {', '.join(known)}"
+
+
+def shown(value: object) -> str:
+    """A value as it would look in the file, cut when it is long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
+
+
+def toml(value: Any) -> str:
+    """``value`` as TOML in one line."""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {toml(below)}" for key, below in value.items())
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(toml(below) for below in value)}]"
+    return json.dumps(value, default=str)
+
+
+def expected(path: KeyPath) -> str:
+    """What the key at ``path`` may hold, as ``a number from 0 to 1``; empty for unknown keys."""
+    place = _annotation_at(path)
+    return describe(*place) if place else ""
+
+
+def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """A type with its limits in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return describe(arguments[0], [*_flat(arguments[1:]), *metadata])
+    if origin in (Union, UnionType):
+        branches = [branch for branch in arguments if branch is not type(None)]
+        words = [describe(branch, metadata) for branch in branches]
+        return ", or ".join(words).replace(f"a list, each {words[0]}", "a list of such")
+    if origin is Literal:
+        return "one of " + ", ".join(f'"{name}"' for name in arguments)
+    if origin is list:
+        return f"a list, each {describe(arguments[0])}"
+    if origin is tuple:
+        return "two ranks, like [0, 1]"
+    if annotation is str and _limits(metadata).get("pattern"):
+        return "a text of letters, digits, dots, dashes and underscores only"
+    kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return kinds.get(annotation, "a table") + _range(_limits(metadata))
+
+
+def _finding(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Finding:
+    if kind == "extra_forbidden":
+        return _unknown_key(path, value)
+    if kind == "missing" and isinstance(path[-1], int):
+        path = whole = path[:-1]
+    elif kind == "missing":
+        return Finding(path, "this key is missing", f"give {expected(path)}")
+    if kind == "literal_error":
+        allowed = _literals(path)
+        remedy = f"allowed: {', '.join(allowed)}"
+        near = get_close_matches(str(value), allowed, n=1)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        return Finding(path, f"{shown(value)} is not known", hint + remedy)
+    what = "is out of range" if kind in RANGE_ERRORS else "does not fit here"
+    return Finding(path, f"{shown(value)} {what}", f"give {expected(whole)}")
+
+
+def _unknown_key(path: KeyPath, value: object) -> Finding:
+    name = str(path[-1])
+    kind = "section" if len(path) == 1 and isinstance(value, (dict, list)) else "key"
+    siblings = _fields_at(path[:-1])
+    homes = [section for section in _fields_at(()) if name in _fields_at((section,))]
+    if homes and not get_close_matches(name, siblings, n=1):
+        return Finding(path, f"unknown {kind}", f"it belongs to [{homes[0]}]")
+    return Finding(path, f"unknown {kind}", choose(name, siblings))
+
+
+def _locate(details: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
+    """The path in the data, and the path of the union it lies in; pydantic mixes in type names."""
+    path: KeyPath = ()
+    union: KeyPath | None = None
+    current = data
+    for position, part in enumerate(details["loc"]):
+        if _holds(current, part):
+            current = current[part]
+            path = (*path, part)
+        elif details["type"] == "missing" and position == len(details["loc"]) - 1:
+            path = (*path, part)
+        elif union is None:
+            union = path
+    return path, union
+
+
+def _holds(value: object, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)
+
+
+def _value_at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _annotation_at(path: KeyPath) -> tuple[Any, list[Any]] | None:
+    """Type and limits of the key at ``path``; None where the config has no such key."""
+    place: tuple[Any, list[Any]] = (RunConfig, [])
+    for part in path:
+        step = next((s for s in (_step(b, part) for b in _branches(place[0])) if s), None)
+        if step is None:
+            return None
+        place = step
+    return place
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """The types that an annotation stands for, without ``None`` and without limits."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _branches(arguments[0])
+    if origin in (Union, UnionType):
+        return [b for a in arguments if a is not type(None) for b in _branches(a)]
+    return [annotation]
+
+
+def _step(annotation: Any, part: str | int) -> tuple[Any, list[Any]] | None:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is dict and isinstance(part, str):
+        return arguments[1], []
+    if origin in (list, tuple) and isinstance(part, int):
+        return arguments[0], []
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        info = annotation.model_fields.get(str(part))
+        return (info.annotation, list(info.metadata)) if info else None
+    return None
+
+
+def _fields_at(path: KeyPath) -> list[str]:
+    place = _annotation_at(path)
+    for branch in _branches(place[0]) if place else ():
+        if isinstance(branch, type) and issubclass(branch, Section):
+            return list(branch.model_fields)
+    return []
+
+
+def _literals(path: KeyPath) -> list[str]:
+    place = _annotation_at(path)
+    branches = _branches(place[0]) if place else []
+    return [name for branch in branches for name in get_args(branch) if isinstance(name, str)]
+
+
+def _flat(metadata: Iterable[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for limit in metadata:
+        flat += limit.metadata if isinstance(limit, FieldInfo) else [limit]
+    return flat
+
+
+def _limits(metadata: Iterable[Any]) -> dict[str, Any]:
+    names = ("ge", "gt", "le", "lt", "pattern")
+    return {n: getattr(m, n) for m in metadata for n in names if getattr(m, n, None) is not None}
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    low = limits.get("ge", limits.get("gt"))
+    high = limits.get("le", limits.get("lt"))
+    if low is None:
+        return ""
+    if high is None:
+        return f" of at least {low}" if "ge" in limits else f" above {low}"
+    start = f"from {low}" if "ge" in limits else f"from above {low}"
+    return f" {start} {'to' if 'le' in limits else 'to below'} {high}"

@@ -1,0 +1,348 @@
+"""A config file as frozen records: every key, its default, its range and its meaning.
+
+The text under a key is what ``mdibench keys`` and docs/config.md say of it.
+
+Only shape and ranges are checked here, key by key. What several keys must agree on is checked
+where a file is read (``mdibench.config_file``), and what the world size and the network have to
+say where the plan of a run is made (``mdibench.network.planning``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
+
+from mdibench.config.origins import KeyPath, Origins
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = NotNegative
+PositiveSeconds = Positive
+Probability = Annotated[float, Field(ge=0, le=1)]
+Rank = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""Strictly between 0 and 1."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+Codec = Literal["none", "fp16", "int8", "bottleneck"]
+Pair = Annotated[tuple[Rank, Rank], Strict(False)]
+"""Two ranks. TOML and JSON know lists only, hence not strict about the container."""
+
+DEFAULT_THRESHOLD = 0.8
+"""T_e where the config gives neither a threshold nor a target."""
+
+ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
+    (("scheme", "threshold"), ("scheme", "target_accuracy"), ("scheme", "accuracy_drop")),
+    (
+        ("placement", "partition"),
+        ("placement", "copies"),
+        ("placement", "replicate"),
+        ("placement", "blocks"),
+    ),
+    (("topology", "name"), ("topology", "edges")),
+    (("emulation", "device"), ("emulation", "drawn"), ("emulation", "tiers")),
+)
+"""Keys that exclude each other, group by group."""
+
+
+class Section(BaseModel):
+    """A table of the config: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class RunSection(Section):
+    """How long to run, with which seed, and where the files go."""
+
+    name: Name = "run"
+    """Part of the name of the run's folder."""
+    seed: Natural = 1
+    """Of every random draw of a run: arrivals, ties, loss, jitter, the corruption of digits."""
+    warmup_s: Seconds = 2.0
+    """Time before the measurement window, in which queues and controllers settle."""
+    duration_s: PositiveSeconds = 10.0
+    """Length of the measurement window: figures are of the items scheduled in it."""
+    drain_s: Seconds = 10.0
+    """Longest wait for items in flight after the last admission; what is left then is lost."""
+    items: Count | None = None
+    """Admit exactly this many items, however long it takes, instead of stopping by the clock."""
+    results: str = "results"
+    """Folder in which the run's own folder is made."""
+    sample_s: PositiveSeconds = 0.2
+    """Time between two telemetry samples of a rank."""
+    trace: Probability = 1.0
+    """Share of items whose steps are recorded for the item story."""
+    threads: Natural = 0
+    """Torch threads per rank; 0 means cores of the host / ranks on it, at least 1."""
+    measured_on: Literal["hardware", "shaped link"] = "hardware"
+    """How figures are labelled: ``shaped link`` when the network is shaped from outside (tc)."""
+    label: str = ""
+    """Free text that the report groups by, e.g. the cell of a sweep."""
+
+
+class ModelSection(Section):
+    """The network, its data and how it computes."""
+
+    name: str = "digits-cnn"
+    """A network of the package (docs/models.md), or your own: ``package.module:function``."""
+    dataset: str = "digits"
+    """The items to classify (docs/models.md)."""
+    weights: str | None = None
+    """A safetensors file; by default the package's weights of this network."""
+    data_dir: str | None = None
+    """Folder of the data set's files; by default $MDIBENCH_DATA, else the user's cache."""
+    max_batch: Count = 1
+    """Waiting tasks of the same block that are computed together, at most."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """What every rank computes its blocks on; ``auto``: CUDA on the ranks that have it."""
+    confidence: Literal["max-softmax", "entropy", "margin", "patience"] = "max-softmax"
+    """What C_k is (docs/models.md)."""
+
+
+class SchemeSection(Section):
+    """Who decides, and by which numbers (algorithms 1 and 2)."""
+
+    name: str = "mdi-exit"
+    """Who decides; ``mdi-exit`` is the paper's."""
+    threshold: Probability | list[Probability] | None = None
+    """T_e, or one per exit; 0.8 when no target is given either."""
+    target_accuracy: Probability | None = None
+    """Choose T_e on the calibration split: as low as keeps this accuracy there."""
+    accuracy_drop: Probability | None = None
+    """The same, relative: as low as loses at most this much of the last exit's accuracy."""
+    early_exit: bool | None = None
+    """Whether items may leave early; by default as the scheme says."""
+    output_queue_limit: Natural = 50
+    """T_O of algorithm 1."""
+    source_offloads_raw: bool = False
+    """Whether τ_1 may join O_0 too."""
+
+
+class AdmissionSection(Section):
+    """How items arrive, and what the source adapts (algorithms 3 and 4)."""
+
+    mode: Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"] = (
+        "adapt-rate"
+    )
+    """``adapt-rate`` (algorithm 3) moves μ, ``adapt-threshold`` (algorithm 4) moves T_e.
+
+    ``fixed-rate`` moves nothing, ``offline`` admits as fast as there is room, ``single-stream``
+    admits an item when the one before it has ended.
+    """
+    interarrival_s: PositiveSeconds = 0.05
+    """μ; with adapt-rate only its start value."""
+    arrivals: Literal["constant", "poisson", "trace"] = "constant"
+    """Spacing of arrivals around μ, or ``trace``: as ``trace_file`` says."""
+    trace_file: str | None = None
+    """One arrival time in seconds per line, ascending; repeated when it is too short."""
+    period_s: PositiveSeconds = 0.5
+    """Time between two steps of the controller."""
+    queue_low: Natural = 10
+    """T_Q1, in tasks: with fewer waiting, the controller takes its larger step."""
+    queue_high: Natural = 30
+    """T_Q2, in tasks: with more waiting, the controller steps back."""
+    alpha: Share = 0.2
+    """α: the larger step forward, a share of μ or of T_e."""
+    beta: Share = 0.1
+    """β: the smaller step forward, from T_Q1 to T_Q2; at most α."""
+    zeta: Share = 0.2
+    """ζ: the step back, above T_Q2."""
+    threshold_min: Probability = 0.05
+    """T_e never goes below it."""
+    max_in_flight: Count = 1000
+    """Items in flight beyond which an arrival is turned away (offline: held back).
+
+    ``adapt-rate`` takes arrivals that were turned away for a queue beyond T_Q2: behind a bottleneck
+    of another rank the source's own queues stay short.
+    """
+
+
+class PlacementSection(Section):
+    """Which ranks hold which blocks: one of the four ways; ``partition`` when none is given."""
+
+    partition: bool = False
+    """Each block on one rank: contiguous pieces, the slowest rank as fast as can be."""
+    copies: Count | None = None
+    """The partition, with each block on this many ranks."""
+    replicate: bool = False
+    """Every block on every rank."""
+    blocks: dict[str, list[Count]] | None = None
+    """Explicit: rank -> blocks, e.g. ``0 = [1, 2]``."""
+
+
+class LinkTable(Section):
+    """An edge of the topology with what it can carry; both directions unless ``one_way``.
+
+    ``profile`` is a base (see ``mdibench.network.devices``) that the other keys refine.
+    """
+
+    between: Pair
+    """Two neighbours."""
+    one_way: bool = False
+    """Whether the figures hold from the first to the second rank only."""
+    profile: str | None = None
+    """A named link; the other keys refine it."""
+    bandwidth_mbps: Positive | None = None
+    """Megabits per second that the link carries each way."""
+    delay_ms: NotNegative | None = None
+    """Propagation delay, one way."""
+    jitter_ms: NotNegative | None = None
+    """Up to this much is added to the delay, evenly drawn; order is kept."""
+    loss: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of messages that TCP has to send again, after its time-out."""
+    codec: Codec | None = None
+    """How feature maps travel here; by default as ``transport.codec`` says."""
+
+
+class TopologySection(Section):
+    """Who is whose neighbour."""
+
+    name: str | None = None
+    """A named topology; ``full`` when neither this nor ``edges`` is given."""
+    edges: list[Pair] | None = None
+    """Pairs of neighbours."""
+    one_way: bool = False
+    """Whether ``edges`` carry tasks from their first to their second rank only."""
+    degree: Count = 4
+    """Neighbours of a rank in a generated topology (children in a tree; a grid has its own)."""
+    seed: Natural = 1
+    """Of generated topologies: small-world and geometric."""
+    links: list[LinkTable] = []
+
+
+class TransportSection(Section):
+    """How feature maps and states travel."""
+
+    codec: Codec = "none"
+    """How feature maps travel: 32-bit, 16-bit, 8-bit, or through a bottleneck."""
+    bottleneck: Positive = 8.0
+    """How many times smaller the codec ``bottleneck`` makes a feature map: chooses the pairs."""
+    bottleneck_pairs: str | None = None
+    """File of the pairs; by default those of the package for this network."""
+    gossip_s: PositiveSeconds = 0.02
+    """Time between two states told to neighbours while something is under way."""
+    link_window: Count = 2
+    """Tasks that one link may have under way; the rest wait in O_n, where policies see them."""
+    suspect_after_s: Seconds = 1.0
+    """Silence after which a neighbour is left out of offloading; 0 trusts everybody for ever."""
+    on_suspect: Literal["rerun", "lost"] = "rerun"
+    """What becomes of tasks under way to a silent neighbour: computed again, or lost."""
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Weight of the newest value in the means Γ_n and D_nm."""
+
+
+class DeviceTable(Section):
+    """A user's own device for emulation: how long a task takes there."""
+
+    gflops: Positive | None = None
+    """Sustained rate on this kind of network; block time = FLOPs / rate + overhead."""
+    overhead_ms: NotNegative = 0.0
+    """Added to every block's time."""
+    block_ms: list[Positive] | None = None
+    """Measured time of each block with its head; takes precedence over ``gflops``."""
+    memory_mb: Positive | None = None
+    """Memory of the device, in MiB, which its blocks must fit into."""
+    basis: str = ""
+    """Where the figures come from."""
+
+
+class EmulationSection(Section):
+    """Devices and links to stand in for; absent: real ones."""
+
+    device: str | list[str] | None = None
+    """One device for all ranks, or one per rank."""
+    drawn: dict[str, Positive] | None = None
+    """Device -> weight: each rank's device is drawn from ``topology.seed``."""
+    tiers: list[str] | None = None
+    """Devices by distance from the source in hops (edge, fog, cloud); the last holds beyond."""
+    speed_spread: NotNegative = 0.0
+    """Standard deviation of the logarithm of a rank's block times around its device's."""
+    rate_spread: NotNegative = 0.0
+    """The same of an edge's bandwidth around its link's."""
+    link: str | None = None
+    """Profile of every link that ``topology.links`` does not describe."""
+    devices: dict[str, DeviceTable] = {}
+
+
+class SearchSection(Section):
+    """Search for the highest rate that keeps a latency percentile under an objective."""
+
+    objective_ms: Positive
+    """The latency objective."""
+    percentile: Annotated[float, Field(gt=0, lt=100)] = 99.0
+    """Percentile of the latency that must stay within it."""
+    precision: Share = 0.05
+    """Stop when the answer is known to this share of the rate."""
+
+
+class SweepSection(Section):
+    """A matrix of runs (``mdibench sweep``): every combination of the axes, several times."""
+
+    repeats: Count = 5
+    """Runs of each cell; repeat r has the seed ``run.seed + r - 1``."""
+    seed: Natural = 1
+    """Of the order of the cells, which is another one in every repeat."""
+    ranks: Count | None = None
+    """World size of cells whose axes do not give one; by default what the topology needs."""
+    fresh: bool = False
+    """New processes for every run, as figures of memory need them; slower."""
+    axes: dict[str, Any] = {}
+    """Config key -> its values. A value may be a table of keys, with a ``label`` and ``ranks``."""
+
+
+class EventTable(Section):
+    """Something that happens during a simulated run.
+
+    ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
+    ``fail``: it falls silent with all it has; ``slow``: its blocks take ``factor`` times as long as
+    at the start; ``link``: both ways of an edge change; ``load``: items arrive ``factor`` times as
+    fast as at the start.
+    """
+
+    at_s: Seconds
+    """When, from the start of the run."""
+    kind: Literal["join", "leave", "fail", "slow", "link", "load"]
+    """What happens."""
+    rank: Rank | None = None
+    """To whom: ``join``, ``leave``, ``fail`` and ``slow``."""
+    between: Pair | None = None
+    """To which edge: ``link``."""
+    factor: Positive | None = None
+    """How much: ``slow`` and ``load``."""
+    bandwidth_mbps: Positive | None = None
+    """New bandwidth: ``link``."""
+    delay_ms: NotNegative | None = None
+    """New delay: ``link``."""
+
+
+class RunConfig(Section):
+    """A whole config file."""
+
+    run: RunSection = RunSection()
+    model: ModelSection = ModelSection()
+    scheme: SchemeSection = SchemeSection()
+    admission: AdmissionSection = AdmissionSection()
+    placement: PlacementSection = PlacementSection()
+    topology: TopologySection = TopologySection()
+    transport: TransportSection = TransportSection()
+    emulation: EmulationSection | None = None
+    search: SearchSection | None = None
+    sweep: SweepSection | None = None
+    """Only ``mdibench sweep`` looks at it."""
+    events: list[EventTable] = []
+    """Only ``mdibench simulate`` lets them happen."""
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    def where(self, *path: str | int) -> str:
+        """Where the value at ``path`` was written: ``file:line: key``, ``--set key`` or the key."""
+        return self._origins.where(path)
+
+    def with_origins(self, origins: Origins) -> RunConfig:
+        """This config, knowing where its values were written."""
+        twin = self.model_copy()
+        twin._origins = origins
+        return twin

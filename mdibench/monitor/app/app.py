@@ -1,0 +1,265 @@
+"""The monitor's screen: panes that show snapshots, and keys that choose what they show.
+
+The app reads through a feed in a thread, so that a slow disk never freezes a key, and paints at a
+steady pace. It only ever reads a run, unless somebody confirms that the run should end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events, on
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
+from textual.driver import Driver
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from mdibench.monitor.app import layout
+from mdibench.monitor.app.actions import Actions
+from mdibench.monitor.app.keys import BINDINGS
+from mdibench.monitor.app.layout import Arrangement, arrange
+from mdibench.monitor.app.paint import charts, frame, panels, ranks, tiles
+from mdibench.monitor.app.paint.lines import DIM, Line
+from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.app.pane import Heading, Painter, Pane, RankPane, Tile
+from mdibench.monitor.app.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
+from mdibench.monitor.feed import RunFeed
+from mdibench.monitor.playhead import Playhead
+from mdibench.monitor.snapshot import Snapshot
+from mdibench.monitor.snapshot_view import Looking
+
+CALM_S = 0.5
+"""Charts, links and topology are not drawn more often than this while a run goes on."""
+
+
+class Monitor(Actions):
+    """The app; its result is the last snapshot shown."""
+
+    TITLE = "mdibench"
+    CSS_PATH = "monitor.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    AUTO_FOCUS = None
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        feed: RunFeed,
+        options: Options | None = None,
+        *,
+        pace_s: float = 0.25,
+        theme: str = DEFAULT,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
+        super().__init__(driver_class=driver_class)
+        for ours in OURS:
+            self.register_theme(ours)
+        self.feed = feed
+        self.options = options or Options()
+        self.playhead = Playhead()
+        self.looking = Looking(0.0, 0.0)
+        self.pace_s = pace_s
+        self.snapshot: Snapshot | None = None
+        self.alone: str | None = None
+        self.bare = False
+        self.arrangement: Arrangement | None = None
+        self.screen_size: Size | None = None
+        self.styles_of_roles: dict[str, Style] = {}
+        self._stepped_s = feed.clocks.steady()
+        self._steps = -1
+        self._told_problem = ""
+        self.theme = WITHOUT_COLOUR if self.no_color else theme
+        if self.no_color:
+            self.options = replace(self.options, coloured=False)
+        self._take_theme()
+
+    def compose(self) -> ComposeResult:
+        """Every pane there is; the arrangement decides which are seen."""
+        yield Heading(_one(frame.heading), id="heading")
+        yield Heading(frame.in_few_cells, id="line")
+        yield Static("", id="problem", markup=False)
+        yield Heading(tiles.figures, id="figures")
+        with Vertical(id="body"):
+            with Horizontal(id="tiles"):
+                for name in tiles.TILES:
+                    yield Tile(partial(tiles.tile, name), id=f"tile-{name}", title=name)
+            with Horizontal(id="middle", classes="holder"):
+                yield RankPane(ranks.table, id="ranks", title="¹ranks", scrolls=True)
+                yield Pane(panels.exits, id="exits", title="²exits: share, accuracy")
+            with Horizontal(id="lower", classes="holder"):
+                with Vertical(id="charts"):
+                    for chart in charts.CHARTS:
+                        painter = partial(charts.plot, chart)
+                        yield Pane(painter, id=f"chart-{chart}", title=chart, calm=True)
+                with Vertical(id="net", classes="holder"):
+                    yield Pane(panels.matrix, id="links", title="⁴who sends to whom, /s", calm=True)
+                    yield Pane(
+                        panels.topology, id="topology", title="⁵topology: |I|·|O| busy", calm=True
+                    )
+                yield Pane(panels.events, id="events", title="⁶events", scrolls=True)
+        yield Heading(_one(frame.timeline), id="timeline")
+        yield Input(placeholder="filter: text or expression, !text for all others", id="filter")
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Begin to follow the run."""
+        self.set_focus(None)
+        self.theme_changed_signal.subscribe(self, lambda _: self._take_theme())
+        self.run_worker(self._follow(), name="follow", exclusive=True)
+
+    async def _follow(self) -> None:
+        """Read and show at a steady pace for ever."""
+        reading: list[Line] = [[(f" mdibench  reading {self.feed.facts.name} …", DIM)]]
+        self.query_one("#heading", Heading).put(reading)
+        while True:
+            await asyncio.to_thread(self.feed.read)
+            try:
+                self.step()
+            except NoMatches:  # the panes are being taken down: somebody left just now
+                return
+            await asyncio.sleep(self.pace_s)
+
+    def step(self) -> None:
+        """Let time pass, and show the moment that is due."""
+        now_s = self.feed.clocks.steady()
+        passed_s, self._stepped_s = now_s - self._stepped_s, now_s
+        end_s = self.feed.now_s()
+        self.playhead = self.playhead.advanced(passed_s, end_s, not self.feed.over)
+        self._steps += 1
+        self.look(all_panes=self._steps % 2 == 0 or self.pace_s >= CALM_S or self.feed.over)
+
+    def look(self, all_panes: bool = True) -> None:
+        """Show the moment under the playhead."""
+        moment_s = self.playhead.moment_s(self.feed.now_s())
+        self.show(self.feed.look(moment_s, self.looking), all_panes)
+        self._tell_problem()
+
+    def show(self, snapshot: Snapshot, all_panes: bool = True) -> None:
+        """Put a snapshot on the screen; the same one again costs nothing.
+
+        Without ``all_panes`` the calm ones keep the picture they have.
+        """
+        options = replace(
+            self.options,
+            paused=not self.playhead.playing and self.playhead.at_s is not None,
+            following=self.playhead.at_s is None,
+            replay=snapshot.over,
+            speed=self.playhead.speed,
+        )
+        if (snapshot, options) == (self.snapshot, self.options) and self.arrangement:
+            return
+        ended = snapshot.over and (self.snapshot is None or not self.snapshot.over)
+        self.snapshot, self.options = snapshot, options
+        if ended:
+            self.refresh_bindings()
+        self.arrange_panels()
+        with self.batch_update():
+            for pane in self.screen_of_panels.query(Pane):
+                if all_panes or not pane.calm:
+                    pane.show(snapshot, options)
+
+    @property
+    def screen_of_panels(self) -> Screen[object]:
+        """The screen below every dialog."""
+        return self.screen_stack[0]
+
+    def arrange_panels(self) -> None:
+        """Lay the panels out for the present size, run and choice."""
+        if self.snapshot is None:
+            return
+        width, height = self.screen_size or self.size
+        facts = self.snapshot.facts
+        arrangement = arrange(
+            width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
+        )
+        screen = self.screen_of_panels
+        layout.name_panels(screen, self.options)
+        if arrangement != self.arrangement:
+            self.arrangement = arrangement
+            layout.apply(screen, arrangement)
+        layout.show_charts(screen, arrangement, self.options)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another size may need another arrangement."""
+        self.screen_size = event.size
+        self.arrange_panels()
+
+    def _take_theme(self) -> None:
+        self.styles_of_roles = styles_of(self.current_theme)
+
+    def _tell_problem(self) -> None:
+        text = self.feed.problem
+        if not text and self.feed.damaged:
+            text = f"{self.feed.damaged} damaged lines in the stream were left out"
+        if text == self._told_problem:
+            return
+        self._told_problem = text
+        panel = self.screen_of_panels.query_one("#problem", Static)
+        panel.set_class(bool(text), "told")
+        panel.update(text)  # lays the whole screen out anew
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run that has ended cannot be ended."""
+        return not (action == "end_run" and self.feed.over)
+
+    @on(Input.Changed, "#filter")
+    def filter_changed(self, event: Input.Changed) -> None:
+        """Filter while it is being typed."""
+        self.choose(filter=event.value)
+
+    @on(Input.Submitted, "#filter")
+    def filter_done(self) -> None:
+        """Keep the filter, and give the keys back to the panels."""
+        self.close_filter(keep=True)
+
+    @on(RankPane.Sorted)
+    def heading_clicked(self, event: RankPane.Sorted) -> None:
+        """Sort by that column; the same one again turns the order round."""
+        again = event.key == self.options.sort
+        self.choose(sort=event.key, reverse=not self.options.reverse if again else True)
+
+    @on(RankPane.Selected)
+    def row_clicked(self, event: RankPane.Selected) -> None:
+        """Select that rank."""
+        self.choose(selected=event.rank)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Textual's commands, and every key of ours by name."""
+        yield from super().get_system_commands(screen)
+        for binding in BINDINGS:
+            action = binding.action
+            yield SystemCommand(
+                binding.description.capitalize(),
+                f"key {binding.key_display or binding.key.split(',')[0]}",
+                lambda action=action: self.call_later(self.run_action, action),
+            )
+
+
+def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:
+    """A painter of a single line, as a painter of lines."""
+    return lambda snapshot, width, height, options: [painter(snapshot, width, options)]
+
+
+def watch(
+    folder: Path,
+    *,
+    theme: str = DEFAULT,
+    options: Options | None = None,
+    pace_s: float = 0.25,
+    driver_class: type[Driver] | None = None,
+) -> Snapshot | None:
+    """Show the run in ``folder`` until somebody leaves; the last snapshot shown."""
+    feed = RunFeed(folder)
+    try:
+        return Monitor(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class).run()
+    finally:
+        feed.close()

@@ -1,0 +1,94 @@
+"""The child's side of ``terminal``: a screen on somebody else's terminal, keys from a pipe."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Size
+
+from mdibench.monitor.mpirun_terminal import open_terminal, restore
+
+POLL_S = 0.1
+
+
+@contextmanager
+def borrowed(terminal: str) -> Iterator[None]:
+    """Draw on ``terminal``: it becomes standard output and error, unbuffered and without echo.
+
+    Whatever happens inside, it gets its settings back. Raises ``OSError`` where it cannot be used.
+    """
+    descriptor = open_terminal(terminal)
+    try:
+        before = termios.tcgetattr(descriptor)
+    except termios.error as failure:
+        os.close(descriptor)
+        raise OSError(*failure.args) from None
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    _go_on_signals()
+    try:
+        termios.tcsetattr(1, termios.TCSANOW, _raw(before))
+        yield
+    finally:
+        restore(terminal, before)
+
+
+def _raw(before: list[Any]) -> list[Any]:
+    """Keys one by one and unseen: the flags that Textual would set, had it the terminal."""
+    attributes = list(before)
+    attributes[tty.LFLAG] = LinuxDriver._patch_lflag(attributes[tty.LFLAG])
+    attributes[tty.IFLAG] = LinuxDriver._patch_iflag(attributes[tty.IFLAG])
+    return attributes
+
+
+def _go_on_signals() -> None:
+    """A launcher that dies may hang up on everybody: leave in order, not in a mess."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+class BorrowedDriver(LinuxDriver):
+    """Textual's driver for a terminal that sends this process neither keys nor SIGWINCH.
+
+    Keys come from standard input; when that ends, so does the view, because nobody could leave it
+    any more. The size is looked at now and then.
+    """
+
+    def run_input_thread(self) -> None:
+        """Read keys and watch the size until the app ends or the keys do."""
+        parser = XTermParser(self._debug)
+        size = self._get_terminal_size()
+        while not self.exit_event.is_set():
+            ready, _, _ = select.select([self.fileno], [], [], POLL_S)
+            if ready:
+                data = os.read(self.fileno, 4096)
+                if not data:
+                    self._end()
+                    return
+                for event in parser.feed(data.decode(errors="replace")):
+                    self.process_message(event)
+            for event in parser.tick():
+                self.process_message(event)
+            if (now := self._get_terminal_size()) != size:
+                size = now
+                self.process_message(events.Resize(Size(*now), Size(*now)))
+
+    def _end(self) -> None:
+        """Leave as by a key that works everywhere, so that the last words are said."""
+        with suppress(RuntimeError):  # the app's loop may be over already
+            self._loop.call_soon_threadsafe(self._app.simulate_key, "ctrl+c")

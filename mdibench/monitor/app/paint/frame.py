@@ -1,0 +1,120 @@
+"""What frames the panels: the heading with the run's state, and the time line below."""
+
+from __future__ import annotations
+
+from mdibench.monitor.app.paint.canvas import Glyphs
+from mdibench.monitor.app.paint.lines import (
+    ACCENT,
+    BAD,
+    DIM,
+    FAINT,
+    GOOD,
+    PLAIN,
+    STRONG,
+    WARN,
+    Line,
+    cut,
+    ellipsis,
+    fill,
+    joined,
+    spread,
+    width_of,
+)
+from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.snapshot import Snapshot
+from mdibench.monitor.text import accuracy, clock, count, milliseconds, rate
+
+STATE_ROLES = {
+    "starting": DIM, "warm-up": ACCENT, "running": ACCENT, "draining": ACCENT,
+    "complete": GOOD, "aborted": BAD, "failed": BAD, "stalled": BAD,
+}  # fmt: skip
+
+
+def state(snapshot: Snapshot, glyphs: Glyphs) -> Line:
+    """The state's glyph and word."""
+    word = snapshot.state.word
+    return [(f"{glyphs.states[word]} {word}", STATE_ROLES[word])]
+
+
+def heading(snapshot: Snapshot, width: int, options: Options) -> Line:
+    """One line: what runs, how it is doing, how far it is."""
+    facts = snapshot.facts
+    right: Line = [*_watching(snapshot, options), *state(snapshot, options.glyphs)]
+    reason = snapshot.state.reason
+    if reason and not snapshot.state.well and width >= 70:
+        right.append((f" · {ellipsis(reason, width // 3)}", BAD))
+    right += [("   ", PLAIN), *_progress(snapshot), (" ", PLAIN)]
+    if width_of(right) + 12 > width:
+        right = [*state(snapshot, options.glyphs), (" ", PLAIN)]
+    room = max(0, width - width_of(right) - 3)
+    left: Line = [(" mdibench", STRONG), ("  ", PLAIN), (facts.name, PLAIN)]
+    if width_of(left) + 4 < room and facts.setting:
+        left.append((ellipsis(f" · {facts.setting}", room - width_of(left)), DIM))
+    return spread(cut(left, room + 1), right, width)
+
+
+def _watching(snapshot: Snapshot, options: Options) -> Line:
+    """How the picture moves, where it is not simply the present."""
+    glyphs = options.glyphs.states
+    if options.paused:
+        return [(f"{glyphs['paused']} paused", WARN), ("   ", PLAIN)]
+    if not options.following:
+        return [(f"{glyphs['replay']} replay {options.speed:g}×", WARN), ("   ", PLAIN)]
+    return []
+
+
+def _progress(snapshot: Snapshot) -> Line:
+    planned_s = snapshot.facts.planned_s
+    now = clock(snapshot.t_s)
+    if snapshot.over:
+        return [(now, PLAIN), (" / ", DIM), (clock(snapshot.end_s), DIM)]
+    if planned_s is None:
+        return [(now, PLAIN)]
+    return [(now, PLAIN), (" / ", DIM), (clock(planned_s), DIM)]
+
+
+def timeline(snapshot: Snapshot, width: int, options: Options) -> Line:
+    """The run from start to end: the moment shown, phases, and marks where something happened."""
+    times = f" {snapshot.t_s:.1f} s" if options.replay or not options.following else ""
+    whole_s = _length_s(snapshot)
+    room = width - 2 - len(times)
+    if room < 10:
+        return [(times, DIM)]
+    place = min(room - 1, int(snapshot.t_s / whole_s * room)) if whole_s > 0 else 0
+    cells = [("━" if at <= place else "─", ACCENT if at <= place else FAINT) for at in range(room)]
+    if options.glyphs.name == "ascii":
+        cells = [("=" if at <= place else "-", role) for at, (_, role) in enumerate(cells)]
+    for mark in snapshot.marks:
+        at = min(room - 1, max(0, int(mark.t_s / whole_s * room))) if whole_s > 0 else 0
+        drawn = _MARKS.get(mark.kind)
+        if drawn and _RANKING.index(cells[at][1]) < _RANKING.index(drawn[1]):
+            cells[at] = drawn
+    cells[place] = ("●" if options.glyphs.name != "ascii" else "O", STRONG)
+    return fill(joined([(" ", PLAIN), *cells, (times, PLAIN)]), width)
+
+
+_MARKS = {"phase": ("┿", WARN), "trouble": ("▲", BAD), "loss": ("×", BAD)}
+_RANKING = (FAINT, ACCENT, WARN, BAD)
+
+
+def _length_s(snapshot: Snapshot) -> float:
+    """What the whole line stands for: the plan while it holds, then what really was."""
+    planned_s = snapshot.facts.planned_s
+    if snapshot.over or planned_s is None:
+        return snapshot.end_s
+    return max(planned_s, snapshot.end_s)
+
+
+def in_few_cells(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Everything that a screen of a few cells can still say, the dearest first."""
+    flow, p95_s = snapshot.flow, snapshot.recent_latency.p95
+    lines: list[Line] = [
+        state(snapshot, options.glyphs),
+        [(rate(flow.completed_per_s), STRONG), (" /s", PLAIN)],
+        [(accuracy(snapshot.quality.run), STRONG), (" right", PLAIN)],
+        [("p95 ", DIM), (milliseconds(p95_s), PLAIN)],
+        [("lost ", DIM), (count(flow.dropped + flow.lost), PLAIN)],
+    ]
+    if height == 1:
+        return [cut([piece for line in lines for piece in [*line, (" ", PLAIN)]], width)]
+    return [cut(line, width) for line in lines[:height]]

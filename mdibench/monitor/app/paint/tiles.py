@@ -1,0 +1,274 @@
+"""The four figures that the eye should meet first, as tiles or as single lines."""
+
+from __future__ import annotations
+
+import math
+
+from mdibench.monitor.app.paint.canvas import resample, sparkline
+from mdibench.monitor.app.paint.lines import (
+    BAD,
+    DIM,
+    GOOD,
+    PLAIN,
+    SOFT,
+    SOFT_GOOD,
+    SOFT_WARN,
+    STRONG,
+    WARN,
+    Line,
+    cut,
+    spread,
+)
+from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.snapshot import Floats, Snapshot
+from mdibench.monitor.text import (
+    UNKNOWN,
+    accuracy,
+    bare_milliseconds,
+    count,
+    margin,
+    milliseconds,
+    rate,
+)
+
+TILES = ("throughput", "accuracy", "latency", "control")
+
+
+def tile(name: str, snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The inside of one tile: its figures, and a sparkline in whatever height is left."""
+    lines = _FIGURES[name](snapshot, width)[:height]
+    if len(lines) < height and width >= 8:
+        trend, role = _TRENDS[name](snapshot)
+        lines.append([(spark(trend, width, options, shares=name == "accuracy"), role)])
+    return lines
+
+
+def spark(values: Floats, width: int, options: Options, shares: bool = False) -> str:
+    """A whole history as one line of heights, stretched or squeezed to ``width``.
+
+    Heights begin at zero; those of ``shares`` a little below the least one, and end at one.
+    """
+    known = [v for v in values if not math.isnan(v)]
+    if not known:
+        return ""
+    bottom = max(0.0, math.floor(min(known) * 10 - 0.5) / 10) if shares else 0.0
+    top = 1.0 if shares else 1.15 * max(known)
+    squeezed = resample(values, width)
+    stretched = [squeezed[place * len(squeezed) // width] for place in range(width)]
+    return sparkline(stretched, top, options.glyphs, width, bottom)
+
+
+def figures(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The four tiles as one line each, for small screens: the dearest figures first."""
+    rows = (
+        ("rate", _rate_line(snapshot)),
+        ("accuracy", _accuracy_line(snapshot)),
+        ("latency", _latency_line(snapshot)),
+        ("control", _control_line(snapshot)),
+    )
+    return [cut([(name.ljust(10), DIM), *line], width) for name, line in rows][:height]
+
+
+def _told(name: str, shown: str, role: str = PLAIN) -> Line:
+    """One more figure of a line."""
+    return [("   " + name, DIM), (" " + shown, role)]
+
+
+def _rate_line(snapshot: Snapshot) -> Line:
+    flow = snapshot.flow
+    return [
+        (rate(flow.completed_per_s), STRONG),
+        (" /s", PLAIN),
+        *_told("offered", rate(flow.offered_per_s)),
+        *_told("done", count(flow.completed)),
+        *_told("in flight", count(flow.in_flight)),
+        *_told("dropped", count(flow.dropped), BAD if flow.dropped else PLAIN),
+        *_told("lost", count(flow.lost), BAD if flow.lost else PLAIN),
+    ]
+
+
+def _accuracy_line(snapshot: Snapshot) -> Line:
+    quality = snapshot.quality
+    return [
+        (accuracy(quality.run), STRONG),
+        (f" {margin(quality.run)}", DIM),
+        *_told("last 5 s", accuracy(quality.recent)),
+        *_told("of offered", accuracy(quality.of_offered)),
+        *_told("n", count(quality.run.count)),
+    ]
+
+
+def _latency_line(snapshot: Snapshot) -> Line:
+    recent, run = snapshot.recent_latency, snapshot.latency
+    return [
+        (bare_milliseconds(recent.p50), STRONG),
+        (" ms p50", PLAIN),
+        *_told("p95", bare_milliseconds(recent.p95)),
+        *_told("p99", bare_milliseconds(recent.p99)),
+        *_told("run p50", bare_milliseconds(run.p50)),
+        *_told("p99", bare_milliseconds(run.p99)),
+    ]
+
+
+def _control_line(snapshot: Snapshot) -> Line:
+    control = snapshot.control
+    return [
+        ("T_e ", PLAIN),
+        (_threshold(snapshot), STRONG),
+        *_told("μ", milliseconds(control.interarrival_s)),
+        ("   ", PLAIN),
+        *_queue_gauge(snapshot, 0),
+        ("   " + MOVING.get(control.mode, control.mode), DIM),
+    ]
+
+
+MOVING = {"adapt-rate": "adapting μ", "adapt-threshold": "adapting T_e"}
+
+
+def _threshold(snapshot: Snapshot) -> str:
+    threshold = snapshot.control.threshold
+    return UNKNOWN if math.isnan(threshold) else f"{threshold:.3f}"
+
+
+# --- throughput -----------------------------------------------------------------------------------
+
+
+def _throughput(snapshot: Snapshot, width: int) -> list[Line]:
+    flow = snapshot.flow
+    behind = flow.offered_per_s > 0 and flow.completed_per_s < 0.9 * flow.offered_per_s
+    return [
+        spread(
+            [(rate(flow.completed_per_s), STRONG), (" /s", PLAIN)],
+            [("offered ", DIM), (rate(flow.offered_per_s), WARN if behind else PLAIN)],
+            width,
+        ),
+        spread(
+            [(count(flow.completed), PLAIN), (" done", DIM)],
+            _mean(snapshot)
+            if snapshot.over
+            else [("in flight ", DIM), (count(flow.in_flight), PLAIN)],
+            width,
+        ),
+        spread(
+            [("dropped ", DIM), (count(flow.dropped), BAD if flow.dropped else PLAIN)],
+            [("lost ", DIM), (count(flow.lost), BAD if flow.lost else PLAIN)],
+            width,
+        ),
+    ]
+
+
+def _mean(snapshot: Snapshot) -> Line:
+    return [("mean ", DIM), (rate(snapshot.flow.mean_per_s), PLAIN)]
+
+
+# --- accuracy -------------------------------------------------------------------------------------
+
+
+def _accuracy(snapshot: Snapshot, width: int) -> list[Line]:
+    quality = snapshot.quality
+    lines = [
+        spread(
+            [(accuracy(quality.run), STRONG), (f"  {margin(quality.run)}", DIM)],
+            [("n ", DIM), (count(quality.run.count), PLAIN)],
+            width,
+        ),
+        spread(
+            [(accuracy(quality.recent), PLAIN), (f"  {margin(quality.recent)}", DIM)],
+            [("last 5 s", DIM)],
+            width,
+        ),
+    ]
+    style = WARN if snapshot.flow.dropped else PLAIN
+    lines.append(spread([(accuracy(quality.of_offered), style)], [("of offered", DIM)], width))
+    return lines
+
+
+# --- latency --------------------------------------------------------------------------------------
+
+
+def _latency(snapshot: Snapshot, width: int) -> list[Line]:
+    recent, run = snapshot.recent_latency, snapshot.latency
+    return [
+        spread(
+            [(bare_milliseconds(recent.p50), STRONG), (" ms", PLAIN), ("  p50", DIM)],
+            [("p95 ", DIM), (bare_milliseconds(recent.p95), PLAIN)],
+            width,
+        ),
+        spread(
+            [("last 5 s", DIM)],
+            [("p99 ", DIM), (bare_milliseconds(recent.p99), PLAIN)],
+            width,
+        ),
+        spread(
+            [("run p50 ", DIM), (bare_milliseconds(run.p50), PLAIN)],
+            [("p99 ", DIM), (bare_milliseconds(run.p99), PLAIN)],
+            width,
+        ),
+    ]
+
+
+# --- control --------------------------------------------------------------------------------------
+
+
+def _control(snapshot: Snapshot, width: int) -> list[Line]:
+    control = snapshot.control
+    mode = MOVING.get(control.mode, control.mode)
+    pace = 1 / control.interarrival_s if control.interarrival_s > 0 else math.nan
+    return [
+        spread([("T_e ", DIM), (_threshold(snapshot), STRONG)], [(mode, DIM)], width),
+        spread(
+            [("μ ", DIM), (milliseconds(control.interarrival_s), PLAIN)],
+            [(rate(pace), PLAIN), (" /s", DIM)],
+            width,
+        ),
+        _queue_gauge(snapshot, width),
+    ]
+
+
+def _queue_gauge(snapshot: Snapshot, width: int) -> Line:
+    """q = |I_0| + |O_0| against the controller's two limits; as short as can be for width 0."""
+    control = snapshot.control
+    low, high, queue = control.queue_low, control.queue_high, control.queue
+    limits = f"({low} · {high})" if high else ""
+    role = GOOD
+    if queue is not None and high:
+        role = BAD if queue >= high else WARN if queue >= low else GOOD
+    left: Line = [("q_0 ", DIM), (count(queue), role)]
+    if not width:
+        return [*left, (f" {limits}", DIM)]
+    return spread(left, [(limits, DIM)], width)
+
+
+_FIGURES = {
+    "throughput": _throughput,
+    "accuracy": _accuracy,
+    "latency": _latency,
+    "control": _control,
+}
+
+
+def _rate_trend(snapshot: Snapshot) -> tuple[Floats, str]:
+    return snapshot.history.completed_per_s, SOFT
+
+
+def _accuracy_trend(snapshot: Snapshot) -> tuple[Floats, str]:
+    return snapshot.history.accuracy, SOFT_GOOD
+
+
+def _latency_trend(snapshot: Snapshot) -> tuple[Floats, str]:
+    return snapshot.history.p95_s, SOFT_WARN
+
+
+def _control_trend(snapshot: Snapshot) -> tuple[Floats, str]:
+    if snapshot.control.mode == "adapt-threshold":
+        return snapshot.history.threshold, SOFT
+    pace = tuple(1 / v if v > 0 else math.nan for v in snapshot.history.interarrival_s)
+    return pace, SOFT
+
+
+_TRENDS = {
+    "throughput": _rate_trend,
+    "accuracy": _accuracy_trend,
+    "latency": _latency_trend,
+    "control": _control_trend,
+}

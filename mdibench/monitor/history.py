@@ -1,0 +1,148 @@
+"""Series over time: rows gathered into at most a screenful of equal bins.
+
+Bin widths come from a short ladder of round numbers and bins start at multiples of their width, so
+that a growing run redraws one bin at a time instead of shifting all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from mdibench.monitor.columns import Array
+from mdibench.monitor.snapshot import Floats, History
+from mdibench.monitor.statistics import percentiles
+from mdibench.monitor.tables import RankTable, Tables
+
+WIDTHS_S = tuple(step * 10.0**power for power in range(-1, 5) for step in (1.0, 2.0, 5.0))
+BINS = 200
+NARROWEST_S = 0.5
+"""Narrower bins would show the noise of single arrivals."""
+SHORTEST = 0.5
+"""The newest bin tells a rate once this share of it has passed."""
+SHARES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that the charts cover."""
+
+    start_s: float
+    end_s: float
+
+
+def edges_of(span: Span, sample_s: float, bins: int = BINS) -> Array:
+    """Edges of about ``bins`` bins at most that cover ``span``, none narrower than a sample."""
+    least_s = max(NARROWEST_S, sample_s)
+    length_s = max(span.end_s - span.start_s, sample_s, 1e-9)
+    width_s = next((w for w in WIDTHS_S if w >= least_s and w * bins >= length_s), length_s / bins)
+    first = math.floor(span.start_s / width_s + 1e-9)
+    last = max(first + 1, math.ceil(span.end_s / width_s - 1e-9))
+    return np.arange(first, last + 1) * width_s
+
+
+class Memory:
+    """Percentiles of bins that can change no more, so that only the newest is sorted again."""
+
+    LIMIT = 4 * BINS
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Floats] = {}
+
+    def latencies(self, tables: Tables, start: int, stop: int) -> Floats:
+        """p50, p95, p99 of the completed items in rows ``start`` to ``stop``."""
+        key = (start, stop)
+        if key not in self._known:
+            if len(self._known) >= self.LIMIT:
+                self._known.clear()
+            columns = tables.items.columns
+            latency_s, buckets = columns["latency_s"][start:stop], columns["bucket"][start:stop]
+            done = ~np.isnan(latency_s)
+            self._known[key] = percentiles(latency_s[done], buckets[done], SHARES)
+        return self._known[key]
+
+
+def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) -> History:
+    """All series up to ``moment_s``; the last bin ends there."""
+    ends = np.minimum(edges, moment_s)
+    widths = _widths(ends, edges)
+    columns = tables.items.columns
+    cuts = np.searchsorted(columns["known_s"], ends, side="right")
+    completed = np.diff(_count(columns["ok"], cuts))
+    correct = np.diff(_count(columns["correct"], cuts))
+    judged = completed + np.diff(_count(columns["lost"], cuts))
+    latency = [memory.latencies(tables, int(a), int(b)) for a, b in pairwise(cuts)]
+    source = tables.ranks.get(0, RankTable(tables.exits))
+    ranks = [tables.ranks[rank] for rank in sorted(tables.ranks)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return History(
+            edges_s=_floats(edges),
+            completed_per_s=_floats(completed / widths),
+            offered_per_s=_rate(source, "offered", edges, ends),
+            accuracy=_floats(correct / np.where(judged > 0, judged, np.nan)),
+            p50_s=tuple(each[0] for each in latency),
+            p95_s=tuple(each[1] for each in latency),
+            p99_s=tuple(each[2] for each in latency),
+            threshold=_level(source, "threshold", ends),
+            interarrival_s=_level(source, "interarrival_s", ends),
+            in_flight=_level(source, "in_flight", ends),
+            input_queue=tuple(_mean(rank, "input_queue", ends) for rank in ranks),
+            output_queue=tuple(_mean(rank, "output_queue", ends) for rank in ranks),
+        )
+
+
+def _floats(values: Array) -> Floats:
+    return tuple(values.tolist())
+
+
+def _widths(ends: Array, edges: Array) -> Array:
+    """Lengths of the bins as far as they have passed; NaN where too short to tell a rate from."""
+    widths = np.diff(ends)
+    return np.where(widths >= SHORTEST * (edges[1] - edges[0]), widths, np.nan)
+
+
+def _count(cumulative: Array, cuts: Array) -> Array:
+    """A running count at each cut (0 before the first row)."""
+    if not len(cumulative):
+        return np.zeros(len(cuts))
+    return np.where(cuts > 0, cumulative[np.maximum(cuts, 1) - 1], 0).astype(float)
+
+
+def _places(rank: RankTable, ends: Array) -> Array:
+    return np.searchsorted(rank.columns["t_s"], ends, side="right")
+
+
+def _rate(rank: RankTable, name: str, edges: Array, ends: Array) -> Floats:
+    """Increase per second of a counter, drawn straight between samples, up to the newest one."""
+    values, times = rank.columns[name], rank.columns["t_s"]
+    known = ~np.isnan(values)
+    if not known.any():
+        return (math.nan,) * (len(ends) - 1)
+    times, values = np.r_[0.0, times[known]], np.r_[0.0, values[known]]
+    ends = np.minimum(ends, times[-1])
+    return _floats(np.diff(np.interp(ends, times, values)) / _widths(ends, edges))
+
+
+def _level(rank: RankTable, name: str, ends: Array) -> Floats:
+    """The newest value at the end of each bin; NaN before the first and past the last sample."""
+    places, values = _places(rank, ends), rank.columns[name]
+    if not len(values):
+        return (math.nan,) * (len(ends) - 1)
+    newest = np.where(places > 0, values[np.maximum(places, 1) - 1], np.nan)[1:]
+    return _floats(np.where(np.diff(ends) > 0, newest, np.nan))
+
+
+def _mean(rank: RankTable, name: str, ends: Array) -> Floats:
+    """The mean of each bin's samples; a bin without one keeps the value before it."""
+    places, values = _places(rank, ends), rank.columns[name]
+    if not len(values):
+        return (math.nan,) * (len(ends) - 1)
+    sums = np.r_[0.0, np.cumsum(values)]
+    counts = np.diff(places)
+    newest = np.where(places > 0, values[np.maximum(places, 1) - 1], np.nan)[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.where(counts > 0, np.diff(sums[places]) / counts, newest)
+    return _floats(np.where(np.diff(ends) > 0, means, np.nan))

@@ -1,0 +1,101 @@
+"""Progress as plain lines, for terminals that are none: logs, CI, remote ranks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from mdibench.monitor.feed import RunFeed
+from mdibench.monitor.snapshot import Snapshot
+from mdibench.monitor.text import (
+    accuracy,
+    bare_milliseconds,
+    clock,
+    count,
+    margin,
+    rate,
+    whole_percent,
+)
+
+LOOK_EVERY_S = 0.25
+
+
+def progress(snapshot: Snapshot) -> str:
+    """One line about one moment."""
+    flow, state = snapshot.flow, snapshot.state
+    parts = [
+        f"{snapshot.t_s:7.1f} s",
+        f"{state.word:<9}",
+        f"{rate(flow.completed_per_s):>6} /s of {rate(flow.offered_per_s)} offered",
+        f"accuracy {accuracy(snapshot.quality.run)} {margin(snapshot.quality.run)}".rstrip(),
+        f"p95 {bare_milliseconds(snapshot.recent_latency.p95)} ms",
+        f"in flight {count(flow.in_flight)}",
+        f"dropped {count(flow.dropped)}  lost {count(flow.lost)}",
+    ]
+    return "  ".join(parts)
+
+
+def follow(
+    feed: RunFeed,
+    write: Callable[[str], object],
+    every_s: float = 1.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Snapshot:
+    """Write a line every ``every_s`` seconds and whenever the state changes, then the summary.
+
+    Stops without a summary where the feed has a problem.
+    """
+    due_s, word = -1.0, ""
+    while True:
+        feed.read()
+        snapshot = feed.look()
+        if feed.problem:
+            return snapshot
+        if snapshot.over:
+            write(summary(snapshot, str(feed.folder)))
+            return snapshot
+        now_s = feed.clocks.steady()
+        if now_s >= due_s or snapshot.state.word != word:
+            write(progress(snapshot) + "\n")
+            due_s, word = now_s + every_s, snapshot.state.word
+        sleep(LOOK_EVERY_S)
+
+
+# --- summary -----------------------------------------------------------------------------------
+# A run in a few lines of plain text: printed after the monitor has left the screen.
+
+
+def summary(snapshot: Snapshot, folder: str) -> str:
+    """State, flow, quality, latency, exits and ranks of the moment shown; ends with a newline."""
+    facts, flow, state = snapshot.facts, snapshot.flow, snapshot.state
+    reason = f" ({state.reason})" if state.reason else ""
+    lines = [
+        f"{facts.name} · {facts.setting}",
+        f"  {state.word}{reason} after {clock(snapshot.end_s)}",
+        f"  items      {count(flow.offered)} offered, {count(flow.completed)} done, "
+        f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_under_way(snapshot)}",
+        f"  rate       {_mean_rate(snapshot)}",
+        f"  accuracy   {accuracy(snapshot.quality.run)} {margin(snapshot.quality.run)}"
+        f" of {count(snapshot.quality.run.count)} measured,"
+        f" {accuracy(snapshot.quality.of_offered)} of those offered",
+        f"  latency    p50 {bare_milliseconds(snapshot.latency.p50)}"
+        f"  p95 {bare_milliseconds(snapshot.latency.p95)}"
+        f"  p99 {bare_milliseconds(snapshot.latency.p99)}"
+        f"  max {bare_milliseconds(snapshot.latency.largest)} ms",
+        "  exits      " + "  ".join(f"{e.exit}: {whole_percent(e.share)}" for e in snapshot.exits),
+        f"  files      {folder}",
+    ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _under_way(snapshot: Snapshot) -> str:
+    under_way = snapshot.flow.in_flight
+    return f", {count(under_way)} in flight" if under_way and not snapshot.over else ""
+
+
+def _mean_rate(snapshot: Snapshot) -> str:
+    """Completions per second in the measured window."""
+    if math.isnan(snapshot.flow.mean_per_s):
+        return "nothing measured yet"
+    return f"{rate(snapshot.flow.mean_per_s)} /s done in the measured window"

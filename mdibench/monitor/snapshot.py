@@ -1,0 +1,191 @@
+"""The monitor's picture of one moment: frozen, complete, and free of anything that draws.
+
+Rates and shares named ``recent`` look back ``RECENT_S`` seconds. Times are run time in seconds.
+NaN stands for "not known" throughout, so that no figure is ever made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdibench.monitor.facts import RunFacts
+from mdibench.monitor.state import Phase, State
+from mdibench.monitor.statistics import Share
+
+RECENT_S = 5.0
+Floats = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What came in and what went out, from the start and per second recently."""
+
+    offered: int
+    admitted: int
+    completed: int
+    dropped: int
+    lost: int
+    in_flight: int | None
+    offered_per_s: float
+    admitted_per_s: float
+    completed_per_s: float
+    mean_per_s: float
+    """Completions per second since warm-up, up to the end of the measured window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Of what was admitted (a lost item is wrong), and of all offered (a dropped one is, too)."""
+
+    run: Share
+    recent: Share
+    of_offered: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles in seconds, from the scheduled arrival."""
+
+    p50: float
+    p95: float
+    p99: float
+    largest: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlView:
+    """What the source's controller sees and does."""
+
+    mode: str
+    threshold: float
+    interarrival_s: float
+    queue: int | None
+    """q = |I_0| + |O_0|."""
+    queue_low: int
+    queue_high: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankView:
+    """One worker. Rates are recent ones; ``age_s`` is the time since its last report."""
+
+    rank: int
+    host: str
+    device: str
+    blocks: tuple[int, ...]
+    reported: bool
+    age_s: float
+    stale: bool
+    input_queue: int
+    output_queue: int
+    busy: float
+    send: float
+    wait: float
+    gamma_s: float
+    tasks: int
+    tasks_per_s: float
+    sent_per_s: float
+    """Bytes per second, all messages."""
+    received_per_s: float
+    exits: tuple[int, ...]
+    overruns: int
+    refused: int
+    rss_bytes: float
+    cpu: float
+    """Processor time per second: 1.0 is one core."""
+    input_history: Floats
+    output_history: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ExitView:
+    """One exit: how many left there, and how well."""
+
+    exit: int
+    left: int
+    share: float
+    accuracy: Share
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """Matrices [source][target]; NaN in ``hop_delay_s`` until a task crossed."""
+
+    tasks: tuple[Floats, ...]
+    tasks_per_s: tuple[Floats, ...]
+    bytes_per_s: tuple[Floats, ...]
+    hop_delay_s: tuple[Floats, ...]
+    ping_pongs: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Series over ``edges_s`` (one more edge than values); the newest bin may be incomplete."""
+
+    edges_s: Floats
+    completed_per_s: Floats
+    offered_per_s: Floats
+    accuracy: Floats
+    p50_s: Floats
+    p95_s: Floats
+    p99_s: Floats
+    threshold: Floats
+    interarrival_s: Floats
+    in_flight: Floats
+    input_queue: tuple[Floats, ...]
+    output_queue: tuple[Floats, ...]
+    """Per rank, in the order of ``Snapshot.ranks``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One line of the log; ``since_s`` is its time."""
+
+    t_s: float
+    rank: int
+    level: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place on the time line: ``kind`` is phase, trouble, loss or change."""
+
+    t_s: float
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the screen shows about one moment of a run."""
+
+    facts: RunFacts
+    state: State
+    """How the run is doing, whatever moment is shown."""
+    phase: Phase
+    """What the source was doing at ``t_s``."""
+    t_s: float
+    """The moment shown."""
+    end_s: float
+    """The newest moment that could be shown: now in a live run, the end of a finished one."""
+    flow: Flow
+    quality: Quality
+    latency: Latency
+    recent_latency: Latency
+    control: ControlView
+    ranks: tuple[RankView, ...]
+    exits: tuple[ExitView, ...]
+    links: LinkView
+    history: History
+    events: tuple[EventLine, ...]
+    marks: tuple[Mark, ...]
+    slowest: tuple[int, ...]
+    """Items of the last seconds with the largest latencies, slowest first."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, one way or another."""
+        return self.state.over

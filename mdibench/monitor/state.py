@@ -1,0 +1,81 @@
+"""How a run is doing, in one word: decided from what its files say and how long they are silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mdibench.monitor.tables import EventRow
+
+Word = Literal[
+    "starting", "warm-up", "running", "draining", "complete", "aborted", "stalled", "failed"
+]
+Phase = Literal["warm-up", "running", "draining"]
+STALLED_AFTER_S = 3.0
+"""Ranks report every ``sample_s`` (0.2 s by default): this silence means that something hangs."""
+STALLED_AFTER_SAMPLES = 10
+OVER = ("complete", "aborted", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The word, and why."""
+
+    word: Word
+    reason: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.word in OVER
+
+    @property
+    def well(self) -> bool:
+        """Whether nobody has to worry."""
+        return self.word not in ("aborted", "failed", "stalled")
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What can be seen of a run from outside.
+
+    ``said`` is the manifest's status with the verdict on a dead writer (``run_folder.status``),
+    ``ended`` the stream's end line, ``silence_s`` the time since the newest record.
+    """
+
+    said: str = "running"
+    reason: str = ""
+    ended: tuple[str, str] | None = None
+    silence_s: float = 0.0
+    sample_s: float = 0.2
+
+
+def state_of(signs: Signs, phase: Phase, newest_s: float) -> State:
+    """The state of a run, from the strongest sign to the weakest."""
+    if signs.ended is not None:
+        return _final(*signs.ended)
+    if signs.said != "running":
+        died = "the run died: its writer is gone" if signs.said == "aborted" else ""
+        return _final(signs.said, signs.reason or died)
+    if signs.silence_s > max(STALLED_AFTER_S, STALLED_AFTER_SAMPLES * signs.sample_s):
+        return State("stalled", f"no report for {signs.silence_s:.0f} s")
+    return State("starting" if newest_s <= 0 else phase)
+
+
+def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> Phase:
+    """What the source was doing: ``events`` are those up to that moment."""
+    phases = [event.text for event in events if event.kind == "phase"]
+    if phases and phases[-1].startswith(("draining", "ended")):
+        return "draining"
+    warm = moment_s >= warmup_s or any(text.startswith("warm-up over") for text in phases)
+    return "running" if warm else "warm-up"
+
+
+def _final(status: str, reason: str) -> State:
+    word: Word = "aborted"
+    if status == "complete":
+        word = "complete"
+    elif status == "failed":
+        word = "failed"
+    return State(word, reason)

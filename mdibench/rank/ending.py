@@ -1,0 +1,132 @@
+"""How a job ends: in order, or with every rank stopped, the files closed and the reason told.
+
+An uncaught error on one rank must end all of them, for MPI would wait for ever otherwise. A failed
+worker tells rank 0, which closes the run's files, shows the error and ends the job. Writing the
+files of a long run takes a while, so the others give rank 0 ``CLOSING_S`` to end the job before
+they do. A worker whose news does not reach rank 0 within ``PATIENCE_S`` tells the user itself.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from mdibench.core.records import SOURCE
+from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, UserError, say
+from mdibench.record.run_folder import RunWriter
+
+if TYPE_CHECKING:
+    from mdibench.rank.hooks import SourceHooks
+    from mdibench.transport.mpi import Group
+    from mdibench.transport.post_office import PostOffice
+
+PATIENCE_S = 3.0
+CLOSING_S = 60.0
+_LONGEST_TEXT = 2000
+
+
+class Ending:
+    """A context around a rank's life. SIGUSR1 makes a rank print its stacks and go on."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._writer: RunWriter | None = None
+        self._outcome: Callable[[], dict[str, Any]] = dict
+        self._hooks: SourceHooks | None = None
+        self._post: PostOffice | None = None
+
+    def keep(
+        self, writer: RunWriter, outcome: Callable[[], dict[str, Any]], hooks: SourceHooks
+    ) -> None:
+        """Rank 0: from now on the run's files must be closed, whatever happens."""
+        self._writer, self._outcome, self._hooks = writer, outcome, hooks
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder, on rank 0."""
+        return self._writer.folder if self._writer else None
+
+    def report_through(self, post: PostOffice) -> None:
+        """Other ranks: from now on rank 0 can be told of a failure."""
+        self._post = post
+
+    def __enter__(self) -> Ending:
+        signal.signal(signal.SIGTERM, _terminated)
+        faulthandler.register(signal.SIGUSR1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, UserError) and self._writer is None:
+            return
+        if error is None:
+            self._finish("complete", self._hooks.reason if self._hooks is not None else "")
+        else:
+            self._fail(error)
+
+    def _finish(self, status: str, reason: str) -> None:
+        if self._hooks is not None:
+            self._hooks.close()
+        if self._writer is not None:
+            self._writer.finish(status, reason, **self._outcome())
+
+    def _fail(self, error: BaseException) -> None:
+        """End all ranks because of ``error``. Does not return."""
+        status, text = _verdict(error)
+        try:
+            if self._group.rank == SOURCE:
+                self._close_failed(error, text)
+            else:
+                time.sleep(self._tell_source(status, text))
+        finally:
+            sys.stdout.flush()
+            self._group.abort(status)
+
+    def _close_failed(self, error: BaseException, text: str) -> None:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        say(text)
+        if self._writer is None:
+            return
+        with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write("".join(traceback.format_exception(error)))
+        self._finish("aborted" if interrupted else "failed", text)
+        say(f"what was recorded is in {self._writer.folder}")
+
+    def _tell_source(self, status: int, text: str) -> float:
+        """Let rank 0 or else the user know; for how many seconds rank 0 may then end the job."""
+        post, for_all = self._post, status == INTERRUPTED  # rank 0 is interrupted too, most likely
+        heard = post is not None and post.fail(text.encode()[:_LONGEST_TEXT], status, PATIENCE_S)
+        if not heard and not for_all:
+            say(f"rank {self._group.rank}: {text}")
+        if post is None:  # no run yet, and no files of one
+            return PATIENCE_S if for_all else 0.0
+        return CLOSING_S
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The job's exit status and one line that says why."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else INTERNAL_ERROR
+        return status, f"SystemExit({error.code})"
+    if isinstance(error, MdibenchError):
+        return error.status, str(error)
+    place = traceback.extract_tb(error.__traceback__)
+    where = f" ({place[-1].filename}:{place[-1].lineno})" if place else ""
+    return INTERNAL_ERROR, f"{type(error).__name__}: {error}{where}"
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

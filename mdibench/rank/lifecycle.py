@@ -1,0 +1,324 @@
+"""The life of one MPI rank: agree, set up, run, hand in, leave.
+
+Every step that may fail for a reason that the user can mend ends in an agreement of all ranks, so
+that there is one message and nobody waits for a rank that has left. Whatever else goes wrong on
+any rank ends the whole job; see ``ending``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import psutil
+
+from mdibench.assembly import environment
+from mdibench.assembly.manifest import Facts, open_run, outcome, run_kind
+from mdibench.assembly.progress import Progress
+from mdibench.assembly.sampling import ProcessFacts
+from mdibench.assembly.state_machines import Judging, generator, judging_of, make_node
+from mdibench.assembly.workload import (
+    bottleneck_pairs,
+    load_items,
+    make_engine,
+    measured,
+    planned,
+    set_up_torch,
+    torch_device,
+    with_seconds,
+)
+from mdibench.compute.engine import Engine
+from mdibench.config.reading import load_config, noted, parse_config, read_text
+from mdibench.config.schema import RunConfig
+from mdibench.core.records import SOURCE
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.network.plan import Device, ModelInfo, Plan
+from mdibench.network.planning import make_plan
+from mdibench.rank.computing import ComputeThread, Computing, InlineCompute
+from mdibench.rank.ending import Ending
+from mdibench.rank.energy import Meter, find_meter
+from mdibench.rank.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
+from mdibench.rank.loop import Loop, LoopSetup
+from mdibench.transport.links import LinkClock
+
+if TYPE_CHECKING:
+    from mdibench.codec.bottleneck import Pair
+    from mdibench.transport.mpi import Group
+    from mdibench.transport.post_office import PostOffice
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from mdibench.transport.mpi import Group
+
+CONTROL_BYTES = 64 * 1024
+"""Room that every message buffer has, however small the feature maps are."""
+SLOTS_PER_NEIGHBOUR = 2
+
+
+class Monitor(Protocol):
+    """Something that shows the run while it goes on; called on rank 0 only."""
+
+    def start(self, folder: Path) -> None:
+        """The run's folder is there."""
+
+    def wait(self) -> None:
+        """The run is over: come back when nobody looks at it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for, the same on every rank."""
+
+    config: Path
+    overrides: tuple[str, ...] = ()
+    monitor: Monitor | None = None
+    quiet: bool = False
+
+
+def run_rank(order: Order) -> tuple[int, Path | None]:
+    """Run this process as one rank of the job. MPI starts here.
+
+    Its exit status, and on rank 0 the folder of the run.
+    """
+    launch = environment.launch_facts()
+    environment.limit_threads(launch.local_size)
+    from mdibench.transport.mpi import Group
+
+    group = Group()
+    _check_world(launch, group.size)
+    return run_in(group, order, launch)
+
+
+def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
+    """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
+    try:
+        with Ending(group) as ending:
+            try:
+                _run(order, group, launch, ending)
+            except UserError:
+                if group.rank == SOURCE:
+                    raise
+                return USAGE_ERROR, None
+    finally:
+        _leave_together(order, group)
+    return OK, ending.folder
+
+
+def _leave_together(order: Order, group: Group) -> None:
+    """The job lives as long as rank 0's monitor is looked at, however the run ended."""
+    if order.monitor is not None:
+        if group.rank == SOURCE:
+            order.monitor.wait()
+        group.barrier()
+
+
+def _check_world(launch: environment.Launch, size: int) -> None:
+    """A launcher of one MPI and a library of another: every rank believes that it is alone."""
+    if launch.size == 1 or size > 1:
+        return
+    if launch.rank != SOURCE:
+        os._exit(USAGE_ERROR)
+    from mdibench.transport.mpi import library
+
+    raise UserError(
+        Problem(
+            f"the launcher ({launch.name}) started {launch.size} ranks, but each is alone in its "
+            f"MPI library ({library()})",
+            remedy="use that library's own mpirun, or choose the library with MPI4PY_LIBMPI or "
+            "MPI4PY_MPIABI; `mdibench doctor` shows both",
+        )
+    )
+
+
+# --- setup ---------------------------------------------------------------------------------------
+
+
+def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
+    text = from_source(group, lambda: _read_config(order))
+    config = parse_config(text, str(order.config), order.overrides)
+    set_up_torch(config.run.threads, launch.local_size)
+    info, plan = _plan(config, group)
+    found = from_source(group, lambda: asdict(judging_of(config, plan.exits)))
+    judging = Judging.from_json(**found)
+    blocks, source = plan.blocks[group.rank], group.rank == SOURCE
+    engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
+    pairs = together(group, lambda: bottleneck_pairs(config, plan))
+    items = together(group, lambda: load_items(config.model) if source else None)
+    kept = noted(text, order.overrides)
+    facts = _facts(config, kept, info, plan, judging, group)
+    writer = together(group, lambda: open_run(facts) if source else None)
+
+    clock = _run_clock(group, facts)
+    strays = StrayErrors(group.rank, clock)
+    logging.getLogger("mdibench").addHandler(strays)
+    post = _post_office(config, plan, info, pairs, group)
+    node = make_node(config, plan, group.rank, judging.thresholds, items)
+    compute = _computing(engine, plan.devices[group.rank], group.size)
+    hooks: Hooks
+    if writer is not None:
+        progress = Progress(
+            config.run.warmup_s + config.run.duration_s, order.quiet or order.monitor is not None
+        )
+        hooks = SourceHooks(post, node, writer, strays, progress)
+        ending.keep(writer, lambda: outcome(node), hooks)
+        if order.monitor is not None:
+            order.monitor.start(writer.folder)
+    else:
+        hooks = WorkerHooks(post, strays)
+        ending.report_through(post)
+    gc.freeze()  # what was loaded by now stays: collections need not look at it again and again
+    process = partial(_process_facts, _energy_meter(facts, group.rank))
+    Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
+    post.close()
+    group.barrier()
+    compute.stop()
+
+
+def _read_config(order: Order) -> str:
+    """The config's text, once it is known to be a good config with good files beside it."""
+    load_config(order.config, order.overrides)
+    return read_text(order.config)
+
+
+def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
+    """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
+    info, plan = together(group, lambda: planned(config, group.size))
+    if group.size == 1 or config.emulation is not None:
+        return info, plan
+    timed = with_seconds(info, from_source(group, lambda: measured(config.model)))
+    return timed, make_plan(config, group.size, timed)
+
+
+def _facts(
+    config: RunConfig, text: str, info: ModelInfo, plan: Plan, judging: Judging, group: Group
+) -> Facts:
+    """What all ranks know of each other before the run."""
+    import torch
+
+    from mdibench.transport import link_probe
+    from mdibench.transport.mpi import library, processor_name, thread_level
+
+    own = environment.host_facts() | {
+        "rank": group.rank,
+        "torch_threads": torch.get_num_threads(),
+        "torch_device": str(torch_device(config.model.device)),
+        "mpi": library(),
+        "mpi_processor": processor_name(),
+        "mpi_thread_level": thread_level(),
+        "energy_meter": meter.name if (meter := find_meter()) else "",
+    }
+    offset_s, error_s = group.clock_offset(time.perf_counter)
+    shared = group.share([own, offset_s, error_s])
+    return Facts(
+        config=config,
+        text=text,
+        kind=run_kind(config, plan),
+        plan=plan,
+        model=info,
+        judging=judging,
+        ranks=[facts for facts, _, _ in shared],
+        clock_offsets_s=[offset for _, offset, _ in shared],
+        clock_error_s=max(error for _, _, error in shared),
+        probe=link_probe.quick(group),
+    )
+
+
+def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
+    """Seconds since the run's start, on this rank's clock moved to rank 0's."""
+    group.barrier()
+    own = json.dumps(time.perf_counter()).encode() if group.rank == SOURCE else None
+    start_s = float(json.loads(group.broadcast(own))) + facts.clock_offsets_s[group.rank]
+    return lambda: time.perf_counter() - start_s
+
+
+def _post_office(
+    config: RunConfig, plan: Plan, info: ModelInfo, pairs: dict[int, Pair], group: Group
+) -> PostOffice:
+    from mdibench.codec.codecs import Coder
+    from mdibench.transport.mpi import Endpoint
+    from mdibench.transport.post_office import PostOffice
+
+    largest = max([info.input_bytes, *(block.output_bytes for block in info.blocks)])
+    rank = group.rank
+    slots = max(8, SLOTS_PER_NEIGHBOUR * len(plan.neighbours[rank]))
+    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), slots, group.comm)
+    links = {
+        target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
+    }
+    uniform = generator(config, f"links {rank}").random
+    return PostOffice(endpoint, links, uniform, coder=Coder(pairs), exits=plan.exits)
+
+
+def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:
+    """A thread, so that computing and communication overlap; a rank alone needs none."""
+    if ranks == 1 and device is None:
+        return InlineCompute(engine)
+    return ComputeThread(engine, device)
+
+
+def _process_facts(meter: Meter | None) -> ProcessFacts:
+    process = psutil.Process()
+    times = process.cpu_times()
+    energy_j = None
+    if meter is not None:
+        with suppress(OSError, ValueError):  # a meter that fails is no reason to end a run
+            energy_j = meter.joules()
+    return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
+
+
+def _energy_meter(facts: Facts, rank: int) -> Meter | None:
+    """The host's meter, for its first rank. That of a host that stands in for others says nothing
+    of them.
+    """
+    hosts = [each["host"] for each in facts.ranks]
+    first = hosts.index(hosts[rank]) == rank
+    return find_meter() if first and not any(facts.plan.devices) else None
+
+
+# --- agreement ---------------------------------------------------------------------------------
+# How ranks agree before a run: one message for what a user can mend, and nobody left waiting.
+
+T = TypeVar("T")
+
+
+def together(group: Group, step: Callable[[], T]) -> T:
+    """Do ``step`` on every rank; if any rank's user has something to mend, all ranks raise it."""
+    result, problems = _attempt(step)
+    shared = group.share(problems)
+    _raise([problem for of_rank in shared for problem in of_rank])
+    return result[0]
+
+
+def from_source(group: Group, step: Callable[[], Any]) -> Any:
+    """What ``step`` gives on rank 0 (JSON-able), on every rank; a ``UserError`` likewise."""
+    message = None
+    if group.rank == SOURCE:
+        message = json.dumps(_attempt(step)).encode()
+    result, problems = json.loads(group.broadcast(message))
+    _raise(problems)
+    return result[0]
+
+
+def _attempt(step: Callable[[], T]) -> tuple[list[T], list[Sequence[str]]]:
+    """The result in a list, or none and the problems."""
+    try:
+        return [step()], []
+    except UserError as error:
+        return [], [(p.what, p.where, p.remedy) for p in error.problems]
+
+
+def _raise(problems: Sequence[Sequence[str]]) -> None:
+    distinct = dict.fromkeys(tuple(problem) for problem in problems)
+    if distinct:
+        raise UserError(*(Problem(*parts) for parts in distinct))

@@ -1,0 +1,170 @@
+"""The loop of one rank in real time: poll the links, feed the node, perform its instructions.
+
+MPI belongs to this thread, torch to the compute thread. Waiting must not burn a core: after a
+burst of polls without news the loop sleeps, a little longer each time, on the queue of finished
+batches, so that a finished batch wakes it at once and a message is seen within a millisecond.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mdibench.assembly.sampling import ProcessFacts, link_rows, telemetry_row
+from mdibench.core.events import Announce, Compute, EndRun, Event, Note, ReportSuspect, Send, Tick
+from mdibench.core.node import Node
+from mdibench.core.wire import Row
+from mdibench.rank.computing import Computing
+from mdibench.rank.hooks import Hooks
+from mdibench.transport.post_office import Mail, PostOffice
+
+BURST = 4
+"""Polls in a row before a sleep: a single poll does not complete MPI's progress."""
+SHORTEST_SLEEP_S = 20e-6
+BUSY_SLEEP_S = 5e-4
+LONGEST_SLEEP_S = 4e-3
+"""A message that comes while the loop sleeps waits this long at most."""
+
+
+def longer(sleep_s: float) -> float:
+    """The next sleep without news: doubled at first, then slowly up to the longest.
+
+    A busy rank so answers within ``BUSY_SLEEP_S``; only a rank that has been idle for a tenth of a
+    second sleeps longer.
+    """
+    growth = 2.0 if sleep_s < BUSY_SLEEP_S else 1.02
+    return min(growth * sleep_s, LONGEST_SLEEP_S)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSetup:
+    """Clock and rhythm of the loop. ``clock`` gives run time: seconds since the run's start."""
+
+    clock: Callable[[], float]
+    sample_s: float
+    process: Callable[[], ProcessFacts]
+
+
+class Loop:
+    """Drives one node until its hooks are finished."""
+
+    def __init__(
+        self,
+        setup: LoopSetup,
+        node: Node,
+        post: PostOffice,
+        compute: Computing,
+        hooks: Hooks,
+    ) -> None:
+        self.setup = setup
+        self.node = node
+        self.post = post
+        self.compute = compute
+        self.hooks = hooks
+        self._rows: list[Row] = []
+        self._next_sample_s = 0.0
+        self._sleep_s = SHORTEST_SLEEP_S
+        self._alone = post.endpoint.size == 1
+        self._perform = {
+            Compute: self._compute,
+            Send: self._send,
+            Announce: self._announce,
+            ReportSuspect: self._report_suspect,
+            Note: self._note,
+            EndRun: self._end,
+        }
+
+    def run(self) -> None:
+        """Until the hooks are finished; what was noted when something fails is kept."""
+        try:
+            while not self.hooks.finished:
+                self._turn()
+        except BaseException:
+            self.hooks.keep(self._rows)
+            raise
+
+    def _turn(self) -> None:
+        now = self.setup.clock()
+        if self.node.is_due(now):
+            self._feed(Tick(), now)
+        if now >= self._next_sample_s or self.hooks.wants_sample:
+            self._next_sample_s = now + self.setup.sample_s
+            self.sample(now)
+        if self._poll():
+            self._sleep_s = SHORTEST_SLEEP_S
+        else:
+            self._rest()
+
+    def sample(self, now: float) -> None:
+        """Record this rank's telemetry."""
+        traffic = self.post.traffic
+        traffic.overruns, traffic.flops = self.compute.overruns, self.compute.flops
+        self._rows.append(telemetry_row(self.node, traffic, now, self.setup.process()))
+        self._rows += link_rows(self.node, traffic, now)
+        rows, self._rows = self._rows, []
+        self.hooks.record(rows, now)
+        event = self.hooks.look_around(now)
+        if event is not None:
+            self._feed(event, now)
+
+    # --- waiting ------------------------------------------------------------------------------
+
+    def _poll(self) -> bool:
+        """One burst of polls; whether anything happened."""
+        for _ in range(0 if self._alone else BURST):
+            incoming = self.post.poll()
+            for event in incoming:
+                self._take(event)
+            if incoming:
+                return True
+        return self._collect(0.0)
+
+    def _rest(self) -> None:
+        """Sleep until something is due, a batch is done, or it is time to poll again."""
+        due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
+        due_s = min(due_s, self.post.next_due() - time.perf_counter())
+        if not self._alone:
+            due_s = min(due_s, self._sleep_s)
+            self._sleep_s = longer(self._sleep_s)
+        if due_s > 0 and self._collect(due_s):
+            self._sleep_s = SHORTEST_SLEEP_S
+
+    def _collect(self, seconds: float) -> bool:
+        """Feed a finished batch to the node, waiting for one up to ``seconds``."""
+        computed = self.compute.wait(seconds)
+        if computed is None:
+            return False
+        self._feed(computed, self.setup.clock())
+        return True
+
+    # --- events in, instructions out ------------------------------------------------------------
+
+    def _take(self, event: Event | Mail) -> None:
+        now = self.setup.clock()
+        if isinstance(event, Mail):
+            self.hooks.mail(event, now)
+        else:
+            self._feed(event, now)
+
+    def _feed(self, event: Event, now: float) -> None:
+        for instruction in self.node.handle(event, now):
+            self._perform[type(instruction)](instruction)  # type: ignore[operator]
+
+    def _compute(self, instruction: Compute) -> None:
+        self.compute.submit(instruction.tasks)
+
+    def _send(self, instruction: Send) -> None:
+        self.post.send(instruction.target, instruction.state, instruction.body)
+
+    def _announce(self, instruction: Announce) -> None:
+        self.post.announce(instruction.thresholds)
+
+    def _report_suspect(self, instruction: ReportSuspect) -> None:
+        self.post.report_suspect(instruction.rank, instruction.copies)
+
+    def _note(self, instruction: Note) -> None:
+        self._rows.append((instruction.table, instruction.row))
+
+    def _end(self, instruction: EndRun) -> None:
+        self.hooks.ended(instruction.reason)

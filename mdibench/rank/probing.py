@@ -1,0 +1,116 @@
+"""``mdibench probe`` as a rank: measure every pair of ranks, print a table, save what was seen."""
+
+from __future__ import annotations
+
+import csv
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdibench.assembly import environment
+from mdibench.core.records import SOURCE
+from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.rank.ending import Ending
+from mdibench.record import run_folder
+from mdibench.transport import link_probe
+
+if TYPE_CHECKING:
+    from mdibench.transport.mpi import Group
+
+MAJOR, MINOR = 1, 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """What the command line asks for."""
+
+    results: Path
+    sizes: tuple[int, ...] = link_probe.SIZES
+    rounds: int = link_probe.ROUNDS
+
+
+def run_probe(order: ProbeOrder) -> tuple[int, Path | None, str]:
+    """Probe as one rank; exit status and, on rank 0, the folder and the table. MPI starts here."""
+    launch = environment.launch_facts()
+    environment.limit_threads(launch.local_size)
+    from mdibench.transport.mpi import Group, library
+
+    group = Group()
+    if group.size == 1:
+        remedy = "use mpirun -n 2 or more, or --ranks 2"
+        raise UserError(Problem("one rank has nobody to measure a link to", "probe", remedy))
+    with Ending(group):
+        hosts = group.share(environment.host_facts())
+        pairs = link_probe.probe(group, order.sizes, order.rounds)
+        if group.rank != SOURCE:
+            return (OK if _saved(group, None) else USAGE_ERROR), None, ""
+        folder = _saved(group, (order, pairs, hosts, library()))
+        return (OK, folder, table(pairs)) if folder else (USAGE_ERROR, None, table(pairs))
+
+
+def _saved(group: Group, measured: tuple[Any, ...] | None) -> Path | None:
+    """Save on rank 0; whether it worked, on every rank."""
+    folder: Path | None = None
+    if measured is not None:
+        try:
+            folder = save(*measured)
+        except UserError as error:
+            from mdibench.errors import say
+
+            say(str(error))
+    shared = group.share(str(folder) if folder else None)
+    return Path(shared[SOURCE]) if shared[SOURCE] else None
+
+
+def save(
+    order: ProbeOrder,
+    pairs: Sequence[Sequence[link_probe.SizeRow]],
+    hosts: Sequence[dict[str, Any]],
+    library: str,
+) -> Path:
+    """Write ``link_probe.json`` and ``link_probe.csv`` into a folder of their own; that folder."""
+    started = datetime.now(timezone.utc)
+    folder = run_folder.create(order.results, "probe", started, secrets.token_hex(2))
+    rows = [asdict(row) for pair in pairs for row in pair]
+    facts = {
+        "schema": [MAJOR, MINOR],
+        "started_utc": started.isoformat(),
+        "mpi": library,
+        "rounds": order.rounds,
+        "ranks": list(hosts),
+        "pairs": [asdict(link_probe.pair_row(pair)) for pair in pairs],
+        "sizes": rows,
+    }
+    (folder / "probe.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    with (folder / "probe.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def table(pairs: Sequence[Sequence[link_probe.SizeRow]]) -> str:
+    """Latency of each size and the bandwidth behind it, a line for each pair."""
+    sizes = [row.size_bytes for row in pairs[0]]
+    head = ["from", "to", *(f"{_size(size)}, us" for size in sizes), "Mbit/s"]
+    lines = [head]
+    for rows in pairs:
+        pair = link_probe.pair_row(rows)
+        rate = f"{pair.bandwidth_bps / 1e6:.0f}" if pair.bandwidth_bps else "n/a"
+        latencies = (f"{row.latency_s * 1e6:.0f}" for row in rows)
+        lines.append([str(pair.source), str(pair.target), *latencies, rate])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes % 1024**2 == 0:
+        return f"{size_bytes // 1024**2} MiB"
+    return f"{size_bytes // 1024} KiB" if size_bytes % 1024 == 0 else f"{size_bytes} B"

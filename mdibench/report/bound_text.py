@@ -1,0 +1,205 @@
+"""The capacity bound of a config, for people (80 columns) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from textwrap import wrap
+
+import numpy as np
+
+from mdibench.bounds.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
+from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
+from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
+from mdibench.policy.schemes import SCHEMES
+from mdibench.simulation.scenario import Scenario, batch_seconds
+
+WIDTH = 80
+MOST_LIMITS = 10
+SHARES = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
+"""Rates of the accuracy table, as shares of the bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that there is to say about a scenario's bound."""
+
+    scenario: Scenario
+    go_on: tuple[float, ...]
+    bound: Bound
+    lifted: Bound
+    """With raw data free to leave the source."""
+    accuracies: Sequence[tuple[float, BestAccuracy | None]]
+    """Rate and the best accuracy at it."""
+
+
+def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
+    """Bound, what lifting the raw data's stay would give, and the best accuracies."""
+    asked = demand_of(scenario)
+    fleet = fleet_of(scenario.plan)
+    bound = capacity(fleet, asked)
+    lifted = capacity(fleet, demand_of(scenario, source_offloads_raw=True))
+    accuracies = []
+    if scenario.recordings is not None and scenario.early_exit:
+        patience = scenario.config.model.confidence == "patience"
+        seen = Outcomes(scenario.recordings.judged(patience), scenario.recordings.correct)
+        rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in SHARES]
+        accuracies = [(rate, best_accuracy(fleet, asked, seen, rate)) for rate in rates]
+    return Found(scenario, tuple(asked.go_on), bound, lifted, accuracies)
+
+
+def demand_of(scenario: Scenario, source_offloads_raw: bool = False) -> Demand:
+    """What the scenario's items ask of its fleet at its thresholds."""
+    section = scenario.config.scheme
+    return demand(
+        fleet_of(scenario.plan),
+        scenario.model,
+        fastest_block_s(scenario),
+        expected_go_on(scenario),
+        SCHEMES[section.name],
+        source_offloads_raw or section.source_offloads_raw,
+        scenario.config.transport.bottleneck,
+    )
+
+
+def fastest_block_s(scenario: Scenario) -> BlockSeconds:
+    """Seconds of one task: of the batch size up to ``max_batch`` that serves it fastest.
+
+    Only a profile knows more than batches of one. An emulated device takes as long for each task.
+    """
+    if scenario.profile is None:
+        return scenario.block_s
+    sizes = range(1, scenario.config.model.max_batch + 1)
+    own = [
+        min(batch_seconds(block.times, size) / size for size in sizes)
+        for block in scenario.profile.blocks
+    ]
+    return [device.block_s if device else own for device in scenario.plan.devices]
+
+
+def expected_go_on(scenario: Scenario) -> tuple[float, ...]:
+    """q_k: the share of items that go on after exit k, at the scenario's thresholds."""
+    exits = scenario.model.exits
+    if not scenario.early_exit:
+        return (*(1.0,) * (exits - 1), 0.0)
+    if scenario.recordings is None:
+        return tuple(1.0 - 1.0 / left for left in range(exits, 0, -1))
+    patience = scenario.config.model.confidence == "patience"
+    taken = scenario.recordings.exits(scenario.thresholds, patience=patience)
+    return go_on_after(taken, exits)
+
+
+def bound_lines(found: Found) -> list[str]:
+    """What a person wants to know, in 80 columns."""
+    scenario, bound = found.scenario, found.bound
+    plan, name = scenario.plan, scenario.config.scheme.name
+    return [
+        f"{name} on {plan.ranks} ranks, {plan.topology}, {plan.placement}",
+        f"at most {bound.rate_per_s:,.2f} items per second, {_holding_for(scenario)}",
+        f"block times: {_origin(scenario)}",
+        "",
+        *_go_on_lines(found),
+        "",
+        *_limit_lines(bound),
+        "",
+        *_lifted_lines(found),
+        *_accuracy_lines(found),
+    ]
+
+
+def _holding_for(scenario: Scenario) -> str:
+    """Which policies the bound holds for: larger batches than were timed may be faster."""
+    largest, profile = scenario.config.model.max_batch, scenario.profile
+    timed = max(timing.batch for timing in profile.blocks[0].times) if profile else 1
+    if all(scenario.plan.devices) or largest <= timed:
+        return "whatever the policy"
+    return f"in batches of at most {timed}, the largest timed"
+
+
+def _origin(scenario: Scenario) -> str:
+    """Where the block times are from, and so how much the bound is worth."""
+    if all(scenario.plan.devices):
+        return "those of emulated devices"
+    if scenario.profile is not None:
+        return "a profile's (hardware)"
+    return "measured just now on this machine (hardware)"
+
+
+def bound_json(found: Found) -> str:
+    """The same as one JSON object."""
+    data = {
+        "rate_per_s": found.bound.rate_per_s,
+        "binding": found.bound.binding,
+        "limits": [asdict(limit) | {"name": limit.name} for limit in found.bound.limits],
+        "raw_offloaded_per_s": found.lifted.rate_per_s,
+        "go_on": found.go_on,
+        "thresholds": found.scenario.thresholds,
+        "tasks_per_s": [
+            {"rank": rank, "block": block, "per_s": value}
+            for (rank, block), value in sorted(found.bound.tasks_per_s.items())
+        ],
+        "best_accuracy": [
+            {"rate_per_s": rate, **(asdict(best) if best else {"accuracy": None})}
+            for rate, best in found.accuracies
+        ],
+    }
+    return json.dumps(data, indent=1)
+
+
+def _go_on_lines(found: Found) -> list[str]:
+    exits = range(1, found.scenario.model.exits + 1)
+    return [
+        "after exit          " + "".join(f"{exit_:>8}" for exit_ in exits),
+        "items that go on, % " + "".join(f"{100 * share:8.1f}" for share in found.go_on),
+    ]
+
+
+def _limit_lines(bound: Bound) -> list[str]:
+    lines = ["limited by            used %   1 % more of it raises the bound by"]
+    for limit in bound.limits[:MOST_LIMITS]:
+        lines.append(f"{limit.name:20}{100 * limit.used:8.1f}   {limit.share:.3f} %")
+    rest = len(bound.limits) - MOST_LIMITS
+    return [*lines, f"and {rest} more"] if rest > 0 else lines
+
+
+def _lifted_lines(found: Found) -> list[str]:
+    now, lifted = found.bound.rate_per_s, found.lifted.rate_per_s
+    if lifted <= now * (1 + 1e-9):
+        return ["offloading raw data would not raise the bound"]
+    text = (
+        f"with source_offloads_raw = true: {lifted:,.2f} items per second "
+        f"({lifted / now - 1:+.0%}), limited by {found.lifted.binding}"
+    )
+    return wrap(text, WIDTH)[:3]
+
+
+def _accuracy_lines(found: Found) -> list[str]:
+    if not found.accuracies:
+        return ["", _without_table(found.scenario)]
+    lines = ["", "best accuracy at a rate, by the thresholds of the best mixture", ""]
+    lines.append("items per s  of bound  accuracy  share of items: T_e of each exit but the last")
+    for rate, best in found.accuracies:
+        head = f"{rate:11,.2f}  {rate / found.bound.rate_per_s:7.0%}  "
+        if best is None:
+            lines.append(f"{head} beyond what any threshold allows")
+            continue
+        head += f"{100 * best.accuracy:7.2f}%  "
+        for share, option in best.mixture:
+            thresholds = " ".join(_threshold(value) for value in option.thresholds)
+            lines.append(f"{head}{share:4.0%}: {thresholds}")
+            head = " " * len(head)
+    return lines
+
+
+def _without_table(scenario: Scenario) -> str:
+    """Why there is no best accuracy at a rate."""
+    if scenario.recordings is None:
+        return "no accuracy at any rate: the null block classifies nothing"
+    last = scenario.recordings.correct[-1].mean()
+    name = scenario.config.scheme.name
+    return f"accuracy {100 * last:.2f}% at any rate up to the bound: {name} has no early exits here"
+
+
+def _threshold(value: float) -> str:
+    return "never" if value >= NEVER else f"{np.clip(value, 0, 1):.3f}"

@@ -1,0 +1,257 @@
+"""Figures that compare groups: rate, accuracy, latency, exits and calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from mdibench.analysis.exits import reliability
+from mdibench.analysis.formatting import choose_scale, format_one
+from mdibench.analysis.metrics import CURVE, due_in, read_items
+from mdibench.analysis.run_groups import METRICS, Group, Metric
+from mdibench.analysis.statistics import Estimate
+from mdibench.report.drawing import (
+    COLUMN_IN,
+    FAINT,
+    INK,
+    PAGE_IN,
+    SHOWN,
+    legend_above,
+    look,
+    percent,
+    sheet,
+    short,
+    styled,
+    tip,
+)
+
+WIDE = 20
+"""Largest ratio of latencies that one linear axis shows well."""
+FEWEST = 10
+"""Items that a bin needs for its accuracy to be shown."""
+
+
+@styled
+def dots(groups: Sequence[Group]) -> Figure:
+    """Rate, accuracy and latencies of every group with their intervals."""
+    metrics = [METRICS[key] for key in ("throughput", "accuracy", "p50", "p99")]
+    height = 0.55 + 0.19 * len(groups)
+    figure, axes = sheet(PAGE_IN, max(height, 1.2), 1, len(metrics), sharey=True)
+    for axis, metric in zip(axes, metrics, strict=True):
+        _dots(axis, groups, metric)
+    axes[0].set_yticks(range(len(groups)), [short(group.name) for group in groups])
+    axes[0].set_ylim(len(groups) - 0.5, -0.5)
+    return figure
+
+
+def _dots(axis: Axes, groups: Sequence[Group], metric: Metric) -> None:
+    estimates = [group.estimate(metric) for group in groups]
+    factor, unit = choose_scale(metric.kind, [e.value for e in estimates])
+    for at, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
+        if not estimate.known:
+            axis.text(
+                0.5, at, "n/a", transform=axis.get_yaxis_transform(), color=FAINT, va="center"
+            )
+            continue
+        e = estimate.scaled(1 / factor)
+        style = look(at)
+        if math.isfinite(e.low) and math.isfinite(e.high):
+            axis.plot([e.low, e.high], [at, at], color=style.colour, linewidth=1)
+        (dot,) = axis.plot(e.value, at, style.marker, color=style.colour)
+        tip(dot, f"{group.name}: {metric.title} {format_one(metric.kind, estimate)}")
+    axis.set_title(f"{metric.title} ({unit})")
+    sizes = [e.value for e in estimates if e.value > 0]
+    if metric.kind == "seconds" and sizes and max(sizes) > WIDE * min(sizes):
+        axis.set_xscale("log")
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.grid(axis="y", visible=False)
+
+
+@styled
+def tradeoff(groups: Sequence[Group]) -> Figure:
+    """Rate against accuracy: one point per group, and the Pareto front of each scheme."""
+    figure, (axis,) = sheet(COLUMN_IN, 2.5)
+    by_scheme: dict[str, list[Group]] = {}
+    for group in groups:
+        by_scheme.setdefault(group.first.identity.scheme, []).append(group)
+    for at, (scheme, members) in enumerate(by_scheme.items()):
+        _scheme_points(axis, at, scheme, members)
+    axis.set_xlabel("rate (items/s)")
+    axis.set_ylabel("accuracy")
+    percent(axis.yaxis)
+    axis.margins(0.12)
+    legend_above(figure, axis, 3)
+    return figure
+
+
+def _scheme_points(axis: Axes, at: int, scheme: str, groups: Sequence[Group]) -> None:
+    style, front = look(at), pareto(groups)
+    for group in groups:
+        rate, accuracy = (group.estimate(METRICS[key]) for key in ("throughput", "accuracy"))
+        _cross(axis, rate, accuracy, style.colour)
+        (dot,) = axis.plot(
+            rate.value, accuracy.value, style.marker, color=style.colour,
+            markerfacecolor=style.colour if group in front else "white",
+            label=scheme if group is groups[0] else None,
+        )  # fmt: skip
+        told = [format_one("per_s", rate), format_one("share", accuracy)]
+        tip(dot, f"{group.name}: {' at '.join(told)}")
+    points = [
+        tuple(g.estimate(METRICS[k]).value for k in ("throughput", "accuracy")) for g in front
+    ]
+    if len(points) > 1:
+        x, y = zip(*points, strict=True)
+        axis.step(x, y, where="pre", color=style.colour, linestyle=style.line, linewidth=0.9)
+
+
+def _cross(axis: Axes, x: Estimate, y: Estimate, colour: str) -> None:
+    for across, along in (((x.low, x.high), (y.value,) * 2), ((x.value,) * 2, (y.low, y.high))):
+        if all(map(math.isfinite, (*across, *along))):
+            axis.plot(across, along, color=colour, linewidth=0.7, alpha=0.7)
+
+
+def pareto(groups: Sequence[Group]) -> list[Group]:
+    """Groups with VALID runs that none beats in both rate and accuracy, by ascending rate."""
+    points = [
+        (group.estimate(METRICS["throughput"]).value, group.estimate(METRICS["accuracy"]).value, at)
+        for at, group in enumerate(groups)
+        if group.valid
+    ]
+    front: list[Group] = []
+    best = -math.inf
+    for _, accuracy, at in sorted((p for p in points if not math.isnan(p[0])), reverse=True):
+        if accuracy > best:
+            best = accuracy
+            front.append(groups[at])
+    return front[::-1]
+
+
+@styled
+def latency(groups: Sequence[Group]) -> Figure:
+    """Distribution of latency: how many items were faster, and the tail on a log scale."""
+    figure, (body, tail) = sheet(PAGE_IN, 2.3, 1, 2)
+    curves = [(group, _mean_curve(group)) for group in groups]
+    known = [(at, g, c) for at, (g, c) in enumerate(curves) if c.size]
+    factor, unit = choose_scale("seconds", [float(c[50]) for _, _, c in known])
+    shares = np.array(CURVE)
+    for at, group, curve in known[:SHOWN]:
+        style = look(at)
+        marks = {"color": style.colour, "linestyle": style.line, "label": short(group.name)}
+        (line,) = body.plot(curve / factor, shares, **marks)
+        (rest,) = tail.plot(curve / factor, 1 - shares, **marks)
+        p50, p99 = (format_one("seconds", group.estimate(METRICS[k])) for k in ("p50", "p99"))
+        for drawn in (line, rest):
+            tip(drawn, f"{group.name}: p50 {p50}, p99 {p99}")
+    body.set_ylabel("share of items at most as slow")
+    tail.set_ylabel("share of items slower")
+    tail.set_yscale("log")
+    tail.set_ylim(8e-4, 1)
+    for axis in (body, tail):
+        axis.set_xlabel(f"latency ({unit})")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    body.set_ylim(0, 1)
+    legend_above(figure, body)
+    return figure
+
+
+def _mean_curve(group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Quantiles averaged over repeats."""
+    curves = [run.summary.measured.latency_curve_s for run in group.counted]
+    full = [curve for curve in curves if curve]
+    return np.mean(full, axis=0) if full else np.empty(0)
+
+
+@styled
+def exits(groups: Sequence[Group]) -> Figure:
+    """Where items left, by depth; and how accurate each exit was."""
+    shown = groups[:SHOWN]
+    figure, (left, right) = sheet(PAGE_IN, max(1.9, 0.7 + 0.24 * len(shown)), 1, 2)
+    depth = max((len(g.first.exits) for g in shown), default=0)
+    for at, group in enumerate(shown):
+        start = 0.0
+        for row in group.first.exits:
+            (bar,) = left.barh(
+                at, row.share.value, left=start, height=0.66, color=_shade(row.exit, depth),
+                edgecolor="white", linewidth=0.8,
+            )  # fmt: skip
+            tip(bar, f"{group.name}, exit {row.exit}: {format_one('share', row.share)} of items")
+            if row.share.value > 0.06:
+                ink = "white" if row.exit > depth / 2 else INK
+                middle = start + row.share.value / 2
+                left.text(middle, at, str(row.exit), ha="center", va="center", color=ink)
+            start += row.share.value
+        _exit_accuracy(right, at, group)
+    left.set_yticks(range(len(shown)), [short(group.name) for group in shown])
+    left.set_ylim(len(shown) - 0.5, -0.5)
+    left.set_xlim(0, 1)
+    left.set_xlabel("share of items by exit taken")
+    percent(left.xaxis)
+    left.grid(visible=False)
+    right.set_xlabel("exit")
+    right.set_ylabel("accuracy of the exit")
+    percent(right.yaxis)
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(figure, right)
+    return figure
+
+
+def _exit_accuracy(axis: Axes, at: int, group: Group) -> None:
+    rows = [row for row in group.first.exits if row.items]
+    if not rows:
+        return
+    style, x = look(at), np.array([row.exit for row in rows]) + 0.06 * (at % 5 - 2)
+    for where, row in zip(x, rows, strict=True):
+        bounds = [row.accuracy.low, row.accuracy.high]
+        axis.plot([where] * 2, bounds, color=style.colour, linewidth=0.8)
+    y = [row.accuracy.value for row in rows]
+    (line,) = axis.plot(
+        x, y, style.marker, linestyle=style.line, color=style.colour, label=short(group.name)
+    )
+    told = ", ".join(f"exit {row.exit} {format_one('share', row.accuracy, 'none')}" for row in rows)
+    tip(line, f"{group.name}: {told}")
+
+
+def _shade(at: int, of: int) -> str:
+    """A blue that is darker the deeper the exit: order shows without a legend."""
+    return to_hex(colormaps["Blues"](0.2 + 0.7 * (at - 1) / max(1, of - 1)))
+
+
+@styled
+def calibration(groups: Sequence[Group]) -> Figure:
+    """Confidence against accuracy: above the diagonal a network is too modest."""
+    figure, (axis,) = sheet(COLUMN_IN, 2.5)
+    axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
+    lowest = 1.0
+    for at, group in enumerate(groups[:SHOWN]):
+        run = group.detailed
+        items = read_items(run.reader)
+        chosen = due_in(items, run.summary.window) & items.ok
+        confidence, accuracy, counts = reliability(
+            items["confidence"][chosen], items["correct"][chosen]
+        )
+        enough = counts >= FEWEST
+        confidence, accuracy = confidence[enough], accuracy[enough]
+        if not enough.any():
+            continue
+        lowest = min(lowest, float(confidence.min()), float(accuracy.min()))
+        style, error = look(at), run.summary.measured.calibration_error
+        (line,) = axis.plot(
+            confidence, accuracy, style.marker, linestyle=style.line, color=style.colour,
+            label=short(group.name),
+        )  # fmt: skip
+        tip(line, f"{group.name}: expected calibration error {format_one('share', error)}")
+    axis.set_xlim(max(0.0, lowest - 0.05), 1.02)
+    axis.set_ylim(max(0.0, lowest - 0.05), 1.02)
+    axis.set_xlabel("mean confidence of a bin")
+    axis.set_ylabel("accuracy of the bin")
+    legend_above(figure, axis, 2)
+    return figure

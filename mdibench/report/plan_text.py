@@ -1,0 +1,240 @@
+"""A plan for people (80 columns) and for programs (JSON), with its costs per item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from textwrap import wrap
+
+from mdibench.bounds.expectation import Expectation, expect
+from mdibench.config.reading import resolved
+from mdibench.config.schema import DEFAULT_THRESHOLD, RunConfig
+from mdibench.network.devices import LINKS
+from mdibench.network.plan import Link, ModelInfo, Plan
+from mdibench.network.planning import plan_facts
+from mdibench.policy.schemes import SCHEMES
+
+WIDTH = 80
+MOST_ROWS = 40
+"""Ranks and links beyond this number are summed up in one line."""
+
+Row = tuple[str, ...]
+
+
+def plan_lines(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
+    """The plan as lines of at most 80 columns."""
+    cost = _cost(config, plan, model)
+    lines = ["", *_head(config, plan, model), ""]
+    lines += _ranks(plan, cost)
+    lines += ["", *_links(plan, cost)] if plan.links else []
+    lines += ["", *_limits(plan, cost)]
+    for note in notes(plan, model):
+        lines += wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
+    return lines
+
+
+def plan_json(config: RunConfig, plan: Plan, model: ModelInfo) -> str:
+    """The same as one JSON object: config, plan, model, expected costs per item, notes."""
+    cost = _cost(config, plan, model)
+    links = [
+        {"source": n, "target": m, "tasks": cost.link_tasks[n, m], "bytes": cost.link_bytes[n, m]}
+        for n, m in sorted(cost.link_tasks)
+    ]
+    expected = {
+        "assumes": "no item leaves early, tasks spread evenly over hosts",
+        "ranks": [
+            {"rank": n, "tasks": dict(done), "seconds": cost.seconds[n], "flops": cost.flops[n]}
+            for n, done in enumerate(cost.computed)
+        ],
+        "links": links,
+        "bytes_per_item": cost.bytes_per_item,
+    }
+    data = {
+        "config": resolved(config),
+        "plan": plan_facts(plan),
+        "model": asdict(model),
+        "expected_per_item": expected,
+        "notes": notes(plan, model),
+    }
+    return json.dumps(data, indent=2)
+
+
+def notes(plan: Plan, model: ModelInfo) -> list[str]:
+    """What is allowed and still worth saying."""
+    idle = [rank for rank, held in enumerate(plan.blocks) if not held]
+    said = [f"{_ranks_text(idle)} hosts no block and can only relay"] if idle else []
+    if 1 not in plan.blocks[0]:
+        said.append("the source does not host block 1: raw items travel to those who do")
+    for rank, device in enumerate(plan.devices):
+        needed = 4 * sum(model.blocks[block - 1].parameters for block in plan.blocks[rank])
+        if device and device.memory_bytes is not None and needed > device.memory_bytes:
+            said.append(f"rank {rank}: weights ({size(needed)}) exceed {device.name}'s memory")
+    for device in {device.name: device for device in plan.devices if device}.values():
+        said.append(f"{device.name}: {device.basis}")
+    timed = all(device or block.seconds for device in plan.devices for block in model.blocks)
+    if plan.placement.startswith(("partition", "copies")) and plan.ranks > 1 and not timed:
+        said.append("balanced by FLOPs here; a run measures the blocks first and may differ")
+    return said
+
+
+def size(count: float) -> str:
+    """Bytes in binary units, three digits."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Numbers with runs drawn together: ``1-3 5``."""
+    indexed = enumerate(sorted(numbers))
+    runs = [[n for _, n in run] for _, run in groupby(indexed, lambda pair: pair[1] - pair[0])]
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs) or "-"
+
+
+def link_text(link: Link) -> str:
+    """A link in words: its profile where it is one, else its figures; ``real`` if not emulated."""
+    for profile in LINKS.values():
+        same = (profile.bandwidth_bps, profile.delay_s, profile.jitter_s, 0.0)
+        if same == (link.bandwidth_bps, link.delay_s, link.jitter_s, link.loss):
+            return profile.name
+    if not link.emulated:
+        return "real"
+    parts = [] if link.bandwidth_bps is None else [f"{link.bandwidth_bps / 1e6:.4g} Mbit/s"]
+    if link.delay_s or link.jitter_s or parts:
+        parts.append(f"{link.delay_s * 1e3:.3g}+{link.jitter_s * 1e3:.3g} ms")
+    parts += [f"loss {link.loss:g}"] if link.loss else []
+    return ", ".join(parts)
+
+
+def _cost(config: RunConfig, plan: Plan, model: ModelInfo) -> Expectation:
+    scheme = SCHEMES[config.scheme.name]
+    return expect(plan, model, scheme, scheme.offers_raw or config.scheme.source_offloads_raw)
+
+
+def _head(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
+    flops = sum(block.flops for block in model.blocks)
+    scheme = SCHEMES[config.scheme.name]
+    exits = scheme.early_exit if config.scheme.early_exit is None else config.scheme.early_exit
+    admission = config.admission
+    rate = f"{1 / admission.interarrival_s:g} items/s"
+    start = {
+        "adapt-rate": f", from {rate}",
+        "fixed-rate": f", {rate}",
+        "adapt-threshold": f", {rate}",
+    }
+    return _pairs(
+        [
+            ("ranks", str(plan.ranks)),
+            ("network", f"{model.name}: {model.exits} blocks, {flops / 1e6:.4g} MFLOP per item"),
+            ("scheme", f"{scheme.name}: {scheme.summary}"),
+            ("exits", _exits_text(config) if exits else "none: every item runs to the end"),
+            ("admission", f"{admission.mode}{start.get(admission.mode, '')}"),
+            ("topology", plan.topology),
+            ("placement", plan.placement),
+        ]
+    )
+
+
+def _exits_text(config: RunConfig) -> str:
+    scheme = config.scheme
+    if scheme.target_accuracy is not None:
+        return f"thresholds calibrated for an accuracy of {scheme.target_accuracy:g}"
+    if scheme.accuracy_drop is not None:
+        return f"thresholds calibrated for an accuracy drop of {scheme.accuracy_drop:g}"
+    given = DEFAULT_THRESHOLD if scheme.threshold is None else scheme.threshold
+    text = " ".join(f"{t:g}" for t in given) if isinstance(given, list) else f"{given:g}"
+    return f"at {config.model.confidence} of {text} or more"
+
+
+def _ranks(plan: Plan, cost: Expectation) -> list[str]:
+    """One row per rank; without known times, work is given in FLOPs."""
+    timed = any(cost.seconds)
+    rows: list[Row] = [
+        ("rank", "device", "blocks", "neighbours", "ms/item" if timed else "MFLOP/item")
+    ]
+    for rank in range(plan.ranks)[:MOST_ROWS]:
+        device = plan.devices[rank]
+        work = cost.seconds[rank] * 1e3 if timed else cost.flops[rank] / 1e6
+        rows.append(
+            (
+                f"{rank}",
+                device.name if device else "real",
+                spans(plan.blocks[rank]),
+                spans(plan.neighbours[rank]),
+                f"{work:.4g}",
+            )
+        )
+    return _columns(rows) + _rest(plan.ranks, "ranks")
+
+
+def _links(plan: Plan, cost: Expectation) -> list[str]:
+    """Links that carry tasks, the busiest first beyond the limit."""
+    used = sorted(cost.link_bytes, key=lambda pair: -cost.link_bytes[pair])[:MOST_ROWS]
+    rows: list[Row] = [("link", "kind", "codec", "tasks/item", "bytes/item")]
+    for n, m in sorted(used):
+        link, tasks = plan.links[n, m], cost.link_tasks[n, m]
+        rows.append(
+            (f"{n} > {m}", link_text(link), link.codec, f"{tasks:.3g}", size(cost.link_bytes[n, m]))
+        )
+    if len(rows) == 1:
+        return ["links: none carries a task"]
+    return _columns(rows) + _rest(len(cost.link_bytes), "links")
+
+
+def _limits(plan: Plan, cost: Expectation) -> list[str]:
+    text = "Work and bytes are upper bounds: as if no item left early, tasks spread evenly over"
+    text += f" hosts. In all, {size(cost.bytes_per_item)} of payload per item."
+    lines = wrap(text, WIDTH)
+    slowest = max(range(plan.ranks), key=lambda rank: cost.seconds[rank])
+    if cost.seconds[slowest] > 0:
+        rate = 1 / cost.seconds[slowest]
+        lines.append(f"So spread, rank {slowest} is the first to fill up, at {rate:.4g} items/s.")
+    busy = {
+        pair: 8 * carried / bandwidth
+        for pair, carried in cost.link_bytes.items()
+        if (bandwidth := plan.links[pair].bandwidth_bps)
+    }
+    if busy:
+        (n, m), seconds = max(busy.items(), key=lambda entry: entry[1])
+        lines.append(f"The first link to fill up is {n} > {m}, at {1 / seconds:.4g} items/s.")
+    return lines
+
+
+def _rest(number: int, noun: str) -> list[str]:
+    return [f"... and {number - MOST_ROWS} more {noun}"] if number > MOST_ROWS else []
+
+
+def _ranks_text(ranks: Sequence[int]) -> str:
+    return f"rank {ranks[0]}" if len(ranks) == 1 else f"each of ranks {spans(ranks)}"
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and what they stand for, over as many lines as that takes."""
+    width = max(len(name) for name, _ in pairs) + 2
+    return [
+        line
+        for name, text in pairs
+        for line in wrap(name.ljust(width) + text, WIDTH, subsequent_indent=" " * width)
+    ]
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Rows with aligned columns; the widest ones give way where a line would be too long."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        widths[widths.index(max(widths))] -= 1
+    cut = [
+        [
+            cell if len(cell) <= w else cell[: w - 3] + "..."
+            for cell, w in zip(row, widths, strict=True)
+        ]
+        for row in rows
+    ]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in cut
+    ]

@@ -1,0 +1,197 @@
+"""The tables of a report: each function turns runs or groups into one ``Table`` of raw cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from mdibench.analysis.formatting import Cell
+from mdibench.analysis.metrics import RunSummary
+from mdibench.analysis.run_groups import METRICS, Group, Run
+from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.workers import STATES
+from mdibench.report.document import Column, Table
+
+LEDGER = ("offered", "admitted", "ok", "late", "dropped", "lost", "in_flight")
+GROUP_METRICS = ("throughput", "accuracy", "p50", "p99")
+
+
+def figures(run: Run) -> list[tuple[str, Any, Estimate]]:
+    """Headline figures of a run: title, kind, estimate; a vertical table for people."""
+    measured = run.summary.measured
+    rows = [("offered rate", METRICS["throughput"].kind, measured.offered_per_s)]
+    rows += [(m.title, m.kind, m.get(measured)) for m in METRICS.values()]
+    return rows
+
+
+def headline(groups: Sequence[Group]) -> Table:
+    """Every metric of every group, in long form for CSV and JSON."""
+    columns = [Column("group", "group"), Column("scheme", "scheme"), Column("kind", "kind")]
+    columns += [Column("ranks", "ranks", "count"), Column("runs", "runs", "count")]
+    columns += [Column(_key(m.key, m.kind), m.title, m.kind) for m in METRICS.values()]
+    columns.append(Column("verdict", "verdict"))
+    rows = tuple(_headline_row(group) for group in groups)
+    return Table("headline", "All figures by group", tuple(columns), rows, left_out(groups))
+
+
+def left_out(groups: Sequence[Group]) -> str:
+    """How many INVALID runs the figures of ``groups`` leave out; nothing where none."""
+    number = sum(len(group.runs) - len(group.counted) for group in groups)
+    return f"{number} INVALID left out of means." if number else ""
+
+
+def _headline_row(group: Group) -> tuple[Cell, ...]:
+    identity = group.first.identity
+    facts: list[Cell] = [group.name, identity.scheme, identity.kind, identity.ranks]
+    return (*facts, len(group.runs), *map(group.estimate, METRICS.values()), group.verdict)
+
+
+def _key(name: str, kind: str) -> str:
+    units = {"seconds": "_s", "share": "", "per_s": "_per_s", "bytes": "", "joules": "_j"}
+    stem = {
+        "throughput": "rate",
+        "p50": "latency_p50",
+        "p95": "latency_p95",
+        "p99": "latency_p99",
+        "max": "latency_max",
+        "bytes": "bytes_per_item",
+        "energy": "energy_per_item",
+    }
+    return stem.get(name, name).replace("-", "_") + units.get(kind, "")  # fmt: skip
+
+
+def groups(groups_: Sequence[Group]) -> Table:
+    """One line per group."""
+    metrics = [METRICS[key] for key in GROUP_METRICS]
+    columns = [Column("group", "group"), Column("runs", "runs", "count")]
+    columns += [
+        Column(_key(m.key, m.kind), m.title.removeprefix("latency "), m.kind) for m in metrics
+    ]
+    columns += [Column("ok", "ok", "count"), Column("failed", "failed", "count")]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            group.name, len(group.runs), *map(group.estimate, metrics),
+            sum(run.summary.ledger.ok for run in group.runs),
+            sum(run.summary.ledger.dropped + run.summary.ledger.lost for run in group.runs),
+            group.verdict,
+        )
+        for group in groups_
+    ]  # fmt: skip
+    columns.append(Column("verdict", "verdict"))
+    title, note = "Groups of repeats", left_out(groups_)
+    return Table("groups", title, tuple(columns), tuple(rows), note)
+
+
+def runs(groups_: Sequence[Group]) -> Table:
+    """One line per run: who it is, how it ended, what its ledger says, how it is used."""
+    columns = [Column("run", "run"), Column("status", "status"), Column("verdict", "verdict")]
+    columns += [Column("kind", "kind"), Column("scheme", "scheme"), Column("seed", "seed", "count")]
+    columns += [Column(name, name.replace("_", " "), "count") for name in LEDGER]
+    columns.append(Column("use", "use"))
+    rows: list[tuple[Cell, ...]] = [
+        (
+            run.summary.identity.id, run.summary.identity.status, run.verdict,
+            run.summary.identity.kind, run.summary.identity.scheme, run.summary.identity.seed,
+            *(getattr(run.summary.ledger, name) for name in LEDGER), _use(group, run),
+        )
+        for group in groups_
+        for run in group.runs
+    ]  # fmt: skip
+    note = "Use: in its group's means; there and where detail is of one run; or left out of both."
+    return Table("runs", "Runs", tuple(columns), tuple(rows), note)
+
+
+def _use(group: Group, run: Run) -> str:
+    if run is group.detailed:
+        return "detail"
+    return "mean" if run in group.counted else "left out"
+
+
+def ledger(summary: RunSummary) -> Table:
+    """What became of the items of a run."""
+    columns = tuple(Column(name, name.replace("_", " "), "count") for name in LEDGER)
+    row = tuple(getattr(summary.ledger, name) for name in LEDGER)
+    return Table("ledger", "Items of the whole run", columns, (row,))
+
+
+def exits(summary: RunSummary) -> Table:
+    """Exits by depth."""
+    columns = (
+        Column("exit", "exit", "count"), Column("items", "items", "count"),
+        Column("share", "share", "share"), Column("accuracy", "accuracy", "share"),
+        Column("confidence", "confidence", "share"),
+        Column("calibration_error", "ECE", "share"),
+        Column("latency_p50_s", "latency p50", "seconds"),
+    )  # fmt: skip
+    rows = [
+        (row.exit, row.items, row.share.value, row.accuracy, row.confidence,
+         row.calibration_error, row.latency_p50_s)
+        for row in summary.exits
+    ]  # fmt: skip
+    note = "ECE: expected calibration error, how far confidence is from accuracy."
+    return Table("exits", "Exits by depth", columns, tuple(rows), note)
+
+
+def ranks(summary: RunSummary) -> Table:
+    """Workers: what they did with their time, queues and memory."""
+    columns = [Column("rank", "rank", "count"), Column("blocks", "blocks")]
+    columns += [Column("tasks", "tasks", "count")]
+    columns += [Column(state, state, "share") for state in STATES]
+    columns += [Column("queue_mean", "queue", "number"), Column("queue_max", "max", "count")]
+    columns += [Column("rss_bytes", "memory", "bytes")]
+    rows: list[tuple[Cell, ...]] = [
+        (row.rank, spans(row.blocks), row.tasks, *(row.split[s] for s in STATES), row.queue_mean,
+         row.queue_max, row.rss_bytes)
+        for row in summary.ranks
+    ]  # fmt: skip
+    note = "Shares of the measured window; queue is |I| + |O|; memory is the peak."
+    return Table("ranks", "Workers", tuple(columns), tuple(rows), note)
+
+
+def spans(blocks: Sequence[int]) -> str:
+    """``1-3 5`` for blocks 1, 2, 3 and 5."""
+    parts: list[list[int]] = []
+    for block in sorted(blocks):
+        if parts and block == parts[-1][1] + 1:
+            parts[-1][1] = block
+        else:
+            parts.append([block, block])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts) or "-"
+
+
+def links(summary: RunSummary) -> Table:
+    """Links, one direction a line."""
+    columns = (
+        Column("source", "from", "count"), Column("target", "to", "count"),
+        Column("codec", "codec"), Column("tasks", "tasks", "count"),
+        Column("bytes", "sent", "bytes"),
+        Column("bytes_per_item", "per item", "bytes"), Column("rate_bps", "rate", "bit/s"),
+        Column("used", "used", "share"), Column("hop_delay_s", "hop", "seconds"),
+        Column("ping_pongs", "bounced", "count"),
+    )  # fmt: skip
+    finished = summary.measured.rate_per_s.n
+    rows = [
+        (row.source, row.target, row.codec or "-", row.tasks, row.bytes,
+         row.bytes / finished if finished else math.nan, row.rate_bps, row.used,
+         row.hop_delay_s, row.ping_pongs)
+        for row in summary.links
+    ]  # fmt: skip
+    note = "used: share of the link's bandwidth where it is known; hop: mean D of a task; "
+    note += "bounced: tasks sent straight back to where they came from."
+    return Table("links", "Links", columns, tuple(rows), note)
+
+
+def findings(runs_: Sequence[Run], passed: bool = True) -> Table:
+    """What the checks found, run by run; without ``passed`` only what is wrong."""
+    columns = (
+        Column("run", "run"), Column("level", "level"), Column("check", "check"),
+        Column("finding", "finding"), Column("remedy", "what to change"),
+    )  # fmt: skip
+    rows = [
+        (run.summary.identity.id, finding.level, finding.check, finding.text, finding.remedy)
+        for run in runs_
+        for finding in run.findings
+        if passed or finding.level != "ok"
+    ]
+    return Table("findings", "Checks", columns, tuple(rows))

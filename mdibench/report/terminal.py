@@ -1,0 +1,272 @@
+"""The report on a terminal: tables that fit 80 columns, small plots out of block characters."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mdibench.analysis import workers
+from mdibench.analysis.checks import Finding
+from mdibench.analysis.formatting import choose_scale, format_one
+from mdibench.analysis.run_groups import Group as RunGroup
+from mdibench.analysis.run_groups import Run, bound_of, study, target_of, target_word
+from mdibench.record.reader import RunReader
+from mdibench.report import tables
+from mdibench.report.document import Table, display
+
+Row = TypeVar("Row")
+WIDTH = 80
+MOST_ROWS = 32
+"""Workers, and links, that are shown of one run."""
+BARS = " ▁▂▃▄▅▆▇█"
+STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "invalid": "red"}
+
+
+def summary_lines(folder: str | Path) -> str:
+    """The summary of the run in ``folder``: 80 columns, plain where stdout is no terminal."""
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return to_text(one_run(study(RunReader(Path(folder)))), colour=colour)
+
+
+def to_text(content: RenderableType, width: int = WIDTH, colour: bool = False) -> str:
+    """``content`` as lines of at most ``width`` columns."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour,
+        highlight=False, markup=False, emoji=False,
+    )  # fmt: skip
+    console.print(content)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
+
+
+def one_run(run: Run) -> RenderableType:
+    """Everything about one run."""
+    summary = run.summary
+    parts: list[RenderableType] = [_title(run), _figures(run), _plots(run)]
+    few = replace(
+        summary,
+        ranks=_busiest(summary.ranks, lambda rank: rank.tasks),
+        links=_busiest(summary.links, lambda link: link.bytes),
+    )
+    shown = [
+        tables.ledger(few),
+        tables.exits(few),
+        _out_of(tables.ranks(few), len(summary.ranks)),
+        _out_of(tables.links(few), len(summary.links)),
+    ]
+    parts += [_table(table) for table in shown if table.rows]
+    return Group(*parts, _findings(run))
+
+
+def _busiest(rows: Sequence[Row], load: Callable[[Row], float]) -> tuple[Row, ...]:
+    """Of a large fleet those that did most, in their order; files and pages have all of them."""
+    chosen = sorted(range(len(rows)), key=lambda at: -load(rows[at]))[:MOST_ROWS]
+    return tuple(rows[at] for at in sorted(chosen))
+
+
+def _out_of(table: Table, number: int) -> Table:
+    if len(table.rows) == number:
+        return table
+    return replace(table, title=f"{table.title}: the {len(table.rows)} busiest of {number:,}")
+
+
+def many_runs(groups: Sequence[RunGroup]) -> RenderableType:
+    """One line per group of repeats, then what is wrong with any run."""
+    runs = [run for group in groups for run in group.runs]
+    kinds = sorted({run.summary.identity.kind for run in runs})
+    title = Text(f"{len(runs)} runs in {len(groups)} groups · {', '.join(kinds)}", style="bold")
+    note = (
+        "valid: VALID runs of all. Intervals of 95 %: over the repeats of a group, else in its run."
+    )
+    note = f"{note} {tables.left_out(groups)}".strip()
+    return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings_of_all(groups))
+
+
+def _title(run: Run) -> RenderableType:
+    identity, (start_s, end_s) = run.summary.identity, run.summary.window
+    status = identity.status + (" (partial)" if identity.partial else "")
+    head = Text.assemble((identity.id, "bold"), f"  {status}  ", (run.verdict, STYLES[run.verdict]))
+    facts = [identity.kind, identity.scheme, f"{identity.ranks} ranks {identity.topology}".strip()]
+    facts += [f"{identity.model} with {identity.exits} exits", identity.mode]
+    line = " · ".join(fact for fact in [*facts, f"seed {identity.seed}"] if fact)
+    window = f"measured from {start_s:.1f} s to {end_s:.1f} s of the run"
+    return Group(head, Text(line), Text(window, style="dim"))
+
+
+def _figures(run: Run) -> RenderableType:
+    table = _rich(("", "value", "95 % interval", "n"), (False, True, True, True))
+    for title, kind, estimate in tables.figures(run):
+        value = format_one(kind, estimate, intervals="none")
+        whole = format_one(kind, estimate)
+        interval = whole[whole.find("[") : whole.find("]") + 1] if "[" in whole else ""
+        table.add_row(title, value, interval, f"{estimate.n:,}" if estimate.known else "")
+    target = target_of(run)
+    if not math.isnan(target):
+        table.add_row("target accuracy", f"{target:.1%}".replace("%", " %"), target_word(run), "")
+    bound, _ = bound_of(run)
+    if not math.isnan(bound):
+        share = run.summary.measured.rate_per_s.value / bound
+        table.add_row(_bound_title(run), f"{bound:,.1f} /s", f"reached {share:.0%}", "")
+    return Padding(table, (1, 0, 0, 0))
+
+
+def _bound_title(run: Run) -> str:
+    from mdibench.bounds.inputs import batches_as_formed
+
+    formed = batches_as_formed(run.reader.manifest)
+    return "capacity bound of batches as formed" if formed else "capacity bound"
+
+
+def _plots(run: Run) -> RenderableType:
+    lines = [line for line in (_flight_plot(run), _latency_plot(run)) if line]
+    return Padding(Group(*map(Text, lines)), (1, 0, 0, 0))
+
+
+def _flight_plot(run: Run) -> str:
+    source = workers.telemetry(run.reader, ("in_flight",)).get(0)
+    if source is None:
+        return ""
+    values = source.columns["in_flight"]
+    values = values[np.isfinite(values)]
+    if values.size < 2:
+        return ""
+    parts = np.array_split(values, min(values.size, 40))
+    peaks = np.array([part.max() for part in parts])
+    return f"in flight over time  {bars(peaks)}  max {peaks.max():,.0f}"
+
+
+def _latency_plot(run: Run) -> str:
+    curve = np.array(run.summary.measured.latency_curve_s[:100])
+    curve = curve[curve > 0]
+    if curve.size < 2 or curve[-1] == curve[0]:
+        return ""
+    counts, edges = np.histogram(np.log(curve), 40)
+    factor, unit = choose_scale("seconds", curve.tolist())
+    ends = [_plain(math.exp(edge) / factor) for edge in (edges[0], edges[-1])]
+    return f"latency, log scale   {bars(counts)}  {ends[0]} to {ends[1]} {unit}"
+
+
+def _plain(value: float) -> str:
+    """Three digits or more, and no exponent for any ordinary figure."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def bars(values: NDArray[Any]) -> str:
+    """One block character per value, the largest a full block."""
+    top = float(max(values)) or 1.0
+    return "".join(BARS[math.ceil(max(0.0, float(v)) / top * (len(BARS) - 1))] for v in values)
+
+
+def _table(table: Table) -> RenderableType:
+    shown = display(table, intervals="none")
+    rich = _rich(shown.headings, shown.numeric, table.title)
+    for row in shown.rows:
+        rich.add_row(*row)
+    return Padding(rich, (1, 0, 0, 0))
+
+
+def _groups(groups: Sequence[RunGroup]) -> RenderableType:
+    shown = display(tables.groups(groups), intervals="half")
+    kept = [at for at, heading in enumerate(shown.headings) if heading not in ("runs", "verdict")]
+    rich = _rich(
+        ["group", "valid", *(shown.headings[at] for at in kept[1:])],
+        [False, True, *(shown.numeric[at] for at in kept[1:])],
+    )
+    for group, row in zip(groups, shown.rows, strict=True):
+        rich.add_row(row[0], _valid(group), *(_stacked(row[at]) for at in kept[1:]))
+    return Padding(rich, (1, 0, 1, 0))
+
+
+def _valid(group: RunGroup) -> Text:
+    valid = sum(run.verdict == "VALID" for run in group.runs)
+    style = "VALID" if valid == len(group.runs) else "INVALID"
+    return Text(f"{valid}/{len(group.runs)}", style=STYLES[style])
+
+
+def _stacked(cell: str) -> Text:
+    """A value with its interval below it, so that many columns fit."""
+    value, plus_minus, side = cell.partition(" ±")
+    text = Text(value, style=STYLES.get(value, ""))
+    return text.append(f"\n±{side}", style="dim") if plus_minus else text
+
+
+def _findings(run: Run) -> RenderableType:
+    """What is wrong with one run, a line each."""
+    return _checked([_line(f, "") for f in run.findings if f.level != "ok"], [run])
+
+
+def _findings_of_all(groups: Sequence[RunGroup]) -> RenderableType:
+    """What is wrong with any run: one line per check, what makes a run INVALID first."""
+    runs = [run for group in groups for run in group.runs]
+    alike: dict[tuple[str, str], list[tuple[str, Run, Finding]]] = {}
+    for group in groups:
+        for run in group.runs:
+            for f in run.findings:
+                alike.setdefault((f.level, f.check), []).append((group.name, run, f))
+    lines = [
+        _line(found[0][2], _concerned(found, len(runs)))
+        for (level, _), found in sorted(alike.items(), key=lambda of: of[0][0] != "invalid")
+        if level != "ok"
+    ]
+    return _checked(lines, runs)
+
+
+def _concerned(found: Sequence[tuple[str, Run, Finding]], number: int) -> str:
+    """How many runs of which groups a check found something in, and the first of them."""
+    by_group = Counter(name for name, _, _ in found)
+    where = ", ".join(f"{n} of {name}" for name, n in by_group.items())
+    first = found[0][1].summary.identity.id
+    if len(found) == 1:
+        return f"{first}: "
+    return f"{len(found)} of {number} runs ({where}), the first {first}: "
+
+
+def _line(finding: Finding, concerned: str) -> Text:
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    words = f" {concerned}{finding.text}{remedy}"
+    return Text.assemble((finding.level, STYLES[finding.level]), words)
+
+
+def _checked(lines: Sequence[Text], runs: Sequence[Run]) -> RenderableType:
+    passed = sum(finding.level == "ok" for run in runs for finding in run.findings)
+    return Padding(Group(*lines, Text(f"{passed} checks passed", style="dim")), (1, 0, 0, 0))
+
+
+def columns_of_text(
+    headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[str]]
+) -> RenderableType:
+    """A table of finished texts."""
+    rich = _rich(headings, numeric)
+    for row in rows:
+        rich.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    return rich
+
+
+def _rich(headings: Sequence[str], numeric: Sequence[bool], title: str = "") -> RichTable:
+    table = RichTable(
+        box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold",
+        pad_edge=False, show_edge=False, collapse_padding=True,
+        padding=(0, 1 if len(headings) <= 10 else 0, 0, 0),
+    )  # fmt: skip
+    for heading, right in zip(headings, numeric, strict=True):
+        longest = max(map(len, heading.split() or [""]))
+        table.add_column(
+            heading, justify="right" if right else "left", overflow="fold", min_width=longest
+        )
+    return table

@@ -1,0 +1,162 @@
+"""A run in virtual time: the very state machines of a real one, for fleets that nobody has.
+
+Same config, same run files, same monitor and report; the run is labelled ``simulated``. Nothing
+depends on how fast this machine is: the same seed gives the same files.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from mdibench.assembly.environment import host_facts
+from mdibench.assembly.manifest import Facts, open_run, outcome
+from mdibench.assembly.progress import Progress
+from mdibench.assembly.sampling import link_rows, log_line, telemetry_row
+from mdibench.assembly.state_machines import generator, make_node
+from mdibench.codec.sizes import task_bytes
+from mdibench.core.node import Node
+from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.errors import INTERRUPTED, OK
+from mdibench.record.run_folder import RunWriter
+from mdibench.simulation.scenario import Scenario, service_times
+from mdibench.simulation.scripted_events import Script, check_events
+from mdibench.simulation.world import MessageBytes, Parts, Silent, World
+from mdibench.transport.links import LinkClock
+
+GARBAGE_THRESHOLD = 200_000
+"""New records between two looks for garbage."""
+VIRTUAL_HOST = "virtual"
+"""The host of every simulated rank."""
+
+
+def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
+    """Run ``scenario`` to its end; the exit status and the run's folder."""
+    check_events(scenario.config, scenario.plan)
+    writer = open_run(_facts(scenario))
+    status, verdict, reason = OK, "complete", ""
+    with (writer.folder / "log.txt").open("a", encoding="utf-8") as log:
+        world = build_world(scenario, partial(_record, writer, log))
+        try:
+            with _few_collections():
+                _run(world, scenario, writer, quiet)
+        except KeyboardInterrupt:
+            status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
+        except BaseException as error:
+            writer.finish("failed", f"{type(error).__name__}: {error}", **_outcome(world))
+            raise
+    writer.finish(verdict, reason, **_outcome(world))
+    return status, writer.folder
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for garbage rarely: a world makes millions of small records and no cycles."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+def _record(writer: RunWriter, log: TextIO, table: str, row: tuple[object, ...]) -> None:
+    writer.append(table, row)
+    if table == "events":
+        log.write(log_line(row))
+
+
+def build_world(scenario: Scenario, record: Callable[[str, tuple[object, ...]], None]) -> World:
+    """The scenario's nodes, engines and links under one virtual clock at 0."""
+    config, plan = scenario.config, scenario.plan
+    items = scenario.items()
+    nodes = [
+        make_node(config, plan, rank, scenario.thresholds, items if rank == SOURCE else None)
+        for rank in range(plan.ranks)
+    ]
+    parts = Parts(
+        nodes=nodes,
+        engines=[scenario.engine()] * plan.ranks,
+        links={pair: LinkClock(link) for pair, link in plan.links.items()},
+        service_time=service_times(scenario),
+        message_bytes=_message_bytes(scenario),
+        record=record,
+    )
+    world = World(parts, generator(config, "links"))
+    Script(world, config, partial(_newcomer, scenario, nodes[SOURCE]))
+    return world
+
+
+def _newcomer(scenario: Scenario, source: Node, rank: int, now: float) -> Node:
+    """A worker that starts in the middle of the run, with the thresholds of that time."""
+    assert source.source is not None
+    return make_node(scenario.config, scenario.plan, rank, source.source.thresholds, None, now)
+
+
+def _message_bytes(scenario: Scenario) -> MessageBytes:
+    """Sizes by link and block: headers, and feature maps as their link's codec leaves them."""
+    links, model = scenario.plan.links, scenario.model
+    ratio = scenario.config.transport.bottleneck
+    by_codec = {
+        codec: task_bytes(model, codec, ratio) for codec in {link.codec for link in links.values()}
+    }
+    by_link = {pair: by_codec[link.codec] for pair, link in links.items()}
+
+    def size(source: int, target: int, body: Task | Result | None) -> int:
+        return by_link[source, target][body.block - 1] if isinstance(body, Task) else HEADER_BYTES
+
+    return size
+
+
+def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> None:
+    """Until the source ends the run; telemetry at every ``sample_s`` of virtual time."""
+    run = scenario.config.run
+    source = world.parts.nodes[SOURCE].source
+    assert source is not None
+    progress = Progress(run.warmup_s + run.duration_s, quiet)
+    samples = 0
+    while not world.run(until_s=samples * run.sample_s):
+        _sample(world, writer, samples * run.sample_s)
+        progress.show(source, world.now)
+        samples += 1
+    _sample(world, writer, world.now)
+    progress.clear()
+
+
+def _sample(world: World, writer: RunWriter, t_s: float) -> None:
+    for node, traffic in zip(world.nodes, world.traffic, strict=True):
+        if isinstance(node, Silent):
+            continue
+        for table, row in (telemetry_row(node, traffic, t_s), *link_rows(node, traffic, t_s)):
+            writer.append(table, row)
+    writer.flush()
+
+
+def _facts(scenario: Scenario) -> Facts:
+    ranks = range(scenario.plan.ranks)
+    virtual = {"host": VIRTUAL_HOST, "cores": 0, "torch_threads": 0}
+    return Facts(
+        config=scenario.config,
+        text=scenario.text,
+        kind="simulated",
+        plan=scenario.plan,
+        model=scenario.model,
+        judging=scenario.judging,
+        ranks=[{"rank": rank, **virtual} for rank in ranks],
+        clock_offsets_s=[0.0] * len(ranks),
+    )
+
+
+def _outcome(world: World) -> dict[str, object]:
+    simulation = {"events": world.events, "virtual_s": world.now}
+    return outcome(world.parts.nodes[SOURCE]) | {
+        "simulation": simulation,
+        "simulated_on": host_facts(),
+    }

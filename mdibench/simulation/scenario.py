@@ -1,0 +1,215 @@
+"""What a simulation and the capacity bound start from: a config, a plan, times and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdibench.assembly.state_machines import Judging, judging_of
+from mdibench.assembly.workload import (
+    NULL,
+    Items,
+    load_items,
+    measured,
+    planned,
+    set_up_torch,
+    with_seconds,
+)
+from mdibench.compute.engine import Engine, NullEngine
+from mdibench.config.reading import load_config, noted, read_text
+from mdibench.config.schema import RunConfig
+from mdibench.errors import Problem, UserError
+from mdibench.network.plan import ModelInfo, Plan
+from mdibench.network.planning import make_plan, usual_ranks
+from mdibench.policy.schemes import SCHEMES
+
+if TYPE_CHECKING:
+    from mdibench.record.profile import Profile
+    from mdibench.training.recordings import Recordings
+from collections.abc import Callable
+from itertools import pairwise
+
+from mdibench.assembly.state_machines import generator
+from mdibench.core.records import Task
+from mdibench.simulation.world import ServiceTime
+
+if TYPE_CHECKING:
+    from mdibench.record.profile import BlockProfile, Timing
+
+DEFAULT_WORKERS = 4
+"""Where neither the command nor the config says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A run that has not been run.
+
+    ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are what
+    the real network says about the items; None for the null block. ``profile`` has the spread of
+    the block times, where one was given, for the ranks without an emulated device.
+    """
+
+    config: RunConfig
+    text: str
+    model: ModelInfo
+    plan: Plan
+    block_s: Sequence[Sequence[float]]
+    judging: Judging
+    recordings: Recordings | None
+    profile: Profile | None = None
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """T_e of every exit at the start."""
+        return self.judging.thresholds
+
+    @property
+    def early_exit(self) -> bool:
+        """Whether items may leave before the last exit."""
+        given = self.config.scheme.early_exit
+        return SCHEMES[self.config.scheme.name].early_exit if given is None else given
+
+    def engine(self) -> Engine:
+        """Answers with the recorded outcomes."""
+        if self.recordings is None:
+            return NullEngine(self.model.exits)
+        return self.recordings.engine(self.model)
+
+    def items(self) -> Items:
+        """The evaluation items; their tensors are not needed any more."""
+        if self.recordings is None:
+            return load_items(self.config.model)
+        size = self.model.input_bytes
+        return Items(self.recordings.labels.tolist(), lambda sample: (None, size))
+
+
+def load_scenario(
+    path: Path,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    profile: Path | None = None,
+) -> Scenario:
+    """Read the config, plan for ``workers`` ranks, and record the network's outcomes.
+
+    Block times are those of the emulated devices; where there are none, those of the profile in
+    the folder ``profile``; without one they are measured here.
+    Raises UserError with all that the user must mend.
+    """
+    config = load_config(path, overrides)
+    ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
+    model, plan = planned(config, ranks)
+    known = _read_profile(profile, config, model) if profile else None
+    if not all(plan.devices):
+        if not known:
+            set_up_torch(config.run.threads, ranks)
+        seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
+        model = with_seconds(model, seconds)
+        plan = make_plan(config, ranks, model)
+    judging = judging_of(config, model.exits)
+    own = tuple(block.seconds for block in model.blocks)
+    return Scenario(
+        config=config,
+        text=noted(read_text(path), overrides),
+        model=model,
+        plan=plan,
+        block_s=[device.block_s if device else own for device in plan.devices],
+        judging=judging,
+        recordings=_recordings(config, judging, profile),
+        profile=known,
+    )
+
+
+def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
+    """The profile in ``folder``; UserError unless it is one of this config's network."""
+    from mdibench.record.profile import read_profile
+
+    profile = read_profile(folder)
+    section = config.model
+    differing = [
+        f'{key} is "{profile.model.get(key)}" there and "{value}" here'
+        for key, value in (
+            ("name", section.name),
+            ("dataset", section.dataset),
+            ("confidence", section.confidence),
+        )
+        if profile.model.get(key) != value
+    ]
+    sizes = [block.output_bytes for block in profile.blocks]
+    if not differing and sizes != [block.output_bytes for block in model.blocks]:
+        differing = ["its blocks are cut elsewhere"]
+    if differing:
+        remedy = "profile this config's network: mdibench profile CONFIG"
+        what = f"a profile of another network: {'; '.join(differing)}"
+        raise UserError(Problem(what, str(folder), remedy))
+    return profile
+
+
+def _recordings(config: RunConfig, judging: Judging, profile: Path | None) -> Recordings | None:
+    """What the real network says about every item at every exit."""
+    if config.model.name == NULL:
+        return None
+    from mdibench.training.recordings import record, recorded_in
+
+    if profile and not judging.temperatures:
+        return recorded_in(profile)
+    return record(config.model, judging.temperatures)
+
+
+# --- service -----------------------------------------------------------------------------------
+# How long batches take in a simulation: as on the emulated device, or as the profile saw them.
+
+Spread = Callable[[int], float]
+"""Seconds of a batch of that size, drawn anew at every call."""
+
+
+def service_times(scenario: Scenario) -> ServiceTime:
+    """Seconds of a batch on a rank: an emulated device takes as long for each of its tasks.
+
+    Without a device and with a profile, times are drawn from what was measured.
+    """
+    block_s, devices = scenario.block_s, scenario.plan.devices
+    if scenario.profile is None or all(devices):
+        return lambda rank, tasks: block_s[rank][tasks[0].block - 1] * len(tasks)
+    uniform = generator(scenario.config, "service").random
+    spreads = [spread(block, uniform) for block in scenario.profile.blocks]
+
+    def seconds(rank: int, tasks: Sequence[Task]) -> float:
+        block = tasks[0].block - 1
+        if devices[rank] is None:
+            return spreads[block](len(tasks))
+        return block_s[rank][block] * len(tasks)
+
+    return seconds
+
+
+def spread(block: BlockProfile, uniform: Callable[[], float]) -> Spread:
+    """Times of a block as profiled: the median for a batch of that size, times a drawn factor.
+
+    The factor is the spread of single calls at batch 1: a point between two neighbouring deciles.
+    """
+    alone = next(timing for timing in block.times if timing.batch == 1)
+    factors = [decile / alone.median_s for decile in alone.deciles_s] or [1.0]
+
+    def draw(size: int) -> float:
+        position = uniform() * (len(factors) - 1)
+        below = min(int(position), max(len(factors) - 2, 0))
+        above = min(below + 1, len(factors) - 1)
+        share = position - below
+        factor = factors[below] * (1 - share) + factors[above] * share
+        return batch_seconds(block.times, size) * factor
+
+    return draw
+
+
+def batch_seconds(times: Sequence[Timing], size: int) -> float:
+    """Median seconds of a batch: linear between profiled sizes, in proportion beyond them."""
+    known = sorted((timing.batch, timing.median_s) for timing in times)
+    largest, longest_s = known[-1]
+    if size >= largest:
+        return longest_s * size / largest
+    for (low, low_s), (high, high_s) in pairwise(known):
+        if low <= size < high:
+            return low_s + (high_s - low_s) * (size - low) / (high - low)
+    return known[0][1]

@@ -1,0 +1,222 @@
+"""The simulated world: nodes, engines and links under one virtual clock, in one process.
+
+The nodes are the very state machines that MPI ranks run; only the driver differs. An event loop is
+a heap of (time, sequence number, rank, event): ties are broken by the sequence number, so that one
+seed gives one trace. Nothing here reads a clock or sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from mdibench.compute.engine import Engine
+from mdibench.core.events import (
+    Announce,
+    Arrived,
+    Compute,
+    Computed,
+    Delivered,
+    EndRun,
+    Event,
+    Instruction,
+    LinkFree,
+    Note,
+    ReportSuspect,
+    Send,
+    Suspected,
+    ThresholdsSet,
+    Tick,
+)
+from mdibench.core.node import Node
+from mdibench.core.records import SOURCE, Result, Task
+from mdibench.errors import InvariantError
+from mdibench.policy.views import Generator
+from mdibench.transport.links import LinkClock, Traffic
+
+TICK = Tick()
+
+ServiceTime = Callable[[int, Sequence[Task]], float]
+"""Seconds that rank n takes for a batch."""
+MessageBytes = Callable[[int, int, Task | Result | None], int]
+"""Bytes that a message from n to m puts on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a world is made of. ``record(table, row)`` takes the rows of the run's files."""
+
+    nodes: Sequence[Node]
+    engines: Sequence[Engine]
+    links: Mapping[tuple[int, int], LinkClock]
+    service_time: ServiceTime
+    message_bytes: MessageBytes
+    record: Callable[[str, tuple[object, ...]], None]
+    control_delay_s: float = 0.001
+    """Way of what does not cross the shaped links: thresholds and suspicions."""
+
+
+class Silent:
+    """A rank that nobody hears of: it takes everything and says nothing."""
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """Nothing."""
+        return []
+
+    def next_wake(self) -> float:
+        """Never."""
+        return float("inf")
+
+    soonest_wake = next_wake
+
+
+SILENT = Silent()
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that changes the world itself."""
+
+    action: Callable[[], None]
+
+
+class World:
+    """Runs nodes until the source ends the run."""
+
+    def __init__(self, parts: Parts, generator: Generator) -> None:
+        self.parts = parts
+        self.now = 0.0
+        self.events = 0
+        self.traffic = [Traffic() for _ in parts.nodes]
+        self._generator = generator
+        self.nodes: list[Node | Silent] = list(parts.nodes)
+        """The nodes that take part now; a rank that has fallen silent has ``SILENT`` here."""
+        self.slowness = [1.0] * len(parts.nodes)
+        """Factors on the service times of each rank."""
+        self._heap: list[tuple[float, int, int, Event | Happening]] = []
+        self._sequence = 0
+        self._engine_free_s = [0.0] * len(parts.nodes)
+        self._wake: list[float] = [float("inf")] * len(parts.nodes)
+        self._ended = False
+        self._perform = {
+            Compute: self._compute,
+            Send: self._send,
+            Announce: self._announce,
+            ReportSuspect: self._report_suspect,
+            Note: self._note,
+            EndRun: self._end,
+        }
+        for rank in range(len(parts.nodes)):
+            self._schedule_wake(rank)
+
+    def run(self, until_s: float = float("inf")) -> bool:
+        """Advance until the run ends or ``until_s`` has passed; whether it ended."""
+        while not self._ended and self._heap and self._heap[0][0] <= until_s:
+            self.now, _, rank, event = heappop(self._heap)
+            if event is TICK and not self._due(rank):
+                continue
+            self.events += 1
+            if isinstance(event, Happening):
+                event.action()
+            else:
+                self._follow(rank, self.nodes[rank].handle(event, self.now))
+        if not self._ended and not self._heap:
+            raise InvariantError("nothing left to happen, and the run has not ended")
+        return self._ended
+
+    def post(self, at_s: float, rank: int, event: Event) -> None:
+        """Let ``event`` happen to ``rank`` at ``at_s``."""
+        self._sequence += 1
+        heappush(self._heap, (at_s, self._sequence, rank, event))
+
+    def happen(self, at_s: float, action: Callable[[], None]) -> None:
+        """Do ``action`` at ``at_s``, before whatever else is posted for that time from now on."""
+        self._sequence += 1
+        heappush(self._heap, (at_s, self._sequence, SOURCE, Happening(action)))
+
+    def replace_node(self, rank: int, node: Node | Silent) -> None:
+        """From now on ``node`` is rank ``rank``: ``SILENT``, or a worker that starts afresh.
+
+        What the former one was computing, sending and about to receive is lost.
+        """
+        self.nodes[rank] = node
+        self._engine_free_s[rank] = 0.0
+        self._heap = [entry for entry in self._heap if not _is_own(rank, entry[2], entry[3])]
+        heapify(self._heap)
+        self._wake[rank] = float("inf")
+        self._schedule_wake(rank)
+
+    # --- wake-ups ---------------------------------------------------------------------------
+
+    def _due(self, rank: int) -> bool:
+        """Whether the wake-up just popped is still wanted; if not, the wanted one is scheduled."""
+        if self._wake[rank] <= self.now:
+            self._wake[rank] = float("inf")
+        if self.nodes[rank].next_wake() <= self.now:
+            return True
+        self._schedule_wake(rank)
+        return False
+
+    def _schedule_wake(self, rank: int) -> None:
+        node = self.nodes[rank]
+        if self._wake[rank] <= node.soonest_wake():
+            return
+        at_s = max(self.now, node.next_wake())
+        if at_s < self._wake[rank]:
+            self._wake[rank] = at_s
+            self.post(at_s, rank, TICK)
+
+    # --- instructions -----------------------------------------------------------------------
+
+    def _follow(self, rank: int, instructions: list[Instruction]) -> None:
+        for instruction in instructions:
+            self._perform[type(instruction)](rank, instruction)  # type: ignore[operator]
+        self._schedule_wake(rank)
+
+    def _compute(self, rank: int, instruction: Compute) -> None:
+        tasks = instruction.tasks
+        seconds = self.parts.service_time(rank, tasks) * self.slowness[rank]
+        engine = self.parts.engines[rank]
+        self.traffic[rank].flops += len(tasks) * engine.flops(tasks[0])
+        self._engine_free_s[rank] = max(self.now, self._engine_free_s[rank]) + seconds
+        done = Computed(tuple(engine.compute(tasks)), seconds)
+        self.post(self._engine_free_s[rank], rank, done)
+
+    def _send(self, rank: int, instruction: Send) -> None:
+        target, body = instruction.target, instruction.body
+        size = self.parts.message_bytes(rank, target, body)
+        free_s, arrival_s = self.parts.links[rank, target].send(
+            size, self.now, self._generator.random
+        )
+        self.traffic[rank].count_sent(target, size, body)
+        self.traffic[target].received_bytes += size
+        if body is not None:
+            body = body.moved(wire_bytes=size)
+        if isinstance(body, Task):
+            self.post(free_s, rank, LinkFree(target))
+            self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
+        self.post(arrival_s, target, Arrived(rank, instruction.state, body))
+
+    def _announce(self, rank: int, instruction: Announce) -> None:
+        for other in range(len(self.parts.nodes)):
+            if other != rank:
+                event = ThresholdsSet(instruction.thresholds)
+                self.post(self.now + self.parts.control_delay_s, other, event)
+
+    def _report_suspect(self, rank: int, instruction: ReportSuspect) -> None:
+        event = Suspected(instruction.rank, instruction.copies)
+        self.post(self.now + self.parts.control_delay_s, SOURCE, event)
+
+    def _note(self, rank: int, instruction: Note) -> None:
+        self.parts.record(instruction.table, instruction.row)
+
+    def _end(self, rank: int, instruction: EndRun) -> None:
+        self._ended = True
+
+
+def _is_own(rank: int, target: int, event: Event | Happening) -> bool:
+    """Whether an event for ``target`` is about a batch or a message of ``rank``, or one to it."""
+    if isinstance(event, Arrived):
+        return rank in (event.sender, target)
+    return target == rank and isinstance(event, (Computed, LinkFree, Delivered))

@@ -1,0 +1,186 @@
+"""A crew of a sweep: one mpirun whose ranks work off a list of jobs, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from mdibench.assembly import environment
+from mdibench.core.records import SOURCE
+from mdibench.errors import OK, UserError
+from mdibench.rank import launch
+from mdibench.rank.lifecycle import Order, run_in
+
+if TYPE_CHECKING:
+    from mdibench.transport.mpi import Group
+
+STARTUP_S = 120.0
+"""Patience beyond a run's own time: starting processes, loading data, writing tables."""
+LAST_WORDS_S = 8.0
+"""How long a crew that is stopped may take to close its run's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A job, and the time after which it counts as stuck."""
+
+    job: Job
+    limit_s: float
+
+
+class Crew:
+    """Starts its mpirun at once. ``poll`` tells which jobs have ended since."""
+
+    def __init__(self, path: Path, assignments: Sequence[Assignment]) -> None:
+        self._path = path
+        self._limits = [assignment.limit_s for assignment in assignments]
+        self._seen = 0
+        self._since_s = time.monotonic()
+        jobs = [assignment.job for assignment in assignments]
+        write_series(path, jobs, os.getpid())
+        self._log = path.with_suffix(".log").open("ab")
+        line = launch.command(
+            launch.launcher(),
+            max(job.ranks for job in jobs),
+            None,
+            ["sweep", "--series", str(path)],
+        )
+        self._process = subprocess.Popen(
+            line, env=launch.environment(), stdout=self._log, stderr=self._log
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether its ranks are gone."""
+        return self._process.poll() is not None
+
+    def poll(self) -> list[tuple[str, float]]:
+        """For each job that has ended since the last call: why it failed (or nothing), wall time.
+
+        A job that takes too long is stopped, and so is its crew: the rest is for another one.
+        """
+        over = self.over
+        news = [
+            ("" if status == 0 else f"exit status {status}: {self.last_words()}", wall_s)
+            for status, wall_s in ended(self._path)[self._seen :]
+        ]
+        if news:
+            self._seen += len(news)
+            self._since_s = time.monotonic()
+        if self._seen == len(self._limits):
+            return news
+        waited_s = time.monotonic() - self._since_s
+        if over:
+            reason = f"exit status {self._process.returncode}: {self.last_words()}"
+            news.append((reason, waited_s))
+            self._seen = len(self._limits)
+        elif waited_s > self._limits[self._seen]:
+            self.stop()
+            news.append((f"stopped: no end after {waited_s:.0f} s", waited_s))
+            self._seen = len(self._limits)
+        return news
+
+    def last_words(self) -> str:
+        """The last line that the crew said."""
+        lines = self._path.with_suffix(".log").read_text("utf-8", "replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+
+    def stop(self) -> None:
+        """End the ranks, in order if they can."""
+        if not self.over:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(LAST_WORDS_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+
+# --- series ------------------------------------------------------------------------------------
+# Several runs, one after the other, by the same ranks: starting processes costs seconds each.
+#
+# The ranks of a world that is as large as the largest run follow a list that a sweep wrote. Ranks
+# that a run does not need wait, and use next to no processor time. Rank 0 appends a line to the
+# list's journal after each run; when the sweep that wrote the list has died, the series ends.
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a series: its config, what overrides it, and its ranks."""
+
+    config: str
+    overrides: tuple[str, ...]
+    ranks: int
+
+
+def write_series(path: Path, jobs: list[Job], owner: int) -> None:
+    """Write the list for the ranks; ``owner`` is the process without which they stop."""
+    text = json.dumps({"owner": owner, "jobs": [asdict(job) for job in jobs]})
+    path.write_text(text, encoding="utf-8")
+    journal(path).write_text("", encoding="utf-8")
+
+
+def journal(path: Path) -> Path:
+    """The file beside the list that tells which jobs have ended."""
+    return path.with_suffix(".journal")
+
+
+def ended(path: Path) -> list[tuple[int, float]]:
+    """Exit status and wall time, seconds, of the jobs that have ended, in their order."""
+    lines = journal(path).read_text(encoding="utf-8").splitlines(keepends=True)
+    return [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
+
+
+def run_series(path: Path) -> int:
+    """Be one rank of every run on the list that needs it. MPI starts here."""
+    launch = environment.launch_facts()
+    environment.limit_threads(launch.local_size)
+    from mdibench.transport.mpi import Group
+
+    world = Group()
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    for fields in listed["jobs"]:
+        job = Job(fields["config"], tuple(fields["overrides"]), fields["ranks"])
+        world.wait_idly()
+        if not _goes_on(world.share(psutil.pid_exists(listed["owner"]))):
+            break
+        group = world.part(job.ranks)
+        if group is None:
+            continue
+        begun_s = time.monotonic()
+        local = min(launch.local_size, job.ranks)
+        status = _one(group, job, replace(launch, local_size=local))
+        if world.rank == SOURCE:
+            with journal(path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")
+    return OK
+
+
+def _goes_on(owner_lives: list[bool]) -> bool:
+    """Only rank 0 is sure to share a host with the sweep."""
+    return owner_lives[SOURCE]
+
+
+def _one(group: Group, job: Job, launch: environment.Launch) -> int:
+    """One run; what a user could mend ends this run, and not the series."""
+    try:
+        return run_in(group, Order(Path(job.config), job.overrides, quiet=True), launch)[0]
+    except UserError as error:
+        from mdibench.errors import say
+
+        for problem in error.problems:
+            say(str(problem))
+        return error.status
+    finally:
+        logging.getLogger("mdibench").handlers.clear()

@@ -1,0 +1,180 @@
+"""Search for the highest rate under a latency objective: one run after the other, each at a rate.
+
+A rate passes when the wanted percentile of the latency of all items that were scheduled in the
+measured window is within the objective; an item that was dropped or lost took for ever. The trace
+of the search is in ``search.json``, beside the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from mdibench.assembly.workload import planned
+from mdibench.config.checks import CLOCKED_MODES
+from mdibench.config.messages import toml
+from mdibench.config.reading import parse_config, read_text, resolved
+from mdibench.config.schema import RunConfig, SearchSection
+from mdibench.errors import MdibenchError, Problem, UserError
+from mdibench.network.planning import usual_ranks
+from mdibench.record.run_folder import find_runs
+from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, Job
+from mdibench.sweep.matrix import duration_s
+
+FILE = "search.json"
+POLL_S = 0.2
+MAJOR, MINOR = 1, 0
+
+Judge = Callable[[Path, float], float]
+"""From a run's folder and a percentile (0 to 100) to that latency in seconds, or infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run of the search; ``run`` is its folder, relative to the search's."""
+
+    rate_per_s: float
+    latency_s: float | None
+    """Of the wanted percentile; None for an item that never came."""
+    passed: bool
+    run: str
+
+
+class Search:
+    """A search that is ready to go: its config is checked."""
+
+    def __init__(
+        self, config: Path, overrides: tuple[str, ...], ranks: int | None, judge: Judge
+    ) -> None:
+        self._path, self._overrides, self._judge = config, overrides, judge
+        self.config = parse_config(read_text(config), str(config), overrides)
+        self.wanted = _wanted(self.config, str(config))
+        self.ranks = ranks or usual_ranks(self.config) or _no_ranks(self.config)
+        planned(self.config, self.ranks)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.folder = Path(self.config.run.results) / f"{self.config.run.name}-search-{stamp}"
+        self.trials: list[Trial] = []
+        self.bisection = Bisection(1 / self.config.admission.interarrival_s, self.wanted.precision)
+
+    def run(self, report: Callable[[Trial], None]) -> float | None:
+        """Search; the highest rate that passed, in items per second, or None for none."""
+        while (rate := self.bisection.next_rate()) is not None:
+            trial = self._try(rate)
+            self.bisection.tell(rate, trial.passed)
+            self.trials.append(trial)
+            self._write(self.bisection.next_rate() is None)
+            report(trial)
+        return self.bisection.highest
+
+    def _try(self, rate: float) -> Trial:
+        place = self.folder / f"trial-{len(self.trials) + 1:02}"
+        place.mkdir(parents=True)
+        own = (
+            f"admission.interarrival_s={1 / rate!r}",
+            f"run.results={toml(str(place))}",
+            f"run.label={toml(f'{rate:.6g} per s')}",
+        )
+        self._perform(Job(str(self._path), self._overrides + own, self.ranks))
+        (run,) = find_runs([place])
+        latency_s = self._judge(run, self.wanted.percentile)
+        return Trial(
+            rate_per_s=rate,
+            latency_s=latency_s if latency_s < float("inf") else None,
+            passed=latency_s <= self.wanted.objective_ms / 1e3,
+            run=str(run.relative_to(self.folder)),
+        )
+
+    def _perform(self, job: Job) -> None:
+        limit_s = duration_s(self.config) + self.config.run.drain_s + STARTUP_S
+        crew = Crew(self.folder / ".crew.json", [Assignment(job, limit_s)])
+        try:
+            while not (news := crew.poll()):
+                time.sleep(POLL_S)
+        finally:
+            crew.stop()
+        if reason := news[0][0]:
+            raise MdibenchError(f"the search's run failed: {reason}")
+
+    def _write(self, over: bool) -> None:
+        facts = {
+            "schema": [MAJOR, MINOR],
+            "written_utc": datetime.now(timezone.utc).isoformat(),
+            "over": over,
+            "ranks": self.ranks,
+            "search": self.wanted.model_dump(),
+            "highest_rate_per_s": self.bisection.highest,
+            "lowest_failing_rate_per_s": self.bisection.lowest,
+            "trials": [asdict(trial) for trial in self.trials],
+            "config": resolved(self.config),
+        }
+        draft = self.folder / f".{FILE}.draft"
+        draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        draft.replace(self.folder / FILE)
+
+
+def _wanted(config: RunConfig, where: str) -> SearchSection:
+    """The config's [search]; it needs arrivals that follow a schedule, whose rate it can set."""
+    if config.search is None:
+        remedy = "add [search] with objective_ms"
+        raise UserError(Problem("there is no [search] in this config", where, remedy))
+    admission = config.admission
+    if admission.mode not in CLOCKED_MODES or admission.arrivals == "trace":
+        what = "a search sets the rate of arrivals, and these arrivals make their own"
+        remedy = f"give mode = {' or '.join(CLOCKED_MODES)}, and arrivals constant or poisson"
+        raise UserError(Problem(what, config.where("admission", "mode"), remedy))
+    return config.search
+
+
+def _no_ranks(config: RunConfig) -> int:
+    what = "how many ranks does this config need?"
+    raise UserError(Problem(what, config.where("topology"), "give --ranks N"))
+
+
+# --- bisection ---------------------------------------------------------------------------------
+# The highest rate that still passes, by doubling or halving and then by bisection.
+#
+# Rates are compared by their ratio: the middle of 10 and 40 is 20.
+
+STEPS = 12
+"""Doublings or halvings before the search gives up: a factor of 4096."""
+
+
+class Bisection:
+    """Ask ``next_rate``, try it, ``tell``; until there is none to try.
+
+    ``highest`` passed, ``lowest`` did not; they end within ``precision`` (relative) of each other.
+    """
+
+    def __init__(self, start: float, precision: float) -> None:
+        self.highest: float | None = None
+        self.lowest: float | None = None
+        self._start = start
+        self._precision = precision
+
+    def next_rate(self) -> float | None:
+        """The rate to try next; None when the search is over."""
+        if self.highest is None and self.lowest is None:
+            return self._start
+        if self.lowest is None:
+            assert self.highest is not None
+            return self._within(2 * self.highest)
+        if self.highest is None:
+            return self._within(self.lowest / 2)
+        if self.lowest <= self.highest * (1 + self._precision):
+            return None
+        return math.sqrt(self.highest * self.lowest)
+
+    def tell(self, rate: float, passed: bool) -> None:
+        """What became of ``rate``."""
+        if passed:
+            self.highest = max(rate, self.highest or rate)
+        else:
+            self.lowest = min(rate, self.lowest or rate)
+
+    def _within(self, rate: float) -> float | None:
+        return rate if abs(math.log2(rate / self._start)) <= STEPS else None

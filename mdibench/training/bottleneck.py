@@ -1,0 +1,260 @@
+"""Learning the bottleneck pairs of a trained network, which stays frozen.
+
+Each pair starts as the channels that the others tell least of, and the best guess at the rest; it
+is then trained so that all heads behind it say what they said before: the loss is the divergence
+of every head's classes from the ones without a bottleneck, with all cuts narrowed at once. Rounding
+to few bits is part of the training (straight-through gradient).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdibench.codec.bottleneck import Pair, bits_for, narrow_channels, save_pairs
+from mdibench.data.dataset import Split
+from mdibench.data.registry import load_dataset
+from mdibench.models.evaluation import BATCH, ExitScores, score
+from mdibench.models.network import MultiExitNetwork
+from mdibench.models.registry import home_dataset, load_network, weights_file
+from mdibench.models.weights import fingerprint, make_place
+from mdibench.training.training_job import usable_cores
+
+STATISTICS_ITEMS = 500
+RIDGE = 1e-4
+"""Added to every channel's variance, as a share of their mean: silent channels have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecipe:
+    """How pairs are trained after their start."""
+
+    ratio: float = 8.0
+    steps: int = 400
+    batch: int = 64
+    learning_rate: float = 2e-3
+
+
+class TrainablePair(nn.Module):
+    """A pair as torch layers, with the rounding between them."""
+
+    def __init__(self, start: Pair) -> None:
+        super().__init__()
+        self.encoder = _layer(start.encoder, start.encoder_bias)
+        self.decoder = _layer(start.decoder, start.decoder_bias)
+        self.bits = start.bits
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the receiver of ``features`` ``[N, C, H, W]`` gets."""
+        code = self.encoder(features)
+        low = code.detach().amin((1, 2, 3), keepdim=True)
+        span = code.detach().amax((1, 2, 3), keepdim=True) - low
+        step = (span / (2**self.bits - 1)).clamp_min(1e-12)
+        rounded = code + (torch.round((code - low) / step) * step + low - code).detach()
+        decoded: Tensor = self.decoder(rounded)
+        return decoded
+
+    def frozen(self) -> Pair:
+        """The pair for use."""
+        return Pair(
+            self.encoder.weight.detach()[:, :, 0, 0].numpy().copy(),
+            _bias(self.encoder),
+            self.decoder.weight.detach()[:, :, 0, 0].numpy().copy(),
+            _bias(self.decoder),
+            self.bits,
+        )
+
+
+def train_pairs(
+    network: MultiExitNetwork,
+    items: Split,
+    recipe: PairRecipe,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> dict[int, Pair]:
+    """Pairs for all cuts of ``network`` (trained, frozen), learnt on ``items``; fixed by seed."""
+    rng = np.random.default_rng(seed)
+    sample = rng.choice(len(items), min(STATISTICS_ITEMS, len(items)), replace=False)
+    starts = first_pairs(network, torch.from_numpy(items.inputs[sample]), recipe.ratio)
+    pairs = nn.ModuleDict({str(cut): TrainablePair(pair) for cut, pair in starts.items()})
+    optimizer = torch.optim.Adam(pairs.parameters(), recipe.learning_rate)
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * (1 - step / recipe.steps)
+        chosen = rng.choice(len(items), recipe.batch)
+        loss = _loss(network, pairs, torch.from_numpy(items.inputs[chosen]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        on_step(step + 1, recipe.steps)
+    return {int(cut): pair.frozen() for cut, pair in pairs.items()}  # type: ignore[operator]
+
+
+def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, Pair]:
+    """Pairs that keep some channels of every cut and guess the others, by ``items``."""
+    pairs = {}
+    features = items
+    with torch.inference_mode():
+        for cut, block in enumerate(network.blocks[:-1], start=1):
+            features = block(features)
+            narrow = narrow_channels(features.shape[1:], ratio)
+            pairs[cut] = _first_pair(features.numpy(), narrow, bits_for(ratio))
+    return pairs
+
+
+def score_with_pairs(
+    network: MultiExitNetwork, pairs: Mapping[int, Pair], split: Split
+) -> ExitScores:
+    """Logits of every exit when every cut is narrowed: the worst that a run can meet."""
+    modules = {cut: TrainablePair(pair) for cut, pair in pairs.items()}
+    batches = []
+    with torch.inference_mode():
+        for start in range(0, len(split), BATCH):
+            features = torch.from_numpy(split.inputs[start : start + BATCH])
+            batches.append(torch.stack(_narrowed(network, modules, features)).numpy())
+    return ExitScores(np.concatenate(batches, axis=1), split.labels)
+
+
+def _first_pair(features: np.ndarray, narrow: int, bits: int) -> Pair:
+    """``features`` ``[N, C, H, W]``: keep ``narrow`` channels, guess all by least squares."""
+    columns = features.transpose(1, 0, 2, 3).reshape(features.shape[1], -1).astype(np.float64)
+    mean, covariance = columns.mean(axis=1), np.cov(columns)
+    covariance += RIDGE * np.trace(covariance) / len(mean) * np.eye(len(mean))
+    kept = _telling(covariance, narrow)
+    decoder = np.linalg.solve(covariance[np.ix_(kept, kept)], covariance[kept]).T
+    return Pair(
+        np.eye(len(mean), dtype=np.float32)[kept],
+        np.zeros(narrow, np.float32),
+        decoder.astype(np.float32),
+        (mean - decoder @ mean[kept]).astype(np.float32),
+        bits,
+    )
+
+
+def _telling(covariance: np.ndarray, count: int) -> list[int]:
+    """``count`` channels: one after the other, whichever the rest tells best is left out."""
+    kept = list(range(len(covariance)))
+    while len(kept) > count:
+        untold = 1 / np.diag(np.linalg.inv(covariance[np.ix_(kept, kept)]))
+        del kept[int(np.argmin(untold))]
+    return kept
+
+
+def _loss(network: MultiExitNetwork, pairs: nn.ModuleDict, items: Tensor) -> Tensor:
+    """Divergence of every narrowed head from the same head without a bottleneck."""
+    with torch.no_grad():
+        teachers = _narrowed(network, {}, items)
+    modules = {int(cut): pair for cut, pair in pairs.items()}
+    students = _narrowed(network, modules, items)
+    return torch.stack(
+        [
+            functional.kl_div(
+                functional.log_softmax(student, dim=1),
+                functional.log_softmax(teacher, dim=1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            for student, teacher in zip(students[1:], teachers[1:], strict=True)
+        ]
+    ).sum()
+
+
+def _narrowed(
+    network: MultiExitNetwork, pairs: Mapping[int, nn.Module], items: Tensor
+) -> list[Tensor]:
+    """Logits of every head, with the feature map passing a pair at every cut that has one."""
+    logits = []
+    features = items
+    for number, (block, head) in enumerate(zip(network.blocks, network.heads, strict=True), 1):
+        features = block(features)
+        logits.append(head(features))
+        if number in pairs:
+            features = pairs[number](features)
+    return logits
+
+
+def _layer(weight: np.ndarray, bias: np.ndarray) -> nn.Conv2d:
+    layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+    layer.load_state_dict(
+        {
+            "weight": torch.from_numpy(weight)[:, :, None, None].clone(),
+            "bias": torch.from_numpy(bias).clone(),
+        }
+    )
+    return layer
+
+
+def _bias(layer: nn.Conv2d) -> np.ndarray:
+    assert layer.bias is not None
+    return layer.bias.detach().numpy().copy()
+
+
+# --- bottleneck job ----------------------------------------------------------------------------
+# ``mdibench train NAME --bottleneck RATIO``, from its options to a file of pairs.
+
+REPORT_EVERY = 25
+
+
+@dataclass(frozen=True, slots=True)
+class PairJob:
+    """The options; ``None`` and empty text leave the choice to the network or the machine."""
+
+    name: str
+    dataset: str
+    data_dir: str | None
+    weights: str | None
+    ratio: float
+    seed: int
+    threads: int | None
+    out: Path
+
+
+def run_pair_job(job: PairJob) -> None:
+    """Learn the pairs, write ``job.out``, and print each exit's accuracy with and without."""
+    torch.set_num_threads(job.threads or usable_cores())
+    dataset_name = job.dataset or home_dataset(job.name)
+    network = load_network(job.name, job.weights, dataset=dataset_name)
+    make_place(job.out)
+    dataset = load_dataset(dataset_name, job.data_dir)
+    recipe = PairRecipe(ratio=job.ratio)
+    pairs = train_pairs(network, dataset.train, recipe, job.seed, _say_step)
+    plain = score(network, dataset.evaluation)
+    narrowed = score_with_pairs(network, pairs, dataset.evaluation)
+    facts = {
+        "network": network.name,
+        "weights": fingerprint(weights_file(job.name, job.weights)),
+        "dataset": dataset_name,
+        "ratio": f"{job.ratio:g}",
+        "seed": str(job.seed),
+        "accuracy": json.dumps(_rounded(narrowed)),
+        "accuracy without": json.dumps(_rounded(plain)),
+    }
+    save_pairs(job.out, pairs, facts)
+    sys.stdout.write(_table(plain, narrowed))
+
+
+def _rounded(scores: ExitScores) -> list[float]:
+    return [round(float(value), 4) for value in scores.accuracy]
+
+
+def _table(plain: ExitScores, narrowed: ExitScores) -> str:
+    """Accuracy of each exit; behind exit 1, every cut on the way is narrowed."""
+    lines = ["exit   accuracy   with the bottleneck at every cut   change"]
+    rows = zip(plain.accuracy, narrowed.accuracy, strict=True)
+    for number, (before, after) in enumerate(rows, start=1):
+        lines.append(f"{number:4}   {before:8.4f}   {after:32.4f}   {after - before:+.4f}")
+    return "\n".join(lines) + "\n"
+
+
+def _say_step(step: int, steps: int) -> None:
+    if step % REPORT_EVERY == 0 or step == steps:
+        sys.stderr.write(f"step {step} of {steps}\n")
+        sys.stderr.flush()

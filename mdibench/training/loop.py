@@ -1,0 +1,289 @@
+"""One training loop for every network: all exits together, deterministic, resumable.
+
+The loss is the weighted sum of every head's cross-entropy and, if wanted, of the divergence of
+each earlier head from the last one (self-distillation). The order of the items, their augmentation
+and the learning rate depend on the seed and the epoch alone, so that a resumed training ends with
+the same weights as one that was never stopped (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mdibench.data.dataset import Split
+from mdibench.errors import Problem, UserError
+from mdibench.models.evaluation import all_logits
+from mdibench.models.network import MultiExitNetwork
+from mdibench.training.augmentation import AUGMENTATIONS, Augmentation
+
+WARMUP_SHARE = 0.2
+"""Share of the steps in which the learning rate rises; then it falls to 0 along a cosine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the outcome of a training, but the seed and the data."""
+
+    epochs: int
+    learning_rate: float
+    batch: int = 128
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = 0.02
+    exit_weights: tuple[float, ...] = ()
+    """Weight of each exit's loss; 1 for every exit when empty."""
+    label_smoothing: float = 0.0
+    distillation: float = 0.0
+    """Weight of the divergence of each earlier exit from the last one, at ``TEMPERATURE``."""
+    augmentation: Augmentation = "none"
+    small: tuple[int, int] | None = None
+    """``(epochs, side)``: train the first epochs at a lower resolution, which is faster."""
+    bfloat16: bool = False
+    channels_last: bool = False
+
+
+TEMPERATURE = 3.0
+"""Softening of the last exit's distribution for distillation (Hinton et al. 2015)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What one epoch did: for a progress line, a log, or nobody."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    train_accuracy: tuple[float, ...]
+    """Of each exit, over the epoch's (augmented) items, while the weights still change."""
+    seconds: float
+
+
+ItemsOfEpoch = Callable[[int], Split]
+"""Training items of an epoch (from 0): the same each time, or newly corrupted ones."""
+
+
+def train(
+    network: MultiExitNetwork,
+    items: ItemsOfEpoch,
+    recipe: Recipe,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> None:
+    """Train ``network`` in place, from ``checkpoint`` on where that file exists.
+
+    ``on_step(step, steps)`` is called after every step of an epoch, ``on_epoch`` after each epoch.
+    The checkpoint is written after each epoch, atomically.
+    """
+    trainer = Trainer(network, recipe, seed)
+    first = trainer.resume(checkpoint) if checkpoint is not None else 0
+    for epoch in range(first, recipe.epochs):
+        report = trainer.run_epoch(epoch, items(epoch), on_step)
+        if checkpoint is not None:
+            write_checkpoint(checkpoint, trainer.module, trainer.optimizer, epoch + 1, seed)
+        if on_epoch is not None:
+            on_epoch(report)
+    trainer.module.eval()
+
+
+class Trainer:
+    """A network with its optimizer, where the recipe wants them."""
+
+    def __init__(self, network: MultiExitNetwork, recipe: Recipe, seed: int) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.seed = seed
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.module = as_module(network).to(self.device)
+        if recipe.channels_last:
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = _optimizer(self.module, recipe)
+        self.weights = recipe.exit_weights or (1.0,) * network.exits
+
+    def resume(self, checkpoint: Path) -> int:
+        """The epoch to go on with: 0, or the one after the checkpoint's."""
+        if not checkpoint.exists():
+            return 0
+        return read_checkpoint(checkpoint, self.module, self.optimizer, self.seed)
+
+    def run_epoch(
+        self, epoch: int, split: Split, on_step: Callable[[int, int], None] | None = None
+    ) -> EpochReport:
+        """One pass over ``split``; the last items that do not fill a batch are left out."""
+        started = time.perf_counter()
+        steps = len(split) // self.recipe.batch
+        self.module.train()
+        loss_sum = torch.zeros((), device=self.device)
+        hits = torch.zeros(self.network.exits, device=self.device)
+        for step, (pixels, labels) in enumerate(self._batches(split, epoch)):
+            self._set_learning_rate((epoch + step / steps) / self.recipe.epochs)
+            loss, batch_hits = self._step(pixels, labels)
+            loss_sum += loss
+            hits += batch_hits
+            if on_step is not None:
+                on_step(step + 1, steps)
+        return EpochReport(
+            epoch + 1,
+            self.recipe.epochs,
+            float(loss_sum) / steps,
+            tuple((hits / (steps * self.recipe.batch)).tolist()),
+            time.perf_counter() - started,
+        )
+
+    def _batches(self, split: Split, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = np.random.default_rng([self.seed, epoch])
+        augment = AUGMENTATIONS[self.recipe.augmentation]
+        side = _side(self.recipe, epoch)
+        order = rng.permutation(len(split))
+        for start in range(0, len(order) - self.recipe.batch + 1, self.recipe.batch):
+            chosen = order[start : start + self.recipe.batch]
+            pixels = torch.from_numpy(augment(split.inputs[chosen], rng)).to(self.device)
+            labels = torch.from_numpy(split.labels[chosen]).to(self.device)
+            yield _resized(pixels, side, self.recipe.channels_last), labels
+
+    def _step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One update; the loss, and the number of hits of each exit."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
+            logits = all_logits(self.network, pixels)
+        loss = self._loss([exit_logits.float() for exit_logits in logits], labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        hits = torch.stack([(exit_logits.argmax(1) == labels).sum() for exit_logits in logits])
+        return loss.detach(), hits
+
+    def _loss(self, logits: Sequence[Tensor], labels: Tensor) -> Tensor:
+        smoothing = self.recipe.label_smoothing
+        losses = [
+            weight * functional.cross_entropy(exit_logits, labels, label_smoothing=smoothing)
+            for weight, exit_logits in zip(self.weights, logits, strict=True)
+        ]
+        if self.recipe.distillation > 0:
+            teacher = functional.softmax(logits[-1].detach() / TEMPERATURE, dim=1)
+            losses += [
+                self.recipe.distillation * weight * _divergence(exit_logits, teacher)
+                for weight, exit_logits in zip(self.weights[:-1], logits[:-1], strict=True)
+            ]
+        return torch.stack(losses).sum()
+
+    def _set_learning_rate(self, progress: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * one_cycle(progress)
+
+
+def as_module(network: MultiExitNetwork) -> nn.ModuleDict:
+    """The network's blocks and heads as one module, with the names that weights files use."""
+    return nn.ModuleDict(
+        {"blocks": nn.ModuleList(network.blocks), "heads": nn.ModuleList(network.heads)}
+    )
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the top learning rate at ``progress`` in [0, 1] of the training."""
+    if progress < WARMUP_SHARE:
+        return 0.04 + 0.96 * progress / WARMUP_SHARE
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP_SHARE) / (1 - WARMUP_SHARE)))
+
+
+def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Weight decay acts on matrices and kernels only: not on biases and normalisation."""
+    parameters = list(module.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, recipe.learning_rate)
+    return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def _divergence(logits: Tensor, teacher: Tensor) -> Tensor:
+    soft = functional.log_softmax(logits / TEMPERATURE, dim=1)
+    return TEMPERATURE**2 * functional.kl_div(soft, teacher, reduction="batchmean")
+
+
+def _side(recipe: Recipe, epoch: int) -> int | None:
+    """The lower resolution of this epoch; ``None``: the data's own."""
+    if recipe.small is None or epoch >= recipe.small[0]:
+        return None
+    return recipe.small[1]
+
+
+def _resized(pixels: Tensor, side: int | None, channels_last: bool) -> Tensor:
+    if side is not None:
+        pixels = functional.interpolate(
+            pixels.float(), (side, side), mode="bilinear", antialias=True
+        )
+    return pixels.contiguous(memory_format=torch.channels_last) if channels_last else pixels
+
+
+# --- checkpoint --------------------------------------------------------------------------------
+# A training's state in one safetensors file: weights, optimizer state, epoch and seed. No pickle.
+#
+# Tensors are named ``model.<name>`` and ``optimizer.<parameter>.<key>``; epoch and seed are text in
+# the file's metadata.
+
+
+def write_checkpoint(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, seed: int
+) -> None:
+    """Write the state after ``epoch`` epochs; a crash leaves the previous file whole."""
+    tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(plain, partial, {"epoch": str(epoch), "seed": str(seed)})
+    partial.replace(path)
+
+
+def read_checkpoint(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, seed: int
+) -> int:
+    """Restore both in place; the number of epochs done. UserError if the file does not fit."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as failure:
+        raise UserError(
+            Problem("no checkpoint, or a damaged one", str(path), "name another file")
+        ) from failure
+    if metadata.get("seed") != str(seed):
+        found = metadata.get("seed", "none")
+        remedy = "delete it, or give its seed"
+        raise UserError(Problem(f"checkpoint of seed {found}, not {seed}", str(path), remedy))
+    try:
+        module.load_state_dict(_below("model.", tensors))
+    except RuntimeError as failure:
+        remedy = "delete it, or choose another folder"
+        raise UserError(Problem("checkpoint of another network", str(path), remedy)) from failure
+    _restore(optimizer, _below("optimizer.", tensors))
+    return int(metadata["epoch"])
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

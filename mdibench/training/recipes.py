@@ -1,0 +1,76 @@
+"""How each of our networks is trained when `mdibench train NAME` is told nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mdibench.data.dataset import Dataset, Split
+from mdibench.data.registry import load_dataset
+from mdibench.training.loop import ItemsOfEpoch, Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A data set and a recipe."""
+
+    dataset: str
+    recipe: Recipe
+
+
+_CIFAR = Recipe(
+    epochs=10,
+    learning_rate=0.08,
+    optimizer="sgd",
+    weight_decay=5e-4,
+    exit_weights=(),
+    label_smoothing=0.05,
+    augmentation="crop-flip",
+    bfloat16=True,
+    channels_last=True,
+)
+
+PLANS: Mapping[str, Plan] = {
+    "digits-cnn": Plan(
+        "digits",
+        Recipe(
+            epochs=14,
+            learning_rate=2e-3,
+            exit_weights=(0.7, 0.7, 0.8, 1.0, 1.2),
+            bfloat16=True,
+        ),
+    ),
+    "mobilenetv2": Plan(
+        "cifar10", replace(_CIFAR, exit_weights=(0.3, 0.3, 0.5, 0.7, 1.0), small=(6, 24))
+    ),
+    "resnet20": Plan("cifar10", replace(_CIFAR, epochs=24, exit_weights=(0.4, 0.5, 0.7, 1.0))),
+    "resnet32": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet56": Plan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet50": Plan("cifar10", replace(_CIFAR, epochs=30)),
+}
+
+
+def plan_for(name: str, dataset: str) -> Plan:
+    """The plan of network ``name``; a user's own is trained as ours are on the same data."""
+    if name in PLANS:
+        return replace(PLANS[name], dataset=dataset or PLANS[name].dataset)
+    if dataset == "cifar10":
+        return Plan("cifar10", _CIFAR)
+    digits = PLANS["digits-cnn"]
+    return replace(digits, recipe=replace(digits.recipe, exit_weights=()))
+
+
+def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> ItemsOfEpoch:
+    """Digits get new corruption in every epoch; other data sets stay as they are.
+
+    ``count`` limits each epoch to the first items.
+    """
+
+    def items(epoch: int) -> Split:
+        split = dataset.train
+        if dataset.name == "digits":
+            # The evaluation split of these seeds shares no original with what is taken here.
+            split = load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
+        return Split(split.inputs[:count], split.labels[:count])
+
+    return items

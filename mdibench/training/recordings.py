@@ -1,0 +1,162 @@
+"""What a real network says about every item at every exit, recorded once.
+
+With it a simulation needs no network: only its time is virtual, accuracy and exits are real. A
+recording is kept in the user's cache, under a name made from all that it depends on: the weights,
+the items and the measure of confidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.compute.engine import RecordedEngine
+from mdibench.config.schema import ModelSection
+from mdibench.data.dataset import Split
+from mdibench.models.network import MultiExitNetwork
+from mdibench.network.plan import ModelInfo
+from mdibench.record.files import cache_folder
+
+if TYPE_CHECKING:
+    from mdibench.compute.confidence import Measure
+
+_FORMAT = b"1"
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """``predictions`` int64 and ``confidences`` float64, both ``[K, N]``, of N labelled items."""
+
+    predictions: NDArray[np.int64]
+    confidences: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """``[K, N]``: whether exit k is right about an item."""
+        hits: NDArray[np.bool_] = self.predictions == self.labels
+        return hits
+
+    def engine(self, model: ModelInfo) -> RecordedEngine:
+        """An engine that answers from these recordings."""
+        sizes = [block.output_bytes for block in model.blocks[:-1]]
+        return RecordedEngine(
+            self.predictions.tolist(),
+            self.confidences.tolist(),
+            [*sizes, 0],
+            [block.flops for block in model.blocks],
+        )
+
+    def judged(self, patience: bool) -> NDArray[np.float64]:
+        """The confidences that policies compare with thresholds, ``[K, N]``.
+
+        With ``patience``, the number of heads in a row that agree / K.
+        """
+        if not patience:
+            return self.confidences
+        streaks = np.ones(self.predictions.shape)
+        for k in range(1, len(streaks)):
+            agrees = self.predictions[k] == self.predictions[k - 1]
+            streaks[k] = np.where(agrees, streaks[k - 1] + 1, 1)
+        return streaks / len(streaks)
+
+    def exits(
+        self, thresholds: Sequence[float], early_exit: bool = True, patience: bool = False
+    ) -> NDArray[np.int64]:
+        """The exit (from 1) that each item takes, ``[N]``."""
+        leaves = self.judged(patience) >= np.asarray(thresholds)[:, None]
+        leaves &= early_exit
+        leaves[-1] = True
+        exits: NDArray[np.int64] = leaves.argmax(axis=0) + 1
+        return exits
+
+
+def record(model: ModelSection, temperatures: Sequence[float] = ()) -> Recordings:
+    """The recordings of the configured network over the evaluation items, cached where possible.
+
+    ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
+    weights or data are not to be had.
+    """
+    from mdibench.data.registry import load_dataset
+    from mdibench.models.registry import load_model
+
+    network = load_model(model)
+    split = load_dataset(model.dataset, model.data_dir).evaluation
+    key = _key(network, split, f"{model.confidence} {temperatures}")
+    path = cache_folder() / "recordings" / f"{key}.npz"
+    known = _read(path)
+    if known is not None:
+        return known
+    recordings = observe(network, split, model.confidence, temperatures)
+    with suppress(OSError):  # a cache that cannot be written is no reason to fail
+        _write(path, recordings)
+    return recordings
+
+
+def recorded_in(profile: Path) -> Recordings:
+    """The recordings that ``mdibench profile`` left in the folder ``profile``."""
+    from mdibench.record.profile import read_exits
+
+    table = read_exits(profile)
+    return Recordings(
+        np.array(table.predictions, np.int64),
+        np.array(table.confidences, np.float64),
+        np.array(table.labels, np.int64),
+    )
+
+
+def observe(
+    network: MultiExitNetwork,
+    split: Split,
+    measure: Measure,
+    temperatures: Sequence[float] = (),
+) -> Recordings:
+    """Run the network over ``split``, batch by batch."""
+    from mdibench.models.evaluation import score
+    from mdibench.training.calibration import confidences
+
+    scores = score(network, split)
+    scaled = confidences(scores, measure, tuple(temperatures) or None)
+    return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), split.labels)
+
+
+def _key(network: MultiExitNetwork, split: Split, judged_by: str) -> str:
+    digest = hashlib.sha256(_FORMAT)
+    digest.update(f"{network.name} {judged_by} {network.blocks} {network.heads}".encode())
+    for part in (*network.blocks, *network.heads):
+        for name, value in part.state_dict().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value.cpu().numpy()).data)
+    digest.update(np.ascontiguousarray(split.inputs).data)
+    digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path) -> Recordings | None:
+    """The recordings in ``path``; None where there are none, or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Recordings(stored["predictions"], stored["confidences"], stored["labels"])
+    except (OSError, KeyError, ValueError, BadZipFile, EOFError):
+        return None
+
+
+def _write(path: Path, recordings: Recordings) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.draft.npz")
+    np.savez_compressed(
+        draft,
+        predictions=recordings.predictions,
+        confidences=recordings.confidences,
+        labels=recordings.labels,
+    )
+    draft.replace(path)

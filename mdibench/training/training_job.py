@@ -1,0 +1,218 @@
+"""A training job from its options to its weights file and model card: what ``train`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.data.registry import load_dataset
+from mdibench.errors import Problem, UserError
+from mdibench.models.cost import describe
+from mdibench.models.evaluation import ExitScores, first_exits, score
+from mdibench.models.network import MultiExitNetwork
+from mdibench.models.registry import build_network
+from mdibench.models.weights import CARD, load_weights, make_place, save_weights
+from mdibench.training.loop import EpochReport, Recipe, as_module, train
+from mdibench.training.recipes import items_of_epoch, plan_for
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The options of ``mdibench train``; ``None`` leaves the choice to the recipe or machine."""
+
+    name: str
+    dataset: str
+    data_dir: str | None
+    seed: int
+    epochs: int | None
+    items: int | None
+    threads: int | None
+    precision: str
+    distillation: float | None
+    weights: Path | None
+    learning_rate: float | None
+    checkpoint: Path | None
+    out: Path
+
+
+def run_job(job: Job) -> None:
+    """Train, write ``job.out`` and its card, and print the accuracy of each exit."""
+    keep_freed_memory()
+    torch.set_num_threads(job.threads or usable_cores())
+    torch.manual_seed(job.seed)
+    plan = plan_for(job.name, job.dataset)
+    recipe = chosen_recipe(plan.recipe, job)
+    if job.items is not None and job.items < recipe.batch:
+        what = f"{job.items} items do not fill a batch"
+        raise UserError(Problem(what, "--items", f"{recipe.batch} or more"))
+    make_place(job.out)
+    network = build_network(job.name, plan.dataset)
+    if job.weights is not None:
+        load_weights(job.weights, network)
+        as_module(network).requires_grad_()
+    dataset = load_dataset(plan.dataset, job.data_dir)
+    with TrainingProgress(job.name, recipe.epochs) as progress:
+        train(
+            network,
+            items_of_epoch(dataset, job.seed, job.items),
+            recipe,
+            job.seed,
+            checkpoint=job.checkpoint,
+            on_step=progress.step,
+            on_epoch=progress.epoch,
+        )
+    facts = {"dataset": plan.dataset, "seed": str(job.seed)}
+    save_weights(job.out, network, facts)
+    load_weights(job.out, network)  # judge what was written: half precision included
+    scores = score(network, dataset.evaluation)
+    accuracy = [round(float(value), 4) for value in scores.accuracy]
+    save_weights(job.out, network, facts | {"accuracy": json.dumps(accuracy)})
+    start = f"from the weights {job.weights.name}" if job.weights else "from random weights"
+    how = f"{described(recipe)}; seed {job.seed}; {start}"
+    card = write_card(job.out, network, how, plan.dataset, scores)
+    sys.stdout.write(card)
+
+
+def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
+    """``recipe`` with what the options change."""
+    wants_bfloat16 = recipe.bfloat16 and computes_bfloat16()
+    return replace(
+        recipe,
+        epochs=job.epochs or recipe.epochs,
+        learning_rate=job.learning_rate or recipe.learning_rate,
+        small=recipe.small if job.weights is None else None,
+        distillation=recipe.distillation if job.distillation is None else job.distillation,
+        bfloat16=wants_bfloat16 if job.precision == "auto" else job.precision == "bfloat16",
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def computes_bfloat16() -> bool:
+    """Whether this machine's accelerator or processor has bfloat16 arithmetic of its own."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(
+        word in flags.read_text(errors="replace") for word in ("avx512_bf16", "amx_bf16", " bf16")
+    )
+
+
+# --- card --------------------------------------------------------------------------------------
+# Model cards: what a weights file is, how it was made, and what was measured of it.
+
+THRESHOLD = 0.8
+"""The threshold of the card's table: the default of a config."""
+
+LICENCE = "Apache-2.0, as the package"
+
+DATA_NOTES = {
+    "digits": "scikit-learn's digits (UCI ML Optical Recognition of Handwritten Digits, CC BY 4.0) "
+    "at 32 x 32 with seeded corruption, new corruption in every training epoch",
+    "cifar10": "CIFAR-10 (Krizhevsky 2009), 45,000 training items",
+}
+
+
+def write_card(
+    weights: Path,
+    network: MultiExitNetwork,
+    recipe: str,
+    dataset: str,
+    scores: ExitScores,
+) -> str:
+    """Write the card of ``weights`` beside them, as Markdown, and return its text."""
+    text = "\n".join(
+        [
+            f"# {network.name} on {dataset}",
+            "",
+            f"* Data: {DATA_NOTES.get(dataset, dataset)}.",
+            f"* Evaluation: {len(scores.labels):,} items that share nothing with training.",
+            f"* Recipe: {recipe}.",
+            f"* Weights: {weights.stat().st_size / 1e6:.2f} MB, kernels in half precision.",
+            f"* Licence: {LICENCE}.",
+            "",
+            *_table(network, scores),
+            "",
+        ]
+    )
+    weights.with_suffix(CARD).write_text(text)
+    return text
+
+
+def described(recipe: Recipe) -> str:
+    """The recipe in one line."""
+    return ", ".join(f"{key} {value}" for key, value in asdict(recipe).items() if value)
+
+
+def _table(network: MultiExitNetwork, scores: ExitScores) -> list[str]:
+    """One row per exit, and below it what the default threshold makes of them."""
+    info = describe(network)
+    exits = first_exits(softmax_peak(scores.logits), THRESHOLD)
+    taken = np.bincount(exits, minlength=network.exits) / len(exits)
+    lines = [
+        f"| exit | accuracy at T_e = 1 | taken at T_e = {THRESHOLD} | MFLOPs of block and head "
+        "| parameters | feature bytes |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for number, block in enumerate(info.blocks):
+        lines.append(
+            f"| {number + 1} | {scores.accuracy[number]:.4f} | {taken[number]:.1%} "
+            f"| {block.flops / 1e6:.1f} | {block.parameters:,} | {block.output_bytes:,} |"
+        )
+    total = scores.correct[exits, np.arange(len(exits))].mean()
+    return [*lines, "", f"Accuracy with early exits at T_e = {THRESHOLD}: {total:.4f}."]
+
+
+def softmax_peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest softmax probability along the last axis."""
+    peak = logits.max(axis=-1, keepdims=True)
+    return 1 / np.exp(logits - peak).sum(axis=-1)  # type: ignore[no-any-return]
+
+
+# --- progress ----------------------------------------------------------------------------------
+# How a training shows that it lives: a bar on a terminal, a line per epoch elsewhere (stderr).
+
+
+class TrainingProgress(Progress):
+    """Give ``step`` and ``epoch`` to ``training.train``, inside a ``with`` block."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        super().__init__(
+            TextColumn(f"training {name}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._done = 0
+        self._task = self.add_task(name, total=float(epochs))
+
+    def step(self, step: int, steps: int) -> None:
+        """``step`` of the epoch's ``steps`` is done."""
+        self.update(self._task, completed=self._done + step / steps)
+
+    def epoch(self, report: EpochReport) -> None:
+        """An epoch is done: one line with its loss and accuracies."""
+        self._done = report.epoch
+        accuracy = " ".join(f"{value:.3f}" for value in report.train_accuracy)
+        self.console.print(
+            f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, "
+            f"training accuracy by exit {accuracy}, {report.seconds:.0f} s"
+        )

@@ -1,0 +1,311 @@
+"""The post office of a rank: tasks, results and states become messages, and messages events.
+
+Outgoing tasks are encoded by their link's codec, held back as long as an emulated link would take,
+and sent; their delivery is timed on this rank's clock. Incoming messages are checked and decoded;
+whatever does not follow the wire format is counted, logged with its sender and refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from heapq import heappop, heappush
+from itertools import chain
+from typing import Protocol, TypeAlias
+
+import torch
+
+from mdibench.codec.codecs import CODECS, Coder, as_tensor
+from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
+from mdibench.core.records import SOURCE, Copy, Result, State, Task
+from mdibench.core.wire import (
+    HEADER_BYTES,
+    NO_LAYOUT,
+    Body,
+    Kind,
+    Layout,
+    Message,
+    pack,
+    pack_numbers,
+    unpack,
+    unpack_numbers,
+)
+from mdibench.errors import WireError
+from mdibench.transport.links import LinkClock, Traffic
+from mdibench.transport.mpi import Buffer, BufferPool
+
+log = logging.getLogger(__name__)
+NO_STATE = State(0, 0.0)
+
+
+class BytesEndpoint(Protocol):
+    """What the post office needs of a transport (``mpi.Endpoint``, or a fake in tests)."""
+
+    rank: int
+    size: int
+    pool: BufferPool
+
+    @property
+    def sending(self) -> int:
+        """See ``mpi.Endpoint.sending``."""
+
+    def send(self, target: int, buffer: Buffer, size: int, token: object = None) -> None:
+        """See ``mpi.Endpoint.send``."""
+
+    def delivered(self) -> list[object]:
+        """See ``mpi.Endpoint.delivered``."""
+
+    def receive(self) -> list[tuple[int, Buffer, int]]:
+        """See ``mpi.Endpoint.receive``."""
+
+    def close(self) -> None:
+        """See ``mpi.Endpoint.close``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message that is not for the state machines: stop, telemetry, a rank's failure."""
+
+    sender: int
+    kind: Kind
+    payload: bytes
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A task on its way to ``target`` since ``handed_s``; ``emulated`` links free themselves."""
+
+    target: int
+    handed_s: float
+    emulated: bool
+
+
+Incoming: TypeAlias = Event | Mail
+
+
+class PostOffice:
+    """Sends and receives for one rank; ``poll`` must be called often."""
+
+    def __init__(
+        self,
+        endpoint: BytesEndpoint,
+        links: Mapping[int, LinkClock],
+        uniform: Callable[[], float],
+        clock: Callable[[], float] = time.perf_counter,
+        coder: Coder | None = None,
+        exits: int | None = None,
+    ) -> None:
+        """``links`` to every neighbour; ``exits`` is K, to refuse what does not fit it."""
+        self.endpoint = endpoint
+        self.traffic = Traffic()
+        self._links = links
+        self._uniform = uniform
+        self._clock = clock
+        self._coder = coder or Coder()
+        self._exits = exits
+        self._numbers = dict.fromkeys(links, 0)
+        """Of the next message of the data path, by target."""
+        self._newest: dict[int, tuple[int, State]] = {}
+        """By sender, the number of its newest message and the state in it."""
+        self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
+        self._sequence = 0
+
+    # --- outgoing ---------------------------------------------------------------------------
+
+    def send(self, target: int, state: State, body: Body) -> None:
+        """Send a task, a result or pure state to a neighbour."""
+        if isinstance(body, Task):
+            self._send_task(target, state, body)
+        elif isinstance(body, Result):
+            self._send_plain(target, Kind.RESULT, state, body)
+        else:
+            self._send_plain(target, Kind.STATE, state, None)
+
+    def control(self, target: int, kind: Kind, payload: bytes = b"", rank: int = 0) -> None:
+        """Send what does not belong to the data path: it crosses no emulated link."""
+        if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
+            raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
+        buffer, size = self._message(kind, NO_STATE, None, payload, rank=rank)
+        self.endpoint.send(target, buffer, size)
+
+    def fail(self, text: bytes, status: int, patience_s: float) -> bool:
+        """Tell the source that this rank ends with ``status``; whether it has heard in time."""
+        token = object()
+        buffer, size = self._message(Kind.FAILURE, NO_STATE, None, text, rank=status)
+        self.endpoint.send(SOURCE, buffer, size, token)
+        deadline_s = time.monotonic() + patience_s
+        while token not in self.endpoint.delivered():
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def announce(self, thresholds: tuple[float, ...]) -> None:
+        """Tell all other ranks the new thresholds."""
+        payload = pack_numbers(thresholds, "d")
+        for rank in range(self.endpoint.size):
+            if rank != self.endpoint.rank:
+                self.control(rank, Kind.THRESHOLDS, payload)
+
+    def report_suspect(self, rank: int, copies: Sequence[Copy]) -> None:
+        """Tell the source that ``rank`` is silent, in as many messages as ``copies`` need."""
+        room = (self.endpoint.pool.size - HEADER_BYTES) // 16
+        for start in range(0, len(copies), room):
+            numbers = tuple(chain.from_iterable(copies[start : start + room]))
+            self.control(SOURCE, Kind.SUSPECT, pack_numbers(numbers, "q"), rank)
+
+    def _send_task(self, target: int, state: State, task: Task) -> None:
+        link = self._links[target]
+        begun_s = self._clock()
+        codec = CODECS[link.link.codec]
+        payload, layout = self._coder.encode(task.payload, codec, task.block - 1)
+        number = self._next_number(target)
+        buffer, size = self._message(Kind.TASK, state, task, payload, layout, number=number)
+        handed_s = self._clock()
+        self.traffic.encode_s += handed_s - begun_s
+        self.traffic.count_sent(target, size, task)
+        token = _Handed(target, handed_s, link.link.emulated)
+        if not token.emulated:
+            self.endpoint.send(target, buffer, size, token)
+            return
+        free_s, arrival_s = link.send(size, handed_s, self._uniform)
+        self._hold(free_s, lambda: LinkFree(target))
+        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size, token))
+
+    def _send_plain(self, target: int, kind: Kind, state: State, body: Result | None) -> None:
+        link = self._links[target]
+        buffer, size = self._message(kind, state, body, number=self._next_number(target))
+        self.traffic.count_sent(target, size, body)
+        if not link.link.emulated:
+            self.endpoint.send(target, buffer, size)
+            return
+        _, arrival_s = link.send(size, self._clock(), self._uniform)
+        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size))
+
+    def _message(
+        self,
+        kind: Kind,
+        state: State,
+        body: Body,
+        payload: Buffer | bytes = b"",
+        layout: Layout = NO_LAYOUT,
+        rank: int = 0,
+        number: int = 0,
+    ) -> tuple[Buffer, int]:
+        """A pooled buffer with header and payload, and the message's size."""
+        buffer = self.endpoint.pool.take()
+        size = HEADER_BYTES + len(payload)
+        view = buffer.data
+        pack(view, kind, state, body, len(payload), layout, rank, number)
+        view[HEADER_BYTES:size] = payload  # type: ignore[assignment]
+        return buffer, size
+
+    def _next_number(self, target: int) -> int:
+        number = self._numbers[target]
+        self._numbers[target] = (number + 1) % 2**32
+        return number
+
+    def _hold(self, until_s: float, action: Callable[[], Event | None]) -> None:
+        self._sequence += 1
+        heappush(self._held, (until_s, self._sequence, action))
+
+    def close(self, patience_s: float = 1.0) -> None:
+        """Let what was sent arrive, as far as anybody still takes it, and stop receiving."""
+        deadline_s = self._clock() + patience_s
+        while self.endpoint.sending and self._clock() < deadline_s:
+            self.endpoint.delivered()
+            time.sleep(0.001)
+        self.endpoint.close()
+
+    # --- incoming ---------------------------------------------------------------------------
+
+    def poll(self) -> list[Incoming]:
+        """Everything that has happened on the links since the last call."""
+        events: list[Incoming] = []
+        while self._held and self._held[0][0] <= self._clock():
+            event = heappop(self._held)[2]()
+            if event is not None:
+                events.append(event)
+        for token in self.endpoint.delivered():
+            assert isinstance(token, _Handed)
+            if not token.emulated:
+                events.append(LinkFree(token.target))
+            events.append(Delivered(token.target, self._clock() - token.handed_s))
+        for sender, buffer, size in self.endpoint.receive():
+            opened = self._open(sender, buffer, size)
+            if opened is not None:
+                events.append(opened)
+        return events
+
+    def next_due(self) -> float:
+        """When an emulated link wants attention next."""
+        return self._held[0][0] if self._held else float("inf")
+
+    def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
+        try:
+            message = unpack(buffer.data, size, partial(self._open_tensor, buffer, sender))
+            if message.kind in (Kind.TASK, Kind.RESULT, Kind.STATE):
+                opened: Incoming | None = self._open_data(sender, message)
+                self.traffic.received_bytes += size
+            else:
+                opened = self._open_control(sender, buffer.data[HEADER_BYTES:size], message)
+            if message.kind is Kind.TASK:
+                return opened
+        except WireError as error:
+            self.traffic.refused += 1
+            log.warning("message from rank %d refused: %s", sender, error)
+            opened = None
+        self.endpoint.pool.give(buffer)
+        return opened
+
+    def _open_data(self, sender: int, message: Message) -> Arrived:
+        """A message of the data path. One that was overtaken brings no news of its sender's state.
+
+        MPI may complete a long message after a short one that was sent later.
+        """
+        self._check_sender(sender)
+        if message.kind is Kind.RESULT:
+            self._check_block(message.rank)
+        number, state = self._newest.get(sender, (message.number, message.state))
+        if (message.number - number) % 2**32 < 2**31:  # numbers begin again at 0 some day
+            state = message.state
+            self._newest[sender] = message.number, state
+        return Arrived(sender, state, message.body)
+
+    def _check_sender(self, sender: int) -> None:
+        if sender not in self._links:
+            raise WireError("it is no neighbour")
+
+    def _check_block(self, block: int) -> None:
+        if not 1 <= block <= (self._exits or block):
+            raise WireError(f"there is no block {block}")
+
+    def _open_tensor(
+        self, buffer: Buffer, sender: int, layout: Layout, size: int, block: int
+    ) -> tuple[torch.Tensor, int]:
+        """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
+        self._check_sender(sender)
+        self._check_block(block)
+        begun_s = self._clock()
+        array = self._coder.decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout, block - 1)
+        weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
+        self.traffic.encode_s += self._clock() - begun_s
+        return as_tensor(array, layout.dtype), array.nbytes
+
+    def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
+        if message.kind is Kind.THRESHOLDS:
+            thresholds = unpack_numbers(payload, "d")
+            if self._exits and len(thresholds) != self._exits:
+                raise WireError(f"{len(thresholds)} thresholds for {self._exits} exits")
+            return ThresholdsSet(thresholds)
+        if message.kind is Kind.SUSPECT:
+            numbers = [int(number) for number in unpack_numbers(payload, "q")]
+            if len(numbers) % 2:
+                raise WireError(f"{len(numbers)} numbers are no pairs of item and attempt")
+            return Suspected(message.rank, tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+        return Mail(sender, message.kind, bytes(payload), message.rank)

@@ -1,0 +1,34 @@
+"""Synthetic runs that several tests read; see ``synthetic_runs``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic_runs import LOCAL, PAIR, write_run
+
+
+@pytest.fixture(scope="session")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("one") / "20261103T140001Z-synthetic-0001", PAIR)
+
+
+@pytest.fixture(scope="session")
+def partial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("partial") / "20261103T140009Z-synthetic-0009"
+    return write_run(folder, replace(PAIR, items=600), finish=False, totals={}, window={})
+
+
+@pytest.fixture(scope="session")
+def run_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of each of two schemes."""
+    results = tmp_path_factory.mktemp("results")
+    for seed in (1, 2, 3):
+        write_run(
+            results / f"20261103T1400{seed:02}Z-synthetic-{seed:04}", replace(PAIR, seed=seed)
+        )
+        local = replace(LOCAL, seed=seed)
+        write_run(results / f"20261103T1401{seed:02}Z-synthetic-l{seed:03}", local)
+    return results

@@ -1,0 +1,52 @@
+"""A finished run has the same measured figures on the monitor as in its report."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from mdibench.analysis.run_groups import study
+from mdibench.monitor.feed import RunFeed
+from mdibench.monitor.snapshot import Snapshot
+from mdibench.record.reader import RunReader
+from mdibench.simulation.run import simulate
+from tests.simulation.scenarios import scenario
+
+OVERLOADED = (
+    "run.warmup_s=0.5", "run.drain_s=0.05", "admission.interarrival_s=0.004",
+    "admission.max_in_flight=30",
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run with dropped and lost items, in which many end long after they were due."""
+    return simulate(scenario(tmp_path, 2, "", *OVERLOADED), quiet=True)[1]
+
+
+def monitored(folder: Path) -> Snapshot:
+    feed = RunFeed(folder)
+    while feed.read():
+        pass
+    return feed.look()
+
+
+def test_the_monitor_says_what_the_report_says(folder: Path) -> None:
+    seen, summary = monitored(folder), study(RunReader(folder)).summary
+    told = summary.measured
+    assert seen.flow.dropped > 30 and seen.flow.lost > 3
+    assert math.isclose(seen.flow.mean_per_s, told.rate_per_s.value)
+    for share, estimate in (
+        (seen.quality.run, told.accuracy),
+        (seen.quality.of_offered, told.accuracy_offered),
+    ):
+        assert (share.value, share.count) == (pytest.approx(estimate.value), estimate.n)
+        assert share.interval == pytest.approx((estimate.low, estimate.high))
+    latency = seen.latency
+    assert [latency.p50, latency.p95, latency.p99, latency.largest] == [
+        told.latency_p50_s.value, told.latency_p95_s.value, told.latency_p99_s.value,
+        told.latency_max_s.value,
+    ]  # fmt: skip
+    assert [view.left for view in seen.exits] == [row.items for row in summary.exits]

@@ -1,0 +1,62 @@
+"""How long a rank that fails gives rank 0 to end the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mdibench.rank import ending
+from mdibench.rank.ending import CLOSING_S, PATIENCE_S, Ending
+
+
+class FakeGroup:
+    """Rank 1; notes the status that it ends all ranks with."""
+
+    rank = 1
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+
+    def abort(self, status: int) -> None:
+        self.status = status
+
+
+class FakePost:
+    """Rank 0 ``hears`` of the failure, or not."""
+
+    def __init__(self, hears: bool) -> None:
+        self.hears = hears
+
+    def fail(self, text: bytes, status: int, patience_s: float) -> bool:
+        return self.hears
+
+
+@pytest.mark.parametrize(
+    ("error", "hears", "slept_s", "told"),
+    [
+        (RuntimeError("no"), None, 0.0, True),  # before the run: no files are being written
+        (RuntimeError("no"), True, CLOSING_S, False),
+        (RuntimeError("no"), False, CLOSING_S, True),
+        (KeyboardInterrupt(), None, PATIENCE_S, False),
+        (KeyboardInterrupt(), False, CLOSING_S, False),
+    ],
+)
+def test_a_failing_worker(
+    error: BaseException,
+    hears: bool | None,
+    slept_s: float,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(ending.time, "sleep", slept.append)
+    group: Any = FakeGroup()
+    end = Ending(group)
+    if hears is not None:
+        end.report_through(FakePost(hears))  # type: ignore[arg-type]
+    end.__exit__(type(error), error, None)
+    assert slept == [slept_s]
+    assert group.status in (1, 130)
+    assert ("rank 1: " in capsys.readouterr().err) is told

@@ -1,0 +1,77 @@
+"""Rank 0 waits until every rank has handed in all of its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mdibench.core.wire import HEADER_BYTES, Kind, Row, pack_rows
+from mdibench.rank.hooks import SourceHooks, StrayErrors, WorkerHooks
+from mdibench.transport.post_office import Mail
+
+ROW: Row = ("events", (1.0, 1, "info", "phase", "a word"))
+
+
+class FakePost:
+    """Keeps what it is told to send."""
+
+    def __init__(self) -> None:
+        pool = SimpleNamespace(size=HEADER_BYTES + 100)
+        self.endpoint = SimpleNamespace(size=2, pool=pool)
+        self.sent: list[tuple[Kind, bytes, int]] = []
+
+    def control(self, target: int, kind: Kind, payload: bytes = b"", rank: int = 0) -> None:
+        self.sent.append((kind, payload, rank))
+
+
+class FakeWriter:
+    """Keeps rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[Row] = []
+
+    def append(self, table: str, row: Any) -> None:
+        self.rows.append((table, row))
+
+
+@pytest.fixture
+def strays(monkeypatch: pytest.MonkeyPatch) -> StrayErrors:
+    monkeypatch.setattr("threading.excepthook", None)
+    return StrayErrors(0, lambda: 0.0)
+
+
+def test_last_words_that_overtake_telemetry_are_not_the_last(
+    tmp_path: Path, strays: StrayErrors
+) -> None:
+    writer = FakeWriter(tmp_path)
+    hooks = SourceHooks(FakePost(), None, writer, strays, None)  # type: ignore[arg-type]
+    hooks.ended("")
+    assert not hooks.wants_sample
+    hooks.mail(Mail(1, Kind.FINAL, b"", 1), 0.0)
+    assert not hooks.wants_sample
+    hooks.mail(Mail(1, Kind.TELEMETRY, pack_rows([ROW]), 0), 0.0)
+    assert hooks.wants_sample
+    assert writer.rows == [ROW]
+
+
+def test_a_worker_says_how_much_it_has_handed_in(strays: StrayErrors) -> None:
+    post = FakePost()
+    hooks = WorkerHooks(post, strays)  # type: ignore[arg-type]
+    hooks.record([ROW] * 3, 0.0)
+    hooks.mail(Mail(0, Kind.STOP, b"", 0), 0.0)
+    hooks.record([ROW], 0.0)
+    telemetry = sum(kind is Kind.TELEMETRY for kind, _, _ in post.sent)
+    assert telemetry > 2  # the three did not fit into one message
+    assert post.sent[-1] == (Kind.FINAL, b"", telemetry)
+    assert hooks.finished
+
+
+def test_rows_of_a_run_that_fails_are_kept(tmp_path: Path, strays: StrayErrors) -> None:
+    writer = FakeWriter(tmp_path)
+    hooks = SourceHooks(FakePost(), None, writer, strays, None)  # type: ignore[arg-type]
+    hooks.keep([ROW])
+    assert writer.rows == [ROW]
