@@ -29,7 +29,8 @@ def loaded(code: str) -> set[str]:
         ("import mdibench.core.node, mdibench.policy.schemes", HEAVY | {"random", "pydantic"}),
         ("import mdibench.record.run_folder", HEAVY),
         (
-            "import mdibench.rank.lifecycle, mdibench.compute.torch_engine, mdibench.models.registry, "
+            "import mdibench.rank.lifecycle, mdibench.compute.torch_engine, "
+            "mdibench.models.registry, "
             "mdibench.transport.post_office",
             {"pandas", "pyarrow", "textual", "matplotlib", "scipy", "sklearn"},
         ),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.analysis.findings import Finding, Level, Numbers, Subject
-from mdibench.analysis.metrics import Items, RunSummary, due_in
+from mdibench.analysis.findings import CheckInput, Finding, Level, Numbers
+from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
 from mdibench.analysis.statistics import BATCHES, batch_means, time_average, warm_up_length
 from mdibench.analysis.steadiness import steady
 from mdibench.analysis.workers import telemetry
@@ -32,11 +32,11 @@ NEEDED = ("items", "telemetry", "live")
 """Files without which a run's figures cannot be trusted."""
 
 
-def check(reader: RunReader, summary: RunSummary, items: Items) -> tuple[Finding, ...]:
+def check(reader: RunReader, summary: RunSummary, items: ItemColumns) -> tuple[Finding, ...]:
     """Every finding about a run, the ones that passed included."""
     columns = ("in_flight", "refused", "overruns", "tasks")
     source = telemetry(reader, columns).get(0)
-    subject = Subject(summary, items, reader.manifest, source, reader.problems)
+    subject = CheckInput(summary, items, reader.manifest, source, reader.problems)
     return tuple(finding for look in CHECKS for finding in look(subject))
 
 
@@ -48,7 +48,7 @@ def verdict(findings: tuple[Finding, ...]) -> str:
 # --- is the record whole? ------------------------------------------------------------------------
 
 
-def _ended(subject: Subject) -> Iterator[Finding]:
+def _ended(subject: CheckInput) -> Iterator[Finding]:
     identity = subject.summary.identity
     if identity.status == "complete" and identity.reason:
         text = f"the run was stopped early ({identity.reason}): its window is shorter than planned"
@@ -63,7 +63,7 @@ def _ended(subject: Subject) -> Iterator[Finding]:
     yield Finding("end", "invalid", text, remedy)
 
 
-def _files(subject: Subject) -> Iterator[Finding]:
+def _files(subject: CheckInput) -> Iterator[Finding]:
     for problem in subject.problems:
         needed = any(Path(problem.split(": ")[0]).stem == name for name in NEEDED)
         level: Level = "invalid" if needed else "warning"
@@ -72,7 +72,7 @@ def _files(subject: Subject) -> Iterator[Finding]:
         yield Finding("recorded", "warning", str(text), "see log.txt of the run")
 
 
-def _conservation(subject: Subject) -> Iterator[Finding]:
+def _conservation(subject: CheckInput) -> Iterator[Finding]:
     if not subject.has_ledger:
         return
     ledger, items = subject.summary.ledger, subject.items
@@ -94,7 +94,7 @@ def _conservation(subject: Subject) -> Iterator[Finding]:
         yield Finding("conservation", "ok", f"{ledger.offered} offered = {sums}")
 
 
-def _littles_law(subject: Subject) -> Iterator[Finding]:
+def _littles_law(subject: CheckInput) -> Iterator[Finding]:
     """Items in flight as sampled against λW from the ledger: two records of the same thing."""
     start_s, end_s = subject.summary.window
     if not subject.ends_known or end_s <= start_s:
@@ -114,7 +114,7 @@ def _littles_law(subject: Subject) -> Iterator[Finding]:
         yield Finding("Little's law", "invalid", text, remedy)
 
 
-def _ledgers_mean(subject: Subject, t_s: Numbers) -> float:
+def _ledgers_mean(subject: CheckInput, t_s: Numbers) -> float:
     """λW; a few samples may stray far from it, and are held against the ledger at their moments."""
     if t_s.size < BATCHES:
         return float(subject.in_flight_at(t_s).mean())
@@ -126,7 +126,7 @@ def _ledgers_mean(subject: Subject, t_s: Numbers) -> float:
 # --- does it measure a steady system? ------------------------------------------------------------
 
 
-def _window(subject: Subject) -> Iterator[Finding]:
+def _window(subject: CheckInput) -> Iterator[Finding]:
     start_s, end_s = subject.summary.window
     if subject.summary.measured.rate_per_s.n or not subject.has_ledger:
         return
@@ -135,7 +135,7 @@ def _window(subject: Subject) -> Iterator[Finding]:
     yield Finding("window", "invalid", text, remedy)
 
 
-def _warm_up(subject: Subject) -> Iterator[Finding]:
+def _warm_up(subject: CheckInput) -> Iterator[Finding]:
     """MSER-5 over the latencies of the whole run, told only where it would change the mean."""
     items, (start_s, end_s) = subject.items, subject.summary.window
     early = items.ok & (items["scheduled_s"] < end_s)
@@ -155,7 +155,7 @@ def _warm_up(subject: Subject) -> Iterator[Finding]:
         yield Finding("warm-up", "ok", f"{start_s:.1f} s of warm-up were enough")
 
 
-def _lost(subject: Subject) -> Iterator[Finding]:
+def _lost(subject: CheckInput) -> Iterator[Finding]:
     ledger = subject.summary.ledger
     if not ledger.lost:
         return
@@ -164,7 +164,7 @@ def _lost(subject: Subject) -> Iterator[Finding]:
     yield Finding("lost", "warning", text, remedy)
 
 
-def _schedule(subject: Subject) -> Iterator[Finding]:
+def _schedule(subject: CheckInput) -> Iterator[Finding]:
     """Open-loop arrivals must keep their schedule; what is late counts in the latency anyway."""
     items = subject.items
     admitted = due_in(items, subject.summary.window) & ~items.dropped
@@ -181,7 +181,7 @@ def _schedule(subject: Subject) -> Iterator[Finding]:
 # --- is it what it says it is? -------------------------------------------------------------------
 
 
-def _oversubscribed(subject: Subject) -> Iterator[Finding]:
+def _oversubscribed(subject: CheckInput) -> Iterator[Finding]:
     kind, plan = subject.summary.identity.kind, subject.manifest.get("plan") or {}
     if kind == "simulated" or any(plan.get("devices") or ()):
         return
@@ -197,7 +197,7 @@ def _oversubscribed(subject: Subject) -> Iterator[Finding]:
             yield Finding("cores", "warning", text, remedy)
 
 
-def _overruns(subject: Subject) -> Iterator[Finding]:
+def _overruns(subject: CheckInput) -> Iterator[Finding]:
     overruns = sum(np.nan_to_num(row.overruns) for row in subject.summary.ranks)
     tasks = sum(row.tasks for row in subject.summary.ranks)
     if not overruns:
@@ -207,7 +207,7 @@ def _overruns(subject: Subject) -> Iterator[Finding]:
     yield Finding("emulation", level, text, "emulate a slower device, or use fewer ranks per host")
 
 
-def _messages(subject: Subject) -> Iterator[Finding]:
+def _messages(subject: CheckInput) -> Iterator[Finding]:
     refused = sum(np.nan_to_num(row.refused) for row in subject.summary.ranks)
     if refused:
         text = f"{refused:.0f} messages had a malformed header and were refused"
@@ -221,7 +221,7 @@ def _messages(subject: Subject) -> Iterator[Finding]:
 # --- do the data suffice? ------------------------------------------------------------------------
 
 
-def _enough(subject: Subject) -> Iterator[Finding]:
+def _enough(subject: CheckInput) -> Iterator[Finding]:
     n = subject.summary.measured.latency_p99_s.n
     if 0 < n < FEW_ITEMS:
         text = f"only {n} items were measured: every interval is wide"
@@ -231,7 +231,7 @@ def _enough(subject: Subject) -> Iterator[Finding]:
         yield Finding("data", "warning", text, f"measure at least {P99_ITEMS} items")
 
 
-CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[CheckInput], Iterator[Finding]], ...] = (
     _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _lost, _schedule,
     _oversubscribed, _overruns, _messages, _enough,
 )  # fmt: skip

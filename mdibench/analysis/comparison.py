@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import statistics
-from mdibench.analysis.metrics import Items, due_in, read_items
-from mdibench.analysis.run_groups import Group, Metric, Run
+from mdibench.analysis.metrics import ItemColumns, due_in, read_items
+from mdibench.analysis.run_groups import Metric, Run, RunGroup
 from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
 from mdibench.errors import IncomparableRuns
 
@@ -65,15 +65,15 @@ class Comparison:
     ``differing`` names the config keys that differ.
     """
 
-    a: Group
-    b: Group
+    a: RunGroup
+    b: RunGroup
     pairs: int
     differences: tuple[Difference, ...]
     differing: tuple[tuple[str, str, str], ...]
     cautions: tuple[str, ...]
 
 
-def compare(a: Group, b: Group, metrics: Sequence[Metric]) -> Comparison:
+def compare(a: RunGroup, b: RunGroup, metrics: Sequence[Metric]) -> Comparison:
     """B against A by ``metrics``. Raises ``IncomparableRuns`` where that would not be honest."""
     refuse_incomparable(a, b)
     left, right = _that_count(a, b)
@@ -85,7 +85,7 @@ def compare(a: Group, b: Group, metrics: Sequence[Metric]) -> Comparison:
     return Comparison(left, right, len(pairs), tuple(found), _differing(a, b), cautions)
 
 
-def refuse_incomparable(a: Group, b: Group) -> None:
+def refuse_incomparable(a: RunGroup, b: RunGroup) -> None:
     """Raise ``IncomparableRuns`` with every reason why B cannot be put beside A."""
     reasons = [
         f"{run.summary.identity.id} is {run.summary.identity.status}, not complete"
@@ -116,7 +116,7 @@ def pair(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[Run, Run]]:
     return [(first[seed], second[seed]) for seed in sorted(first)]
 
 
-def _that_count(a: Group, b: Group) -> tuple[Group, Group]:
+def _that_count(a: RunGroup, b: RunGroup) -> tuple[RunGroup, RunGroup]:
     """Both with the runs to compare: INVALID ones, and the partners of those, left out."""
     kept = [(x, y) for x, y in pair(a.runs, b.runs) if x in a.counted and y in b.counted]
     if not kept:
@@ -125,7 +125,9 @@ def _that_count(a: Group, b: Group) -> tuple[Group, Group]:
     return replace(a, runs=left), replace(b, runs=right)
 
 
-def difference(a: Group, b: Group, pairs: Sequence[tuple[Run, Run]], metric: Metric) -> Difference:
+def difference(
+    a: RunGroup, b: RunGroup, pairs: Sequence[tuple[Run, Run]], metric: Metric
+) -> Difference:
     """One metric of B against A, by the best method that the runs allow."""
     if len(a.runs) == len(b.runs) == 1:
         return _of_two_runs(a.runs[0], b.runs[0], metric)
@@ -226,7 +228,7 @@ def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
     return ids[chosen], values[chosen]
 
 
-JUDGED: dict[str, tuple[str, Callable[[Items], NDArray[np.bool_]]]] = {
+JUDGED: dict[str, tuple[str, Callable[[ItemColumns], NDArray[np.bool_]]]] = {
     "accuracy": ("correct", lambda items: items.ok | items.lost),
     "accuracy-offered": ("correct", lambda items: np.full(len(items), True)),
     "latency-mean": ("latency_s", lambda items: items.ok),
@@ -239,7 +241,7 @@ def _positive(found: Difference) -> bool:
     return not math.isnan(found.ratio.p_value)
 
 
-def _cautions(*sides: tuple[Group, Group]) -> tuple[str, ...]:
+def _cautions(*sides: tuple[RunGroup, RunGroup]) -> tuple[str, ...]:
     """What to know of both sides, each whole and with the runs that were compared."""
     lines = [
         f"{run.summary.identity.id} is INVALID{'' if run in used.runs else ', left out'}: "
@@ -257,7 +259,7 @@ def _cautions(*sides: tuple[Group, Group]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _differing(a: Group, b: Group) -> tuple[tuple[str, str, str], ...]:
+def _differing(a: RunGroup, b: RunGroup) -> tuple[tuple[str, str, str], ...]:
     first, second = _flat(a.runs[0].reader.manifest), _flat(b.runs[0].reader.manifest)
     return tuple(
         (key, first.get(key, "-"), second.get(key, "-"))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.analysis.metrics import Items, RunSummary
+from mdibench.analysis.metrics import ItemColumns, RunSummary
 from mdibench.analysis.workers import Series
 
 Level = Literal["ok", "warning", "invalid"]
@@ -27,11 +27,11 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CheckInput:
     """What the checks look at."""
 
     summary: RunSummary
-    items: Items
+    items: ItemColumns
     manifest: dict[str, Any]
     source: Series | None
     """Telemetry of rank 0."""

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from mdibench.analysis.statistics import Estimate
 
-Kind = Literal[
+CellKind = Literal[
     "text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules", "p"
 ]
 Cell: TypeAlias = str | int | float | Estimate | None
@@ -20,7 +20,7 @@ Intervals = Literal["full", "half", "none"]
 
 NOT_AVAILABLE = "n/a"
 
-SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
+SCALES: dict[CellKind, tuple[tuple[float, str], ...]] = {
     "text": ((1, ""),),
     "count": ((1, ""),),
     "number": ((1, ""), (1e3, "k"), (1e6, "M"), (1e9, "G")),
@@ -34,7 +34,7 @@ SCALES: dict[Kind, tuple[tuple[float, str], ...]] = {
 }
 
 
-def format_one(kind: Kind, cell: Cell, intervals: Intervals = "full") -> str:
+def format_one(kind: CellKind, cell: Cell, intervals: Intervals = "full") -> str:
     """A single figure with its unit, e.g. ``12.3 ms``."""
     factor, unit = choose_scale(kind, [value_of(cell)])
     text = format_cell(cell, factor, decimals_of(kind, [value_of(cell) / factor]), intervals)
@@ -44,7 +44,7 @@ def format_one(kind: Kind, cell: Cell, intervals: Intervals = "full") -> str:
     return f"{value} {unit}".strip() + space + interval
 
 
-def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
+def choose_scale(kind: CellKind, values: Sequence[float]) -> tuple[float, str]:
     """The unit in which the typical value of a column reads best: its factor and name."""
     sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
     typical = sizes[len(sizes) // 2] if sizes else 1.0
@@ -52,7 +52,7 @@ def choose_scale(kind: Kind, values: Sequence[float]) -> tuple[float, str]:
     return fitting[-1] if fitting else SCALES[kind][0]
 
 
-def decimals_of(kind: Kind, values: Sequence[float]) -> int:
+def decimals_of(kind: CellKind, values: Sequence[float]) -> int:
     """About three significant digits for the typical value of a column."""
     sizes = sorted(abs(v) for v in values if math.isfinite(v) and v)
     if kind in ("share", "p"):

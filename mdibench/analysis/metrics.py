@@ -45,7 +45,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class ItemColumns:
     """The items of a run in order of scheduled arrival, float64 with NaN for null."""
 
     columns: Mapping[str, Numbers]
@@ -141,7 +141,7 @@ class RunSummary:
     bound_binding: str
 
 
-def summarise(reader: RunReader, items: Items) -> RunSummary:
+def summarise(reader: RunReader, items: ItemColumns) -> RunSummary:
     """The figures of the run that ``reader`` reads and ``items`` are of."""
     window = measured_window(reader, items)
     identity = _identity(reader)
@@ -160,7 +160,7 @@ def summarise(reader: RunReader, items: Items) -> RunSummary:
     )
 
 
-def read_items(reader: RunReader) -> Items:
+def read_items(reader: RunReader) -> ItemColumns:
     """The items table, ordered by scheduled arrival."""
     columns = reader.numbers("items", ITEM_NUMBERS)
     codes, statuses = reader.texts("items", "status")
@@ -171,10 +171,10 @@ def read_items(reader: RunReader) -> Items:
         return np.equal(codes, statuses.index(status) if status in statuses else -2)
 
     ordered = {name: values[order] for name, values in columns.items()}
-    return Items(ordered, having("ok"), having("dropped"), having("lost"))
+    return ItemColumns(ordered, having("ok"), having("dropped"), having("lost"))
 
 
-def measured_window(reader: RunReader, items: Items) -> Window:
+def measured_window(reader: RunReader, items: ItemColumns) -> Window:
     """The manifest's window; of a partial run, what is on record of it."""
     window = reader.manifest.get("window") or {}
     start, end = window.get("start_s"), window.get("end_s")
@@ -189,14 +189,14 @@ def measured_window(reader: RunReader, items: Items) -> Window:
     return min(float(start), last), last
 
 
-def due_in(items: Items, window: Window) -> NDArray[np.bool_]:
+def due_in(items: ItemColumns, window: Window) -> NDArray[np.bool_]:
     """Which items were scheduled to arrive in ``window``."""
     scheduled = items["scheduled_s"]
     inside: NDArray[np.bool_] = (scheduled >= window[0]) & (scheduled < window[1])
     return inside
 
 
-def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measured:
+def _measured(items: ItemColumns, window: Window, ranks: tuple[RankRow, ...]) -> Measured:
     due = due_in(items, window)
     ok = due & items.ok
     latency_s = items["latency_s"][ok]
@@ -225,7 +225,7 @@ def _measured(items: Items, window: Window, ranks: tuple[RankRow, ...]) -> Measu
     )
 
 
-def _accuracy(items: Items, over: NDArray[np.bool_]) -> Estimate:
+def _accuracy(items: ItemColumns, over: NDArray[np.bool_]) -> Estimate:
     right = np.nan_to_num(np.where(items.ok, items["correct"], 0.0))
     each = mean_by(items["sample"][over], right[over])
     return wilson(float(each.sum()), each.size)
@@ -246,14 +246,14 @@ def _per_item(total: float, items: int) -> Estimate:
     return Estimate(total / items, n=items) if items and total else UNKNOWN
 
 
-def _exits(items: Items, window: Window, count: int) -> tuple[ExitRow, ...]:
+def _exits(items: ItemColumns, window: Window, count: int) -> tuple[ExitRow, ...]:
     ok = due_in(items, window) & items.ok
     columns = {name: items[name][ok] for name in EXIT_COLUMNS}
     deepest = int(columns["exit"].max()) if ok.any() else 0
     return exit_rows(columns, max(count, deepest))
 
 
-def _ledger(reader: RunReader, items: Items, window: Window) -> Ledger:
+def _ledger(reader: RunReader, items: ItemColumns, window: Window) -> Ledger:
     totals: dict[str, Any] = reader.manifest.get("totals") or {}
     ok, dropped, lost = (int(mask.sum()) for mask in (items.ok, items.dropped, items.lost))
     offered = int(totals.get("offered") or max(len(items), _offered_so_far(reader)))

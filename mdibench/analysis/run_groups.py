@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdibench.analysis.checks import Finding, check, verdict
-from mdibench.analysis.formatting import Kind
+from mdibench.analysis.formatting import CellKind
 from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
 from mdibench.analysis.statistics import Estimate, mean_of_independent
 from mdibench.record.reader import RunReader
@@ -38,7 +38,7 @@ class Metric:
 
     key: str
     title: str
-    kind: Kind
+    kind: CellKind
     higher_is_better: bool
     get: Callable[[Measured], Estimate]
 
@@ -67,7 +67,7 @@ METRICS: dict[str, Metric] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RunGroup:
     """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
 
     An INVALID run enters no figure of a group where it is an exception, at least half being VALID.
@@ -151,13 +151,15 @@ def bound_of(run: Run) -> tuple[float, str]:
     return float(found["rate_per_s"] or math.nan), str(found["binding"])
 
 
-def group_repeats(runs: Iterable[Run]) -> list[Group]:
+def group_repeats(runs: Iterable[Run]) -> list[RunGroup]:
     """Runs of equal config, whatever their seed: in the order of their first, many by name."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         members.setdefault(run.summary.identity.group, []).append(run)
     names = _names([runs[0].summary for runs in members.values()])
-    groups = [Group(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)]
+    groups = [
+        RunGroup(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)
+    ]
     return groups if len(groups) <= FEW else sorted(groups, key=lambda group: group.name)
 
 

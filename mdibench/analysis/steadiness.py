@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from mdibench.analysis.findings import Finding, Numbers, Subject
+from mdibench.analysis.findings import CheckInput, Finding, Numbers
 from mdibench.analysis.statistics import BATCHES, Estimate, Trend, trend
 
 Swung = Literal["uncontrolled", "never", "few", "enough"]
@@ -54,7 +54,7 @@ class Backlog:
         return "enough" if self.swings >= FEW_SWINGS else "few" if self.swings else "never"
 
 
-def steady(subject: Subject) -> Iterator[Finding]:
+def steady(subject: CheckInput) -> Iterator[Finding]:
     """A backlog that grows; what a controller moves up and down is judged by its swings."""
     if not subject.summary.measured.rate_per_s.n:
         return
@@ -74,7 +74,7 @@ def steady(subject: Subject) -> Iterator[Finding]:
     yield where_grown(backlog) if backlog.grew else elsewhere(backlog)
 
 
-def _in_flight(subject: Subject) -> tuple[Numbers, Numbers]:
+def _in_flight(subject: CheckInput) -> tuple[Numbers, Numbers]:
     """Moments of the window and the items in flight: by the ledger, or else as sampled."""
     if subject.ends_known:
         t_s = np.linspace(*subject.summary.window, MOMENTS)
@@ -82,7 +82,7 @@ def _in_flight(subject: Subject) -> tuple[Numbers, Numbers]:
     return subject.sampled
 
 
-def _scripted(subject: Subject) -> bool:
+def _scripted(subject: CheckInput) -> bool:
     start_s, end_s = subject.summary.window
     events = (subject.manifest.get("config") or {}).get("events") or ()
     simulated = subject.summary.identity.kind == "simulated"

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from mdibench.assembly.state_machines import Judging
+from mdibench.assembly.state_machines import ExitRule
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
@@ -25,7 +25,7 @@ RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunPreamble:
     """All that is known before the first item. ``ranks`` holds each rank's host facts."""
 
     config: RunConfig
@@ -33,7 +33,7 @@ class Facts:
     kind: RunKind
     plan: Plan
     model: ModelInfo
-    judging: Judging
+    judging: ExitRule
     ranks: Sequence[dict[str, Any]] = ()
     clock_offsets_s: Sequence[float] = ()
     clock_error_s: float = 0.0
@@ -47,7 +47,7 @@ def run_kind(config: RunConfig, plan: Plan) -> RunKind:
     return "emulated" if emulated else config.run.measured_on
 
 
-def open_run(facts: Facts, started: datetime | None = None, token: str = "") -> RunWriter:
+def open_run(facts: RunPreamble, started: datetime | None = None, token: str = "") -> RunWriter:
     """Make the run's folder and its first files; raises ``UserError`` where that cannot be."""
     started = started or datetime.now(timezone.utc)
     run = facts.config.run
@@ -56,7 +56,7 @@ def open_run(facts: Facts, started: datetime | None = None, token: str = "") -> 
     return RunWriter(folder, _manifest(facts, folder.name, started))
 
 
-def _manifest(facts: Facts, name: str, started: datetime) -> dict[str, Any]:
+def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any]:
     config = facts.config
     return {
         "id": name,
@@ -89,7 +89,7 @@ def planned_window(config: RunConfig) -> dict[str, float | None]:
     return {"start_s": config.run.warmup_s, "end_s": end_s}
 
 
-def warnings_before(facts: Facts) -> list[str]:
+def warnings_before(facts: RunPreamble) -> list[str]:
     """What a reader of the run's figures must know, as far as it shows before the run."""
     found = []
     for host, count in Counter(rank["host"] for rank in facts.ranks).items():

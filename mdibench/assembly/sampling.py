@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mdibench.core.node import Node
-from mdibench.core.wire import Row
+from mdibench.core.wire import TableRow
 from mdibench.transport.links import Traffic
 
 
@@ -24,7 +24,7 @@ NO_PROCESS = ProcessFacts()
 
 def telemetry_row(
     node: Node, traffic: Traffic, t_s: float, process: ProcessFacts = NO_PROCESS
-) -> Row:
+) -> TableRow:
     """One row of the table ``telemetry`` about ``node`` at ``t_s``."""
     worker, source, counters = node.worker, node.source, node.worker.counters
     waiting, leaving = worker.input_queue.statistics(), worker.output_queue.statistics()
@@ -43,9 +43,9 @@ def telemetry_row(
     return "telemetry", row
 
 
-def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[Row]:
+def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[TableRow]:
     """One row of the table ``links`` for each neighbour of ``node``."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for rank, neighbour in node.worker.neighbours.items():
         link = traffic.links[rank]
         row = (

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mdibench.assembly.workload import Items
+from mdibench.assembly.workload import SourceItems
 from mdibench.config.reading import read_trace
 from mdibench.config.schema import DEFAULT_THRESHOLD, AdmissionSection, RunConfig
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
-from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, trace
+from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, traced_arrivals
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Plan
@@ -66,7 +66,9 @@ def worker_setup(
     )
 
 
-def source_setup(config: RunConfig, items: Items, thresholds: tuple[float, ...]) -> SourceSetup:
+def source_setup(
+    config: RunConfig, items: SourceItems, thresholds: tuple[float, ...]
+) -> SourceSetup:
     """How the source admits, adapts and ends."""
     admission = config.admission
     order = list(range(len(items.labels)))
@@ -103,7 +105,7 @@ def make_node(
     plan: Plan,
     rank: int,
     thresholds: tuple[float, ...],
-    items: Items | None,
+    items: SourceItems | None,
     now: float = 0.0,
 ) -> Node:
     """The machine of ``rank``, started at ``now``; rank 0 needs the items."""
@@ -119,7 +121,7 @@ def _gaps(config: RunConfig, admission: AdmissionSection) -> Iterator[float]:
     if admission.arrivals == "poisson":
         return poisson(generator(config, "arrivals"))
     if admission.arrivals == "trace":
-        return trace(read_trace(Path(admission.trace_file or "")))
+        return traced_arrivals(read_trace(Path(admission.trace_file or "")))
     return constant()
 
 
@@ -128,7 +130,7 @@ def _gaps(config: RunConfig, admission: AdmissionSection) -> Iterator[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class ExitRule:
     """T_e^k and the temperature of each exit; ``calibration`` tells how they were chosen."""
 
     thresholds: tuple[float, ...]
@@ -138,18 +140,18 @@ class Judging:
     @classmethod
     def from_json(
         cls, thresholds: list[float], temperatures: list[float], calibration: dict[str, Any] | None
-    ) -> Judging:
+    ) -> ExitRule:
         """The reverse of ``dataclasses.asdict`` after a way through JSON."""
         return cls(tuple(thresholds), tuple(temperatures), calibration)
 
 
-def judging_of(config: RunConfig, exits: int) -> Judging:
+def exit_rule_of(config: RunConfig, exits: int) -> ExitRule:
     """The config's thresholds; a target is looked up on the calibration split, on this rank."""
     scheme = config.scheme
     if scheme.target_accuracy is None and scheme.accuracy_drop is None:
-        return Judging(thresholds_of(config, exits))
+        return ExitRule(thresholds_of(config, exits))
     from mdibench.training.calibration import calibrated_exits
 
     found = calibrated_exits(config.model, scheme)
     facts = asdict(found.chosen) | {"ece": found.ece, "items": found.items}
-    return Judging(found.chosen.thresholds, found.temperatures, facts)
+    return ExitRule(found.chosen.thresholds, found.temperatures, facts)

@@ -22,7 +22,7 @@ from mdibench.network.planning import make_plan, network_problems
 if TYPE_CHECKING:
     import torch
 
-    from mdibench.codec.bottleneck import Pair
+    from mdibench.codec.bottleneck import CodecPair
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -30,7 +30,7 @@ _NULL_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class SourceItems:
     """The evaluation items: ``fetch(sample)`` gives the raw tensor ``[C, H, W]`` and its bytes."""
 
     labels: Sequence[int]
@@ -96,19 +96,19 @@ def torch_device(wanted: str) -> torch.device:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def load_items(model: ModelSection) -> Items:
+def load_items(model: ModelSection) -> SourceItems:
     """The evaluation split of the configured data set."""
     import torch
 
     if model.name == NULL:
         tensor = torch.zeros((1, _NULL_SIDE, _NULL_SIDE), dtype=torch.uint8)
-        return Items([0] * 1000, lambda sample: (tensor, tensor.numel()))
+        return SourceItems([0] * 1000, lambda sample: (tensor, tensor.numel()))
     from mdibench.data.registry import load_dataset
 
     split = load_dataset(model.dataset, model.data_dir).evaluation
     inputs = torch.from_numpy(split.inputs)
     item_bytes = inputs[0].numel()
-    return Items(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
+    return SourceItems(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
 
 
 def set_up_torch(threads: int, local_size: int) -> None:
@@ -134,7 +134,7 @@ def measured(model: ModelSection) -> list[float]:
     return measure_block_seconds(TorchEngine(network, device=torch_device(model.device)), item)
 
 
-def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, Pair]:
+def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, CodecPair]:
     """The encoder and decoder pairs by cut, where any link uses them."""
     if all(link.codec != "bottleneck" for link in plan.links.values()):
         return {}

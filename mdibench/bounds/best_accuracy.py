@@ -18,7 +18,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.bounds.capacity import RATE, Balance, Computed, Demand, Fleet, Program, capacity
+from mdibench.bounds.capacity import (
+    RATE,
+    Balance,
+    ComputeVariable,
+    Demand,
+    Fleet,
+    Program,
+    capacity,
+)
 
 LEVELS = 33
 """Candidate thresholds of each exit: even steps of the confidences that occur, and never."""
@@ -127,7 +135,7 @@ class MixedProgram(Program):
         """How much the accuracy would rise per unit of ``option`` in the mixture."""
         return option.worth(self.exit_values) - self._worth
 
-    def balance_computed(self, balance: Balance, task: Computed) -> None:
+    def balance_computed(self, balance: Balance, task: ComputeVariable) -> None:
         """x[n, k] uses up a task k; what does not leave becomes a task k + 1."""
         self.credit(balance, (task.rank, task.block), task, -1.0)
         result = (task.rank, self.demand.exits + 1)
@@ -150,7 +158,7 @@ class MixedProgram(Program):
         """
         leaving = [variable for variable in self.columns if isinstance(variable, Leaving)]
         for one in leaving:
-            computed = self.columns[Computed(one.rank, one.block)]
+            computed = self.columns[ComputeVariable(one.rank, one.block)]
             self.limits.add([(self.columns[one], 1.0), (computed, -1.0)], 0.0)
         weights = [(self.column(Weight(option)), option) for option in self._options]
         rate = self._rate_per_s

@@ -28,8 +28,8 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.network.plan import Link, Plan
 
-Pair: TypeAlias = tuple[int, int]
-Balance: TypeAlias = dict[Pair, dict[int, float]]
+RankPair: TypeAlias = tuple[int, int]
+Balance: TypeAlias = dict[RankPair, dict[int, float]]
 """Tasks of kind k that appear at worker n, by (n, k): column -> coefficient."""
 NOTABLE_SHARE = 1e-6
 """A resource whose share in the bound is smaller than this does not bind."""
@@ -41,7 +41,7 @@ class Fleet:
     """Who hosts which blocks, and the links that may carry tasks, by (sender, receiver)."""
 
     blocks: Sequence[frozenset[int]]
-    links: Mapping[Pair, Link]
+    links: Mapping[RankPair, Link]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class ComputeVariable:
     """The variable x[n, k]."""
 
     rank: int
@@ -83,7 +83,7 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class LinkVariable:
     """The variable f[n, m, k]; ``kind`` K + 1 stands for results."""
 
     source: int
@@ -120,7 +120,7 @@ class Bound:
 
     rate_per_s: float
     resources: tuple[Resource, ...]
-    tasks_per_s: Mapping[Pair, float]
+    tasks_per_s: Mapping[RankPair, float]
     """x[n, k] by (n, k)."""
     flows_per_s: Mapping[tuple[int, int, int], float]
     """f[n, m, k] by (n, m, k); k = K + 1 are results."""
@@ -165,8 +165,8 @@ class Program:
         self.fleet = fleet
         self.demand = demand
         self.columns: dict[Hashable, int] = {}
-        self.equalities = Rows()
-        self.limits = Rows()
+        self.equalities = SparseRows()
+        self.limits = SparseRows()
         self._resources: list[tuple[int, ...]] = []
         self._add_variables()
         self._add_conservation()
@@ -216,11 +216,11 @@ class Program:
         self.column(RATE)
         for rank, held in enumerate(self.fleet.blocks):
             for block in sorted(held):
-                self.column(Computed(rank, block))
+                self.column(ComputeVariable(rank, block))
         for source, target in self.fleet.links:
             for kind in self._kinds:
                 if self._may_leave(source, kind):
-                    self.column(Flow(source, target, kind))
+                    self.column(LinkVariable(source, target, kind))
 
     def _may_leave(self, rank: int, kind: int) -> bool:
         """Whether ``rank`` may send tasks of this kind to a neighbour."""
@@ -242,15 +242,15 @@ class Program:
         }
         self.credit(balance, (SOURCE, 1), RATE, 1.0)
         for variable in list(self.columns):
-            if isinstance(variable, Computed):
+            if isinstance(variable, ComputeVariable):
                 self.balance_computed(balance, variable)
-            elif isinstance(variable, Flow):
+            elif isinstance(variable, LinkVariable):
                 self.credit(balance, (variable.source, variable.kind), variable, -1.0)
                 self.credit(balance, (variable.target, variable.kind), variable, 1.0)
         for entries in balance.values():
             self.equalities.add(entries.items(), 0.0)
 
-    def balance_computed(self, balance: Balance, task: Computed) -> None:
+    def balance_computed(self, balance: Balance, task: ComputeVariable) -> None:
         """x[n, k] uses up a task k and creates q_k tasks k + 1 and 1 - q_k results."""
         exits, goes_on = self.demand.exits, self.demand.go_on[task.block - 1]
         self.credit(balance, (task.rank, task.block), task, -1.0)
@@ -258,7 +258,7 @@ class Program:
             self.credit(balance, (task.rank, task.block + 1), task, goes_on)
         self.credit(balance, (task.rank, exits + 1), task, 1.0 - goes_on)
 
-    def credit(self, balance: Balance, place: Pair, variable: Hashable, amount: float) -> None:
+    def credit(self, balance: Balance, place: RankPair, variable: Hashable, amount: float) -> None:
         """Let ``amount`` tasks appear at ``place`` per unit of ``variable``."""
         row = balance.get(place)
         if row is not None and amount:
@@ -268,29 +268,31 @@ class Program:
     def _add_limits(self) -> None:
         for rank, held in enumerate(self.fleet.blocks):
             seconds = self.demand.block_s[rank]
-            entries = [(self.columns[Computed(rank, k)], seconds[k - 1]) for k in sorted(held)]
+            entries = [
+                (self.columns[ComputeVariable(rank, k)], seconds[k - 1]) for k in sorted(held)
+            ]
             self._limit((rank,), entries)
         for (source, target), link in self.fleet.links.items():
             if link.bandwidth_bps is None:
                 continue
             entries = [
-                (self.columns[Flow(source, target, kind)], 8 * size / link.bandwidth_bps)
+                (self.columns[LinkVariable(source, target, kind)], 8 * size / link.bandwidth_bps)
                 for kind, size in zip(self._kinds, self._sizes(link), strict=False)
-                if Flow(source, target, kind) in self.columns
+                if LinkVariable(source, target, kind) in self.columns
             ]
             self._limit((source, target), entries)
 
     def _add_stays(self) -> None:
         """What leaves a host was created there: by block k - 1, or by admission at the source."""
-        leaving: dict[Pair, list[int]] = defaultdict(list)
+        leaving: dict[RankPair, list[int]] = defaultdict(list)
         for variable, column in self.columns.items():
-            if isinstance(variable, Flow):
+            if isinstance(variable, LinkVariable):
                 leaving[variable.source, variable.kind].append(column)
         for rank, held in enumerate(self.fleet.blocks):
             for block in sorted(held):
                 entries = [(column, 1.0) for column in leaving[rank, block]]
                 if block - 1 in held:
-                    before = self.columns[Computed(rank, block - 1)]
+                    before = self.columns[ComputeVariable(rank, block - 1)]
                     entries.append((before, -self.demand.go_on[block - 2]))
                 if block == 1 and rank == SOURCE:
                     entries.append((self.columns[RATE], -1.0))
@@ -318,17 +320,21 @@ class Program:
         return Bound(
             rate,
             tuple(sorted(resources, key=lambda r: -r.share)),
-            {(v.rank, v.block): x for v, x in values.items() if isinstance(v, Computed)},
-            {(v.source, v.target, v.kind): x for v, x in values.items() if isinstance(v, Flow)},
+            {(v.rank, v.block): x for v, x in values.items() if isinstance(v, ComputeVariable)},
+            {
+                (v.source, v.target, v.kind): x
+                for v, x in values.items()
+                if isinstance(v, LinkVariable)
+            },
         )
 
 
-class Rows:
+class SparseRows:
     """Sparse rows with their right-hand sides."""
 
     def __init__(self) -> None:
         self.right: list[float] = []
-        self._places: list[Pair] = []
+        self._places: list[RankPair] = []
         self._values: list[float] = []
 
     def add(self, entries: Iterable[tuple[int, float]], right: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mdibench.analysis.run_groups import Group, Metric
+    from mdibench.analysis.run_groups import Metric, RunGroup
 
 DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean", "p50", "p99")
 
@@ -52,7 +52,7 @@ def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
     return [metric for metric in dict.fromkeys(wanted) if metric not in metrics]
 
 
-def _side(path: str) -> Group:
+def _side(path: str) -> RunGroup:
     """The repeats at ``path``."""
     from mdibench.analysis.run_groups import group_repeats, study
     from mdibench.errors import IncomparableRuns, say

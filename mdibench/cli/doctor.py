@@ -18,7 +18,7 @@ import click
 from mdibench import errors
 from mdibench.cli.hosts import check_hostfile
 from mdibench.rank import host_comparison, machine
-from mdibench.rank.machine import Finding
+from mdibench.rank.machine import MachineFact
 
 WIDTH = 80
 MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
@@ -78,7 +78,7 @@ def _examine(as_json: bool) -> int:
     return _status(findings)
 
 
-def _tell(findings: Sequence[Finding], as_json: bool, more: Mapping[str, Any]) -> None:
+def _tell(findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any]) -> None:
     """Print the findings; ``more`` goes into the JSON."""
     if as_json:
         told = [machine.as_dict(finding) for finding in findings]
@@ -88,12 +88,12 @@ def _tell(findings: Sequence[Finding], as_json: bool, more: Mapping[str, Any]) -
         click.echo("\n".join(lines(findings)))
 
 
-def _status(findings: Sequence[Finding]) -> int:
+def _status(findings: Sequence[MachineFact]) -> int:
     missing = any(finding.state == "missing" for finding in findings)
     return errors.CRITERIA_FAILED if missing else errors.OK
 
 
-def lines(findings: Sequence[Finding]) -> list[str]:
+def lines(findings: Sequence[MachineFact]) -> list[str]:
     """Findings within 80 columns: a mark, a name, what was found, and what would help."""
     margin = " " * (max(len(finding.name) for finding in findings) + 8)
     told: list[str] = []
@@ -106,7 +106,7 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     return told
 
 
-def _host() -> list[Finding]:
+def _host() -> list[MachineFact]:
     """Everything about this host that is not MPI."""
     import psutil
 

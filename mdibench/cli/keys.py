@@ -11,7 +11,7 @@ import click
 from pydantic.fields import FieldInfo
 
 from mdibench.config.messages import describe, toml
-from mdibench.config.schema import RunConfig, Section
+from mdibench.config.schema import ConfigSection, RunConfig
 from mdibench.data.registry import DATASETS
 from mdibench.network.devices import DEVICES, LINKS
 from mdibench.network.topology import GENERATORS, TOPOLOGIES
@@ -102,9 +102,9 @@ def _assignment(key: str, field: FieldInfo, mark: str) -> str:
     return f"{mark}{key} = {toml(field.default)}"
 
 
-def _section(annotation: Any) -> type[Section]:
+def _section(annotation: Any) -> type[ConfigSection]:
     """The section that an annotation is, or that its list, dict or union holds."""
-    while not (isinstance(annotation, type) and issubclass(annotation, Section)):
+    while not (isinstance(annotation, type) and issubclass(annotation, ConfigSection)):
         annotation = next(inner for inner in get_args(annotation) if inner is not str)
     return annotation
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mdibench.analysis.run_groups import Group
-    from mdibench.report.document import Report
+    from mdibench.analysis.run_groups import RunGroup
+    from mdibench.report.document import Document
 
 FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -70,7 +70,7 @@ def _beside(picture: Path, document: Path | None) -> str:
     return Path(os.path.relpath(picture, start)).as_posix()
 
 
-def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
+def _study(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
     from mdibench.analysis.run_groups import group_repeats, study
     from mdibench.errors import say
     from mdibench.record.reader import open_runs
@@ -81,13 +81,13 @@ def _study(paths: tuple[str, ...]) -> tuple[list[Group], list[str]]:
     return group_repeats(study(reader) for reader in readers), skipped
 
 
-def _build(groups: list[Group], skipped: list[str]) -> Report:
+def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
     from mdibench.report.report import build
 
     return build(groups, skipped)
 
 
-def _print(groups: list[Group]) -> None:
+def _print(groups: list[RunGroup]) -> None:
     import sys
 
     from mdibench.report.terminal import many_runs, one_run, to_text

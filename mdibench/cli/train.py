@@ -71,10 +71,10 @@ def train(
         file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
         run_pair_job(PairJob(name, dataset, data_dir, weights, bottleneck, seed, threads, file))
         return
-    from mdibench.training.training_job import Job, run_job
+    from mdibench.training.training_job import TrainingJob, run_job
 
     run_job(
-        Job(
+        TrainingJob(
             name=name,
             dataset=dataset,
             data_dir=data_dir,

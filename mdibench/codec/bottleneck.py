@@ -34,7 +34,7 @@ PARTS = ("encoder", "encoder_bias", "decoder", "decoder_bias")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CodecPair:
     """One cut: ``encoder`` ``[narrow, C]``, ``decoder`` ``[C, narrow]`` and their biases."""
 
     encoder: Floats
@@ -128,7 +128,7 @@ def packaged_ratios(network: str) -> list[float]:
     return sorted(float(path.stem.rpartition("-x")[2]) for path in files)
 
 
-def save_pairs(path: Path, pairs: Mapping[int, Pair], facts: Mapping[str, str]) -> None:
+def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, str]) -> None:
     """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically.
 
     All pairs of a file have numbers of as many bits.
@@ -148,7 +148,7 @@ def load_pairs(
     file: str | None = None,
     cuts: Collection[int] | None = None,
     weights: str = "",
-) -> dict[int, Pair]:
+) -> dict[int, CodecPair]:
     """The pairs of ``network`` by cut; ``cuts`` limits what is read. ``file`` overrides ``ratio``.
 
     ``weights`` is the fingerprint of the network's weights file, where that is known.
@@ -180,10 +180,12 @@ def _check_network(path: Path, facts: Mapping[str, str], network: str, weights: 
         raise UserError(Problem(what, str(path), remedy))
 
 
-def _read(opened: Any, bits: int, cuts: Collection[int] | None) -> dict[int, Pair]:
+def _read(opened: Any, bits: int, cuts: Collection[int] | None) -> dict[int, CodecPair]:
     present = sorted({int(name.split(".")[1]) for name in opened.keys()})  # noqa: SIM118
     return {
-        cut: Pair(**{part: opened.get_tensor(f"cuts.{cut}.{part}") for part in PARTS}, bits=bits)
+        cut: CodecPair(
+            **{part: opened.get_tensor(f"cuts.{cut}.{part}") for part in PARTS}, bits=bits
+        )
         for cut in present
         if cuts is None or cut in cuts
     }

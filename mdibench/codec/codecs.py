@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mdibench.codec.bottleneck import Pair
+from mdibench.codec.bottleneck import CodecPair
 from mdibench.core.wire import CodecId, Dtype, Layout
 from mdibench.errors import WireError
 
@@ -48,7 +48,7 @@ _SCALE = struct.Struct("<f")
 class Coder:
     """Encodes and decodes feature maps. ``pairs[k]`` is the bottleneck behind block k."""
 
-    def __init__(self, pairs: Mapping[int, Pair] | None = None) -> None:
+    def __init__(self, pairs: Mapping[int, CodecPair] | None = None) -> None:
         self._pairs = pairs or {}
 
     def encode(self, tensor: torch.Tensor, codec: CodecId, cut: int) -> tuple[Bytes, Layout]:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from mdibench.config.messages import Finding, choose
+from mdibench.config.messages import Mistake, choose
 from mdibench.config.origins import KeyPath, dotted
 from mdibench.config.schema import ALTERNATIVES, RunConfig
 from mdibench.core.records import SOURCE
@@ -16,19 +16,19 @@ CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
 """Admission modes in which arrivals follow a schedule of their own."""
 
 
-def contradictions(config: RunConfig) -> list[Finding]:
+def contradictions(config: RunConfig) -> list[Mistake]:
     """Everything in which keys of ``config`` do not fit together."""
     checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices, _events)
     return [finding for check in checks for finding in check(config)]
 
 
-def _alternatives(config: RunConfig) -> Iterator[Finding]:
+def _alternatives(config: RunConfig) -> Iterator[Mistake]:
     for group in ALTERNATIVES:
         given = [path for path in group if _is_given(config, path)]
         if len(given) > 1:
             names = [dotted(path[1:]) for path in given]
             what = f"{' and '.join(names)} exclude each other"
-            yield Finding(given[-1], what, "keep one of them", tuple(given[:-1]))
+            yield Mistake(given[-1], what, "keep one of them", tuple(given[:-1]))
 
 
 def _is_given(config: RunConfig, path: KeyPath) -> bool:
@@ -36,27 +36,27 @@ def _is_given(config: RunConfig, path: KeyPath) -> bool:
     return getattr(getattr(config, section), key, None) not in (None, False)
 
 
-def _scheme(config: RunConfig) -> Iterator[Finding]:
+def _scheme(config: RunConfig) -> Iterator[Mistake]:
     name = config.scheme.name
     if name not in SCHEMES:
-        yield Finding(("scheme", "name"), f'unknown scheme "{name}"', choose(name, SCHEMES))
+        yield Mistake(("scheme", "name"), f'unknown scheme "{name}"', choose(name, SCHEMES))
     if config.scheme.threshold == []:
-        yield Finding(
+        yield Mistake(
             ("scheme", "threshold"), "the list is empty", "give one threshold, or one per exit"
         )
 
 
-def _admission(config: RunConfig) -> Iterator[Finding]:
+def _admission(config: RunConfig) -> Iterator[Mistake]:
     admission = config.admission
     if admission.queue_low > admission.queue_high:
-        yield Finding(
+        yield Mistake(
             ("admission", "queue_low"),
             f"queue_low = {admission.queue_low} is above queue_high = {admission.queue_high}",
             "give queue_low <= queue_high",
             (("admission", "queue_high"),),
         )
     if admission.beta > admission.alpha:
-        yield Finding(
+        yield Mistake(
             ("admission", "beta"),
             f"beta = {admission.beta} is above alpha = {admission.alpha}",
             "give beta <= alpha: alpha is the step while the queues are short",
@@ -65,7 +65,7 @@ def _admission(config: RunConfig) -> Iterator[Finding]:
     threshold = config.scheme.threshold
     adapts = admission.mode == "adapt-threshold" and isinstance(threshold, float)
     if adapts and isinstance(threshold, float) and threshold < admission.threshold_min:
-        yield Finding(
+        yield Mistake(
             ("admission", "threshold_min"),
             f"threshold_min = {admission.threshold_min} is above the threshold, {threshold}",
             "the threshold starts at scheme.threshold and never falls below threshold_min",
@@ -73,20 +73,20 @@ def _admission(config: RunConfig) -> Iterator[Finding]:
         )
 
 
-def _trace(config: RunConfig) -> Iterator[Finding]:
+def _trace(config: RunConfig) -> Iterator[Mistake]:
     admission = config.admission
     arrivals: KeyPath = ("admission", "arrivals")
     trace_file: KeyPath = ("admission", "trace_file")
     if admission.arrivals == "trace" and admission.trace_file is None:
-        yield Finding(
+        yield Mistake(
             arrivals, '"trace" needs a trace_file', "give admission.trace_file", (trace_file,)
         )
     if admission.arrivals != "trace" and admission.trace_file is not None:
-        yield Finding(
+        yield Mistake(
             trace_file, "nothing reads this file", 'give arrivals = "trace" as well', (arrivals,)
         )
     if admission.arrivals == "trace" and admission.mode not in CLOCKED_MODES:
-        yield Finding(
+        yield Mistake(
             arrivals,
             f'mode "{admission.mode}" makes its own arrivals and cannot follow a trace',
             f"give mode = {' or '.join(CLOCKED_MODES)}",
@@ -94,27 +94,27 @@ def _trace(config: RunConfig) -> Iterator[Finding]:
         )
 
 
-def _placement(config: RunConfig) -> Iterator[Finding]:
+def _placement(config: RunConfig) -> Iterator[Mistake]:
     table = config.placement.blocks or {}
     times = Counter(int(rank) for rank in table if _is_rank(rank))
     for rank, blocks in table.items():
         path: KeyPath = ("placement", "blocks", rank)
         if not _is_rank(rank):
-            yield Finding(path, f'"{rank}" is not a rank', "ranks are whole numbers from 0")
+            yield Mistake(path, f'"{rank}" is not a rank', "ranks are whole numbers from 0")
         elif times[int(rank)] > 1:
-            yield Finding(path, f"rank {int(rank)} is given twice", "give each rank once")
+            yield Mistake(path, f"rank {int(rank)} is given twice", "give each rank once")
         if len(set(blocks)) < len(blocks):
-            yield Finding(path, "a block is listed twice", "list each block once")
+            yield Mistake(path, "a block is listed twice", "list each block once")
 
 
 def _is_rank(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _devices(config: RunConfig) -> Iterator[Finding]:
+def _devices(config: RunConfig) -> Iterator[Mistake]:
     for name, device in (config.emulation.devices if config.emulation else {}).items():
         if device.gflops is None and device.block_ms is None:
-            yield Finding(
+            yield Mistake(
                 ("emulation", "devices", name),
                 "neither gflops nor block_ms is given",
                 "give one: the sustained rate, or a measured time for each block",
@@ -133,7 +133,7 @@ EVENT_KEYS = {
 LINK_CHANGES = ("bandwidth_mbps", "delay_ms")
 
 
-def _events(config: RunConfig) -> Iterator[Finding]:
+def _events(config: RunConfig) -> Iterator[Mistake]:
     run = config.run
     end_s = math.inf if run.items else run.warmup_s + run.duration_s + run.drain_s
     for index, event in enumerate(config.events):
@@ -144,17 +144,17 @@ def _events(config: RunConfig) -> Iterator[Finding]:
         what = f'an event of kind "{event.kind}"'
         for key in needed:
             if key not in given:
-                yield Finding(path, f"{what} needs {key}", f"give {key}")
+                yield Mistake(path, f"{what} needs {key}", f"give {key}")
         for key in sorted(given - allowed):
-            yield Finding((*path, key), f"{what} has no {key}", "leave it out")
+            yield Mistake((*path, key), f"{what} has no {key}", "leave it out")
         if event.kind == "link" and not given & set(LINK_CHANGES):
-            yield Finding(path, f"{what} changes nothing", "give bandwidth_mbps or delay_ms")
+            yield Mistake(path, f"{what} changes nothing", "give bandwidth_mbps or delay_ms")
         if event.at_s > end_s:
             what = f"{what} at {event.at_s:g} s never happens: the run is over by {end_s:g} s"
-            yield Finding((*path, "at_s"), what, "give an earlier time, or a longer run.duration_s")
+            yield Mistake((*path, "at_s"), what, "give an earlier time, or a longer run.duration_s")
         if event.kind in ("join", "leave", "fail") and event.rank == SOURCE:
-            yield Finding((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
+            yield Mistake((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
         if event.kind == "load" and config.admission.mode not in CLOCKED_MODES:
             remedy = f"give admission.mode = {' or '.join(CLOCKED_MODES)}"
             mode = f'mode "{config.admission.mode}" makes its own arrivals'
-            yield Finding(path, f"{mode} and knows no load steps", remedy, (("admission", "mode"),))
+            yield Mistake(path, f"{mode} and knows no load steps", remedy, (("admission", "mode"),))

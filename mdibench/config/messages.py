@@ -1,6 +1,6 @@
 """What a config key may hold, in words, and what is wrong with a value, never in pydantic's.
 
-``findings`` turns a validation error into one finding per mistake.
+``mistakes`` turns a validation error into one finding per mistake.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mdibench.config.origins import KeyPath
-from mdibench.config.schema import RunConfig, Section
+from mdibench.config.schema import ConfigSection, RunConfig
 
 RANGE_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 LONGEST_VALUE = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Mistake:
     """A mistake at ``path``; ``others`` are further keys that take part in it."""
 
     path: KeyPath
@@ -33,9 +33,9 @@ class Finding:
     others: tuple[KeyPath, ...] = ()
 
 
-def findings(error: ValidationError, data: Mapping[str, Any]) -> list[Finding]:
+def mistakes(error: ValidationError, data: Mapping[str, Any]) -> list[Mistake]:
     """One finding per mistake, though pydantic reports each branch of a union by itself."""
-    found: list[Finding] = []
+    found: list[Mistake] = []
     judged: set[KeyPath] = set()
     for details in error.errors(include_url=False, include_context=False):
         path, union = _locate(details, data)
@@ -101,31 +101,31 @@ def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     return kinds.get(annotation, "a table") + _range(_limits(metadata))
 
 
-def _finding(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Finding:
+def _finding(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake:
     if kind == "extra_forbidden":
         return _unknown_key(path, value)
     if kind == "missing" and isinstance(path[-1], int):
         path = whole = path[:-1]
     elif kind == "missing":
-        return Finding(path, "this key is missing", f"give {expected(path)}")
+        return Mistake(path, "this key is missing", f"give {expected(path)}")
     if kind == "literal_error":
         allowed = _literals(path)
         remedy = f"allowed: {', '.join(allowed)}"
         near = get_close_matches(str(value), allowed, n=1)
         hint = f'did you mean "{near[0]}"? ' if near else ""
-        return Finding(path, f"{shown(value)} is not known", hint + remedy)
+        return Mistake(path, f"{shown(value)} is not known", hint + remedy)
     what = "is out of range" if kind in RANGE_ERRORS else "does not fit here"
-    return Finding(path, f"{shown(value)} {what}", f"give {expected(whole)}")
+    return Mistake(path, f"{shown(value)} {what}", f"give {expected(whole)}")
 
 
-def _unknown_key(path: KeyPath, value: object) -> Finding:
+def _unknown_key(path: KeyPath, value: object) -> Mistake:
     name = str(path[-1])
     kind = "section" if len(path) == 1 and isinstance(value, (dict, list)) else "key"
     siblings = _fields_at(path[:-1])
     homes = [section for section in _fields_at(()) if name in _fields_at((section,))]
     if homes and not get_close_matches(name, siblings, n=1):
-        return Finding(path, f"unknown {kind}", f"it belongs to [{homes[0]}]")
-    return Finding(path, f"unknown {kind}", choose(name, siblings))
+        return Mistake(path, f"unknown {kind}", f"it belongs to [{homes[0]}]")
+    return Mistake(path, f"unknown {kind}", choose(name, siblings))
 
 
 def _locate(details: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
@@ -183,7 +183,7 @@ def _step(annotation: Any, part: str | int) -> tuple[Any, list[Any]] | None:
         return arguments[1], []
     if origin in (list, tuple) and isinstance(part, int):
         return arguments[0], []
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, ConfigSection):
         info = annotation.model_fields.get(str(part))
         return (info.annotation, list(info.metadata)) if info else None
     return None
@@ -192,7 +192,7 @@ def _step(annotation: Any, part: str | int) -> tuple[Any, list[Any]] | None:
 def _fields_at(path: KeyPath) -> list[str]:
     place = _annotation_at(path)
     for branch in _branches(place[0]) if place else ():
-        if isinstance(branch, type) and issubclass(branch, Section):
+        if isinstance(branch, type) and issubclass(branch, ConfigSection):
             return list(branch.model_fields)
     return []
 

@@ -16,7 +16,7 @@ import tomli
 from pydantic import ValidationError
 
 from mdibench.config.checks import contradictions
-from mdibench.config.messages import Finding, findings
+from mdibench.config.messages import Mistake, mistakes
 from mdibench.config.origins import KeyPath, Origins, key_lines
 from mdibench.config.schema import ALTERNATIVES, DEFAULT_THRESHOLD, RunConfig
 from mdibench.errors import Problem, UserError
@@ -197,17 +197,17 @@ def _put(data: dict[str, Any], path: KeyPath, value: Any) -> bool:
     return True
 
 
-def _validated(data: dict[str, Any]) -> tuple[RunConfig, list[Finding]]:
+def _validated(data: dict[str, Any]) -> tuple[RunConfig, list[Mistake]]:
     """A config without the values that are wrong, and everything that is wrong.
 
     Wrong values are taken out and the rest is checked again, so that one round finds all.
     """
-    found: list[Finding] = []
+    found: list[Mistake] = []
     while True:
         try:
             config = RunConfig.model_validate(data)
         except ValidationError as error:
-            new = findings(error, data)
+            new = mistakes(error, data)
             for finding in new:
                 _prune(data, finding.path)
             found += new
@@ -232,12 +232,12 @@ def _first_index(path: KeyPath) -> int:
     return next((i for i, part in enumerate(path) if isinstance(part, int)), len(path))
 
 
-def _touches(finding: Finding, wrong: list[KeyPath]) -> bool:
+def _touches(finding: Mistake, wrong: list[KeyPath]) -> bool:
     paths = (finding.path, *finding.others)
     return any(p[: len(w)] == w or w[: len(p)] == p for p in paths for w in wrong)
 
 
-def _where(finding: Finding, origins: Origins) -> str:
+def _where(finding: Mistake, origins: Origins) -> str:
     """The first of its keys that somebody wrote."""
     written = (p for p in (finding.path, *finding.others) if p in origins.overrides)
     path = next(written, None) or next(

@@ -23,11 +23,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Rank = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """Strictly between 0 and 1."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Codec = Literal["none", "fp16", "int8", "bottleneck"]
-Pair = Annotated[tuple[Rank, Rank], Strict(False)]
+RankPair = Annotated[tuple[Rank, Rank], Strict(False)]
 """Two ranks. TOML and JSON know lists only, hence not strict about the container."""
 
 DEFAULT_THRESHOLD = 0.8
@@ -47,7 +47,7 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
 """Keys that exclude each other, group by group."""
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of the config: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(
@@ -55,7 +55,7 @@ class Section(BaseModel):
     )
 
 
-class RunSection(Section):
+class RunSection(ConfigSection):
     """How long to run, with which seed, and where the files go."""
 
     name: Name = "run"
@@ -84,7 +84,7 @@ class RunSection(Section):
     """Free text that the report groups by, e.g. the cell of a sweep."""
 
 
-class ModelSection(Section):
+class ModelSection(ConfigSection):
     """The network, its data and how it computes."""
 
     name: str = "digits-cnn"
@@ -103,7 +103,7 @@ class ModelSection(Section):
     """What C_k is (docs/models.md)."""
 
 
-class SchemeSection(Section):
+class SchemeSection(ConfigSection):
     """Who decides, and by which numbers (algorithms 1 and 2)."""
 
     name: str = "mdi-exit"
@@ -122,7 +122,7 @@ class SchemeSection(Section):
     """Whether τ_1 may join O_0 too."""
 
 
-class AdmissionSection(Section):
+class AdmissionSection(ConfigSection):
     """How items arrive, and what the source adapts (algorithms 3 and 4)."""
 
     mode: Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"] = (
@@ -145,11 +145,11 @@ class AdmissionSection(Section):
     """T_Q1, in tasks: with fewer waiting, the controller takes its larger step."""
     queue_high: Natural = 30
     """T_Q2, in tasks: with more waiting, the controller steps back."""
-    alpha: Share = 0.2
+    alpha: OpenShare = 0.2
     """α: the larger step forward, a share of μ or of T_e."""
-    beta: Share = 0.1
+    beta: OpenShare = 0.1
     """β: the smaller step forward, from T_Q1 to T_Q2; at most α."""
-    zeta: Share = 0.2
+    zeta: OpenShare = 0.2
     """ζ: the step back, above T_Q2."""
     threshold_min: Probability = 0.05
     """T_e never goes below it."""
@@ -161,7 +161,7 @@ class AdmissionSection(Section):
     """
 
 
-class PlacementSection(Section):
+class PlacementSection(ConfigSection):
     """Which ranks hold which blocks: one of the four ways; ``partition`` when none is given."""
 
     partition: bool = False
@@ -174,13 +174,13 @@ class PlacementSection(Section):
     """Explicit: rank -> blocks, e.g. ``0 = [1, 2]``."""
 
 
-class LinkTable(Section):
+class LinkEntry(ConfigSection):
     """An edge of the topology with what it can carry; both directions unless ``one_way``.
 
     ``profile`` is a base (see ``mdibench.network.devices``) that the other keys refine.
     """
 
-    between: Pair
+    between: RankPair
     """Two neighbours."""
     one_way: bool = False
     """Whether the figures hold from the first to the second rank only."""
@@ -198,12 +198,12 @@ class LinkTable(Section):
     """How feature maps travel here; by default as ``transport.codec`` says."""
 
 
-class TopologySection(Section):
+class TopologySection(ConfigSection):
     """Who is whose neighbour."""
 
     name: str | None = None
     """A named topology; ``full`` when neither this nor ``edges`` is given."""
-    edges: list[Pair] | None = None
+    edges: list[RankPair] | None = None
     """Pairs of neighbours."""
     one_way: bool = False
     """Whether ``edges`` carry tasks from their first to their second rank only."""
@@ -211,10 +211,10 @@ class TopologySection(Section):
     """Neighbours of a rank in a generated topology (children in a tree; a grid has its own)."""
     seed: Natural = 1
     """Of generated topologies: small-world and geometric."""
-    links: list[LinkTable] = []
+    links: list[LinkEntry] = []
 
 
-class TransportSection(Section):
+class TransportSection(ConfigSection):
     """How feature maps and states travel."""
 
     codec: Codec = "none"
@@ -235,7 +235,7 @@ class TransportSection(Section):
     """Weight of the newest value in the means Γ_n and D_nm."""
 
 
-class DeviceTable(Section):
+class DeviceTable(ConfigSection):
     """A user's own device for emulation: how long a task takes there."""
 
     gflops: Positive | None = None
@@ -250,7 +250,7 @@ class DeviceTable(Section):
     """Where the figures come from."""
 
 
-class EmulationSection(Section):
+class EmulationSection(ConfigSection):
     """Devices and links to stand in for; absent: real ones."""
 
     device: str | list[str] | None = None
@@ -268,18 +268,18 @@ class EmulationSection(Section):
     devices: dict[str, DeviceTable] = {}
 
 
-class SearchSection(Section):
+class SearchSection(ConfigSection):
     """Search for the highest rate that keeps a latency percentile under an objective."""
 
     objective_ms: Positive
     """The latency objective."""
     percentile: Annotated[float, Field(gt=0, lt=100)] = 99.0
     """Percentile of the latency that must stay within it."""
-    precision: Share = 0.05
+    precision: OpenShare = 0.05
     """Stop when the answer is known to this share of the rate."""
 
 
-class SweepSection(Section):
+class SweepSection(ConfigSection):
     """A matrix of runs (``mdibench sweep``): every combination of the axes, several times."""
 
     repeats: Count = 5
@@ -294,7 +294,7 @@ class SweepSection(Section):
     """Config key -> its values. A value may be a table of keys, with a ``label`` and ``ranks``."""
 
 
-class EventTable(Section):
+class EventEntry(ConfigSection):
     """Something that happens during a simulated run.
 
     ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
@@ -309,7 +309,7 @@ class EventTable(Section):
     """What happens."""
     rank: Rank | None = None
     """To whom: ``join``, ``leave``, ``fail`` and ``slow``."""
-    between: Pair | None = None
+    between: RankPair | None = None
     """To which edge: ``link``."""
     factor: Positive | None = None
     """How much: ``slow`` and ``load``."""
@@ -319,7 +319,7 @@ class EventTable(Section):
     """New delay: ``link``."""
 
 
-class RunConfig(Section):
+class RunConfig(ConfigSection):
     """A whole config file."""
 
     run: RunSection = RunSection()
@@ -333,7 +333,7 @@ class RunConfig(Section):
     search: SearchSection | None = None
     sweep: SweepSection | None = None
     """Only ``mdibench sweep`` looks at it."""
-    events: list[EventTable] = []
+    events: list[EventEntry] = []
     """Only ``mdibench simulate`` lets them happen."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 

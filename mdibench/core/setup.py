@@ -100,7 +100,7 @@ def poisson(generator: Generator) -> Iterator[float]:
         yield -math.log(1.0 - generator.random())
 
 
-def trace(times_s: Sequence[float]) -> Iterator[float]:
+def traced_arrivals(times_s: Sequence[float]) -> Iterator[float]:
     """Gaps of recorded arrival times (ascending, seconds), repeated when they run out."""
     gaps = [later - earlier for earlier, later in zip((0.0, *times_s), times_s, strict=False)]
     while True:

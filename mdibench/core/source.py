@@ -16,7 +16,7 @@ from mdibench.core.records import Result, Task
 from mdibench.core.setup import SourceSetup
 from mdibench.policy.admission import adapt_interarrival, adapt_threshold
 
-Phase = Literal["admitting", "draining", "ended"]
+SourcePhase = Literal["admitting", "draining", "ended"]
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Source:
 
     def __init__(self, setup: SourceSetup, start_s: float = 0.0) -> None:
         self.setup = setup
-        self.phase: Phase = "admitting"
+        self.phase: SourcePhase = "admitting"
         self.interarrival_s = setup.interarrival_s
         self.thresholds = setup.thresholds
         self.totals = Totals()

@@ -35,7 +35,7 @@ _HEADER = Struct(
 HEADER_BYTES = _HEADER.size
 
 
-class Kind(IntEnum):
+class MessageKind(IntEnum):
     """What a message is. The first three go between neighbours, the rest to or from rank 0."""
 
     TASK = 1
@@ -89,7 +89,7 @@ NO_LAYOUT = Layout()
 class Message:
     """A header in readable form. ``payload_bytes`` follow it in the same buffer."""
 
-    kind: Kind
+    kind: MessageKind
     state: State
     body: Body
     layout: Layout
@@ -102,7 +102,7 @@ class Message:
 
 def pack(
     buffer: bytearray | memoryview,
-    kind: Kind,
+    kind: MessageKind,
     state: State,
     body: Body = None,
     payload_bytes: int = 0,
@@ -171,19 +171,19 @@ def unpack(
         raise WireError(f"payload of {payload_bytes} bytes in a message of {size}")
     try:
         layout = Layout(Dtype(dtype), (s0, s1, s2, s3)[:dimensions], CodecId(codec))
-        message_kind = Kind(kind)
+        message_kind = MessageKind(kind)
     except ValueError as error:
         raise WireError(str(error)) from None
     state = State(input_queue, gamma_s, received)
     ranks = tuple(path[:path_length])
     body: Body = None
-    if message_kind is Kind.TASK:
+    if message_kind is MessageKind.TASK:
         payload, decoded_bytes = decode(layout, payload_bytes, block)
         body = Task(
             item, block, payload, decoded_bytes,
             prediction, streak, ranks, hops, wire_bytes, attempt, sample,
         )  # fmt: skip
-    elif message_kind is Kind.RESULT:
+    elif message_kind is MessageKind.RESULT:
         body = Result(
             item, block, prediction, confidence, threshold, ranks, hops, wire_bytes, attempt
         )
@@ -192,7 +192,7 @@ def unpack(
 
 # --- payloads that are not tensors ---------------------------------------------------------------
 
-Row: TypeAlias = tuple[str, tuple[object, ...]]
+TableRow: TypeAlias = tuple[str, tuple[object, ...]]
 
 
 def pack_numbers(numbers: Sequence[float] | Sequence[int], code: str) -> bytes:
@@ -207,12 +207,12 @@ def unpack_numbers(payload: bytes | memoryview, code: str) -> tuple[float, ...]:
     return Struct(f"<{len(payload) // 8}{code}").unpack(payload)
 
 
-def pack_rows(rows: Sequence[Row]) -> bytes:
+def pack_rows(rows: Sequence[TableRow]) -> bytes:
     """Rows of the run's tables as JSON."""
     return json.dumps([[table, *row] for table, row in rows], separators=(",", ":")).encode()
 
 
-def unpack_rows(payload: bytes | memoryview) -> list[Row]:
+def unpack_rows(payload: bytes | memoryview) -> list[TableRow]:
     """The reverse of ``pack_rows``."""
     try:
         return [(table, tuple(row)) for table, *row in json.loads(bytes(payload))]

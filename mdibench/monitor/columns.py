@@ -90,15 +90,15 @@ def within(times: Array, moment: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class CodedColumn:
     """A column of text as codes into ``words``; code -1 is null."""
 
     codes: Array
     words: Sequence[str]
 
 
-Values: TypeAlias = "Sequence[object] | Array | Coded"
-Row: TypeAlias = Mapping[str, Any]
+Values: TypeAlias = "Sequence[object] | Array | CodedColumn"
+NamedValues: TypeAlias = Mapping[str, Any]
 
 
 class Words:
@@ -117,7 +117,7 @@ class Words:
 
     def encode(self, values: Values) -> Array:
         """Codes of a whole column."""
-        if isinstance(values, Coded):
+        if isinstance(values, CodedColumn):
             known = np.array([self.code(word) for word in values.words] + [self.code("")])
             return np.asarray(known[values.codes])
         return np.array([self.code(word) for word in texts(list(values))], np.int32)
@@ -134,12 +134,12 @@ class Batch:
         """As it came; a missing column is all null."""
         if name in self.columns:
             return self.columns[name]
-        return Coded(np.full(self.length, -1), ())
+        return CodedColumn(np.full(self.length, -1), ())
 
     def plain(self, name: str) -> list[object]:
         """As a list of Python values, null as ``None``."""
         values = self(name)
-        if isinstance(values, Coded):
+        if isinstance(values, CodedColumn):
             return [values.words[code] if code >= 0 else None for code in values.codes.tolist()]
         if isinstance(values, np.ndarray):
             return [None if value != value else value for value in values.tolist()]
@@ -150,7 +150,7 @@ class Batch:
         if name not in self.columns:
             return np.full(self.length, np.nan)
         values = self(name)
-        return numbers(self.plain(name) if isinstance(values, Coded) else values)
+        return numbers(self.plain(name) if isinstance(values, CodedColumn) else values)
 
     def whole(self, name: str, null: int = 0) -> Array:
         """As int64, null as ``null``."""

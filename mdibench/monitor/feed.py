@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from mdibench.errors import MdibenchError, Problem, UserError
-from mdibench.monitor.columns import Coded, Row, Values
+from mdibench.monitor.columns import CodedColumn, NamedValues, Values
 from mdibench.monitor.facts import facts_of
 from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.snapshot_view import Looking, look
+from mdibench.monitor.snapshot_view import ViewRequest, snapshot_at
 from mdibench.monitor.state import Signs
 from mdibench.monitor.story import Story, tell
 from mdibench.monitor.tables import Tables
@@ -125,20 +125,22 @@ class RunFeed:
         reason = str(self.manifest.get("reason") or "")
         return Signs(self._said, reason, self._reader.ended, silence_s, self.facts.sample_s)
 
-    def look(self, moment_s: float | None = None, looking: Looking | None = None) -> Snapshot:
-        """The snapshot of ``moment_s`` (now, by default); ``looking`` gives span and memory.
+    def snapshot(
+        self, moment_s: float | None = None, request: ViewRequest | None = None
+    ) -> Snapshot:
+        """The snapshot of ``moment_s`` (now, by default); ``request`` gives span and memory.
 
         As long as nothing is new the same moment is the same snapshot: a finished run, or one that
         is paused, costs nothing to look at.
         """
         now_s = self.now_s()
-        base = looking or Looking(now_s, now_s)
+        base = request or ViewRequest(now_s, now_s)
         moment_s = now_s if moment_s is None else moment_s
-        full = Looking(moment_s, now_s, self.signs(), base.span_s, base.memory)
+        full = ViewRequest(moment_s, now_s, self.signs(), base.span_s, base.memory)
         seen = (self._loads, self.facts, moment_s, now_s, full.signs, full.span_s)
         if self._snapshot is None or seen != self._seen:
             with self._lock:
-                self._snapshot = look(self.tables, self.facts, full)
+                self._snapshot = snapshot_at(self.tables, self.facts, full)
             self._seen = seen
         return self._snapshot
 
@@ -242,9 +244,9 @@ class RunFeed:
         whole = [c.name for c in schema.TABLES[table] if c.type == "int" and c.name in columns]
         return columns | {name: _whole(stored[name]) for name in whole}
 
-    def _steps_in_stream(self, item: int) -> list[Row]:
+    def _steps_in_stream(self, item: int) -> list[NamedValues]:
         reader = LiveReader(self.folder / run_folder.STREAM)
-        found: list[Row] = []
+        found: list[NamedValues] = []
         try:
             while rows := reader.poll_values():
                 names = reader.columns.get("steps", [])
@@ -264,7 +266,7 @@ def has_tables(folder: Path) -> bool:
 
 def _as_values(values: Any) -> Values:
     """A column as ``record`` reads it, in the words of ``view``."""
-    return Coded(*values) if isinstance(values, tuple) else values
+    return CodedColumn(*values) if isinstance(values, tuple) else values
 
 
 def _whole(values: Any) -> list[object]:

@@ -49,7 +49,7 @@ def follow(
     due_s, word = -1.0, ""
     while True:
         feed.read()
-        snapshot = feed.look()
+        snapshot = feed.snapshot()
         if feed.problem:
             return snapshot
         if snapshot.over:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mdibench.monitor.facts import RunFacts
-from mdibench.monitor.state import Phase, State
+from mdibench.monitor.state import RunPhase, RunState
 from mdibench.monitor.statistics import Share
 
 RECENT_S = 5.0
@@ -17,7 +17,7 @@ Floats = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class Throughput:
     """What came in and what went out, from the start and per second recently."""
 
     offered: int
@@ -163,15 +163,15 @@ class Snapshot:
     """Everything the screen shows about one moment of a run."""
 
     facts: RunFacts
-    state: State
+    state: RunState
     """How the run is doing, whatever moment is shown."""
-    phase: Phase
+    phase: RunPhase
     """What the source was doing at ``t_s``."""
     t_s: float
     """The moment shown."""
     end_s: float
     """The newest moment that could be shown: now in a live run, the end of a finished one."""
-    flow: Flow
+    flow: Throughput
     quality: Quality
     latency: Latency
     recent_latency: Latency

@@ -17,13 +17,13 @@ from mdibench.monitor.snapshot import (
     EventLine,
     ExitView,
     Floats,
-    Flow,
     Latency,
     LinkView,
     Mark,
     Quality,
     RankView,
     Snapshot,
+    Throughput,
 )
 from mdibench.monitor.state import Signs, phase_at, state_of
 from mdibench.monitor.statistics import Share, percentiles, share_by_sample
@@ -34,7 +34,7 @@ SLOW_ITEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
+class ViewRequest:
     """How to look: at which moment, at how much of the past, by which signs of life.
 
     ``moment_s`` may be past the newest row (now, in a live run): ages count from it. ``span_s``
@@ -48,21 +48,21 @@ class Looking:
     memory: Memory = field(default_factory=Memory)
 
 
-def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
-    """The snapshot of ``looking.moment_s``: the same for the same rows, however they came."""
-    moment_s = looking.moment_s
+def snapshot_at(tables: Tables, facts: RunFacts, request: ViewRequest) -> Snapshot:
+    """The snapshot of ``request.moment_s``: the same for the same rows, however they came."""
+    moment_s = request.moment_s
     horizon_s = min(moment_s, tables.newest_s)
     events = _events(tables, moment_s)
     phase = phase_at(horizon_s, facts.warmup_s, [e for e in tables.events if e.t_s <= moment_s])
     window = _Window.of(tables, facts, horizon_s)
-    span = Span(max(0.0, horizon_s - looking.span_s) if looking.span_s else 0.0, horizon_s)
+    span = Span(max(0.0, horizon_s - request.span_s) if request.span_s else 0.0, horizon_s)
     edges = edges_of(span, facts.sample_s)
     return Snapshot(
         facts=facts,
-        state=state_of(looking.signs, phase, tables.newest_s),
+        state=state_of(request.signs, phase, tables.newest_s),
         phase=phase,
         t_s=moment_s,
-        end_s=looking.end_s,
+        end_s=request.end_s,
         flow=_flow(tables, facts, window, horizon_s),
         quality=_quality(tables, window),
         latency=_latency(tables, window.measured),
@@ -73,7 +73,7 @@ def look(tables: Tables, facts: RunFacts, looking: Looking) -> Snapshot:
         ),
         exits=_exits(tables, window),
         links=_links(tables, horizon_s),
-        history=history_of(tables, edges, horizon_s, looking.memory),
+        history=history_of(tables, edges, horizon_s, request.memory),
         events=events,
         marks=_marks(tables),
         slowest=_slowest(tables, window),
@@ -110,12 +110,12 @@ def _between(tables: Tables, name: str, start: int, stop: int) -> int:
     return _total(tables, name, stop) - _total(tables, name, start)
 
 
-def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) -> Flow:
+def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) -> Throughput:
     now, recent, seconds = window.now, window.recent, window.recent_s
     completed, dropped = _total(tables, "ok", now), _total(tables, "dropped", now)
     offered, offered_per_s = _offered(tables, now, horizon_s)
     recently_dropped = _between(tables, "dropped", recent, now)
-    return Flow(
+    return Throughput(
         offered=offered,
         admitted=offered - dropped,
         completed=completed,

@@ -11,7 +11,7 @@ from mdibench.monitor.tables import EventRow
 Word = Literal[
     "starting", "warm-up", "running", "draining", "complete", "aborted", "stalled", "failed"
 ]
-Phase = Literal["warm-up", "running", "draining"]
+RunPhase = Literal["warm-up", "running", "draining"]
 STALLED_AFTER_S = 3.0
 """Ranks report every ``sample_s`` (0.2 s by default): this silence means that something hangs."""
 STALLED_AFTER_SAMPLES = 10
@@ -19,7 +19,7 @@ OVER = ("complete", "aborted", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RunState:
     """The word, and why."""
 
     word: Word
@@ -51,7 +51,7 @@ class Signs:
     sample_s: float = 0.2
 
 
-def state_of(signs: Signs, phase: Phase, newest_s: float) -> State:
+def state_of(signs: Signs, phase: RunPhase, newest_s: float) -> RunState:
     """The state of a run, from the strongest sign to the weakest."""
     if signs.ended is not None:
         return _final(*signs.ended)
@@ -59,11 +59,11 @@ def state_of(signs: Signs, phase: Phase, newest_s: float) -> State:
         died = "the run died: its writer is gone" if signs.said == "aborted" else ""
         return _final(signs.said, signs.reason or died)
     if signs.silence_s > max(STALLED_AFTER_S, STALLED_AFTER_SAMPLES * signs.sample_s):
-        return State("stalled", f"no report for {signs.silence_s:.0f} s")
-    return State("starting" if newest_s <= 0 else phase)
+        return RunState("stalled", f"no report for {signs.silence_s:.0f} s")
+    return RunState("starting" if newest_s <= 0 else phase)
 
 
-def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> Phase:
+def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> RunPhase:
     """What the source was doing: ``events`` are those up to that moment."""
     phases = [event.text for event in events if event.kind == "phase"]
     if phases and phases[-1].startswith(("draining", "ended")):
@@ -72,10 +72,10 @@ def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> Ph
     return "running" if warm else "warm-up"
 
 
-def _final(status: str, reason: str) -> State:
+def _final(status: str, reason: str) -> RunState:
     word: Word = "aborted"
     if status == "complete":
         word = "complete"
     elif status == "failed":
         word = "failed"
-    return State(word, reason)
+    return RunState(word, reason)

@@ -18,9 +18,9 @@ import numpy as np
 from mdibench.monitor.columns import (
     Array,
     Batch,
-    Coded,
+    CodedColumn,
     Columns,
-    Row,
+    NamedValues,
     Values,
     Words,
     steady,
@@ -75,7 +75,7 @@ class RankTable:
         return grown / elapsed_s if elapsed_s > 0 else math.nan
 
 
-class LinkTable:
+class LinkMatrices:
     """Counters of every link. ``until`` gives them as matrices at a moment.
 
     Rows are laid over a matrix in order; a copy of the matrix is kept every ``stride`` rows, so
@@ -146,7 +146,7 @@ class Tables:
         self.exits = exits
         self.items = ItemTable()
         self.ranks: dict[int, RankTable] = {rank: RankTable(exits) for rank in range(ranks)}
-        self.links = LinkTable(ranks)
+        self.links = LinkMatrices(ranks)
         self.events: list[EventRow] = []
         self._steps: OrderedDict[int, list[Step]] = OrderedDict()
         self.newest_s = 0.0
@@ -159,9 +159,9 @@ class Tables:
             "steps": self._load_steps,
         }
 
-    def extend(self, rows: Iterable[tuple[str, Row]]) -> None:
+    def extend(self, rows: Iterable[tuple[str, NamedValues]]) -> None:
         """Append rows as (table, values by column), in stream order."""
-        by_table: dict[str, list[Row]] = {}
+        by_table: dict[str, list[NamedValues]] = {}
         for table, row in rows:
             by_table.setdefault(table, []).append(row)
         for table, some in by_table.items():
@@ -213,7 +213,7 @@ class Tables:
         while len(steps) > ITEMS_WITH_STEPS:
             steps.popitem(last=False)
 
-    def steps_of(self, item: int) -> list[Row]:
+    def steps_of(self, item: int) -> list[NamedValues]:
         """The steps of an item that are still in memory."""
         return [dict(zip(*step, strict=True)) for step in self._steps.get(item, ())]
 
@@ -232,7 +232,7 @@ def _largest(times: Array) -> float:
 
 
 def _length(values: Values) -> int:
-    return len(values.codes) if isinstance(values, Coded) else len(values)
+    return len(values.codes) if isinstance(values, CodedColumn) else len(values)
 
 
 # --- items -------------------------------------------------------------------------------------
@@ -269,12 +269,12 @@ class ItemTable:
         """Append rows given by column."""
         self.columns.extend(self._with_counts(self._batch(get, self._status(get))))
 
-    def find(self, item: int) -> Row | None:
+    def find(self, item: int) -> NamedValues | None:
         """Everything known about ``item``, or ``None`` while it is under way."""
         places = np.flatnonzero(self.columns["item"] == item)
         return self.row(int(places[-1])) if len(places) else None
 
-    def row(self, place: int) -> Row:
+    def row(self, place: int) -> NamedValues:
         """The row at ``place`` as plain values by column name."""
         row = {name: self.columns[name][place].item() for name in _ITEM_COLUMNS}
         words = self.words.words

@@ -145,7 +145,7 @@ LINKS: Mapping[str, LinkProfile] = {
 #
 # Everything is drawn from ``topology.seed``, so that the same config is the same fleet.
 
-Pair = tuple[int, int]
+RankPair = tuple[int, int]
 
 
 def device_names(emulation: EmulationSection, graph: Graph, seed: int) -> list[str] | None:
@@ -173,7 +173,7 @@ def spread_speeds(
     )
 
 
-def spread_rates(links: Mapping[Pair, Link], spread: float, seed: int) -> dict[Pair, Link]:
+def spread_rates(links: Mapping[RankPair, Link], spread: float, seed: int) -> dict[RankPair, Link]:
     """Each edge's bandwidth, both ways, multiplied by a log-normal factor with median 1."""
     uniform = random.Random(f"{seed}/rates")
     factors = {

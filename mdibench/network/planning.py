@@ -18,7 +18,7 @@ from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.topology import Graph
 from mdibench.network.wiring import (
     beyond_the_world,
-    count,
+    count_of,
     devices_of,
     graph_of,
     links_of,
@@ -140,7 +140,7 @@ def _check_thresholds(config: RunConfig, model: ModelInfo, problems: list[Proble
     if isinstance(given, list) and len(given) != model.exits:
         problems.append(
             Problem(
-                f"{count(len(given), 'threshold')} for the {count(model.exits, 'exit')}"
+                f"{count_of(len(given), 'threshold')} for the {count_of(model.exits, 'exit')}"
                 f' of "{model.name}"',
                 config.where("scheme", "threshold"),
                 "give one number for all, or one for each exit (the last is never used)",
@@ -178,7 +178,7 @@ def _check_copies(
     if given.copies is not None and given.copies > ranks:
         problems.append(
             Problem(
-                f"{given.copies} copies of each block do not fit on {count(ranks, 'rank')}",
+                f"{given.copies} copies of each block do not fit on {count_of(ranks, 'rank')}",
                 config.where("placement", "copies"),
                 f"use mpirun -n {given.copies} or more, or copies = {ranks}",
             )

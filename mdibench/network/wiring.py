@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mdibench.config.messages import choose
-from mdibench.config.schema import DeviceTable, LinkTable, RunConfig
+from mdibench.config.schema import DeviceTable, LinkEntry, RunConfig
 from mdibench.errors import Problem
 from mdibench.network import topology
 from mdibench.network.devices import (
@@ -74,7 +74,7 @@ def devices_of(
         remedy = f"give one for each rank, one name for all, or use mpirun -n {len(given)}"
         problems.append(
             Problem(
-                f"{count(len(given), 'device')} for {count(ranks, 'rank')}",
+                f"{count_of(len(given), 'device')} for {count_of(ranks, 'rank')}",
                 config.where("emulation", "device"),
                 remedy,
             )
@@ -97,7 +97,7 @@ def _from_name(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
         problems.append(Problem(f'unknown topology "{name}"', where, remedy))
     elif not named.fits(ranks):
         needed = named.exact or named.least
-        what = f'"{name}" is a topology of {count(needed, "rank")}'
+        what = f'"{name}" is a topology of {count_of(needed, "rank")}'
         what += f"{'' if named.exact else ' or more'}, and this run has {ranks}"
         remedy = f'use mpirun -n {needed}, or topology "full"'
         problems.append(Problem(what, where, remedy))
@@ -137,7 +137,7 @@ def _check_ranks(pair: tuple[int, int], ranks: int, where: str, problems: list[P
 
 def beyond_the_world(rank: int, ranks: int, where: str) -> Problem:
     """The problem of a rank that this run does not have."""
-    what = f"there is no rank {rank} among the {count(ranks, 'rank')} of this run"
+    what = f"there is no rank {rank} among the {count_of(ranks, 'rank')} of this run"
     return Problem(what, where, f"use mpirun -n {rank + 1}, or ranks from 0 to {ranks - 1}")
 
 
@@ -165,8 +165,8 @@ def _check_connected(config: RunConfig, graph: Graph, problems: list[Problem]) -
 
 def _link_tables(
     config: RunConfig, graph: Graph, problems: list[Problem]
-) -> dict[tuple[int, int], LinkTable]:
-    tables: dict[tuple[int, int], LinkTable] = {}
+) -> dict[tuple[int, int], LinkEntry]:
+    tables: dict[tuple[int, int], LinkEntry] = {}
     for index, table in enumerate(config.topology.links):
         where = config.where("topology", "links", index)
         one, other = table.between
@@ -203,7 +203,7 @@ def _of_profile(name: str, base: Link) -> Link:
     return Link(profile.bandwidth_bps, profile.delay_s, profile.jitter_s, 0.0, base.codec)
 
 
-def _refined(base: Link, table: LinkTable) -> Link:
+def _refined(base: Link, table: LinkEntry) -> Link:
     link = _of_profile(table.profile, base) if table.profile else base
     return Link(
         link.bandwidth_bps if table.bandwidth_mbps is None else table.bandwidth_mbps * MBIT,
@@ -245,7 +245,7 @@ def _own_device(
         times = _times(model, (table.gflops or 1.0) * 1e9, table.overhead_ms * MS)
         return Device(name, times, memory, basis)
     if len(table.block_ms) != model.exits:
-        what = f"{count(len(table.block_ms), 'time')} for the {count(model.exits, 'block')}"
+        what = f"{count_of(len(table.block_ms), 'time')} for the {count_of(model.exits, 'block')}"
         problems.append(
             Problem(
                 f'{what} of "{model.name}"',
@@ -265,6 +265,6 @@ def _ranks(ranks: Sequence[int]) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"
 
 
-def count(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     """``1 rank``, ``2 ranks``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

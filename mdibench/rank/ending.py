@@ -24,7 +24,7 @@ from mdibench.record.run_folder import RunWriter
 
 if TYPE_CHECKING:
     from mdibench.rank.hooks import SourceHooks
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 
 PATIENCE_S = 3.0
@@ -35,7 +35,7 @@ _LONGEST_TEXT = 2000
 class Ending:
     """A context around a rank's life. SIGUSR1 makes a rank print its stacks and go on."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: RankGroup) -> None:
         self._group = group
         self._writer: RunWriter | None = None
         self._outcome: Callable[[], dict[str, Any]] = dict

@@ -19,7 +19,7 @@ from mdibench.assembly.sampling import log_line
 from mdibench.core.events import Event, StopRequested
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
-from mdibench.core.wire import HEADER_BYTES, Kind, Row, pack_rows, unpack_rows
+from mdibench.core.wire import HEADER_BYTES, MessageKind, TableRow, pack_rows, unpack_rows
 from mdibench.errors import InvariantError, MdibenchError, WireError
 from mdibench.record.run_folder import RunWriter
 from mdibench.transport.post_office import Mail, PostOffice
@@ -45,7 +45,7 @@ class StrayErrors(logging.Handler):
     def __init__(self, rank: int, clock: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
         self._rank, self._clock = rank, clock
-        self._rows: list[Row] = []
+        self._rows: list[TableRow] = []
         self._errors: list[BaseException] = []
         threading.excepthook = self._on_thread_error
 
@@ -57,7 +57,7 @@ class StrayErrors(logging.Handler):
         row = (self._clock(), self._rank, record.levelname.lower(), "log", record.getMessage())
         self._rows.append(("events", row))
 
-    def take(self) -> list[Row]:
+    def take(self) -> list[TableRow]:
         """Rows since the last call; raises the first error that a thread left behind."""
         if self._errors:
             raise self._errors[0]
@@ -74,10 +74,10 @@ class Hooks(Protocol):
     def wants_sample(self) -> bool:
         """Whether the last sample is due."""
 
-    def record(self, rows: list[Row], now: float) -> None:
+    def record(self, rows: list[TableRow], now: float) -> None:
         """Take rows of the run's files."""
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: list[TableRow]) -> None:
         """Take the last rows of a run that fails."""
 
     def mail(self, mail: Mail, now: float) -> None:
@@ -101,22 +101,22 @@ class WorkerHooks:
         self._handed_in = 0
         """Messages of telemetry so far."""
 
-    def record(self, rows: list[Row], now: float) -> None:
+    def record(self, rows: list[TableRow], now: float) -> None:
         """Send the rows to rank 0."""
         rows += self._strays.take()
         for part in _parts(rows, self._post.endpoint.pool.size - HEADER_BYTES):
-            self._post.control(SOURCE, Kind.TELEMETRY, part)
+            self._post.control(SOURCE, MessageKind.TELEMETRY, part)
             self._handed_in += 1
         if self.wants_sample:
-            self._post.control(SOURCE, Kind.FINAL, rank=self._handed_in)
+            self._post.control(SOURCE, MessageKind.FINAL, rank=self._handed_in)
             self.finished = True
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: list[TableRow]) -> None:
         """Rank 0 alone has files to keep them in."""
 
     def mail(self, mail: Mail, now: float) -> None:
         """Told to stop, the next sample is the last one."""
-        if mail.kind is Kind.STOP:
+        if mail.kind is MessageKind.STOP:
             self.wants_sample = True
 
     def ended(self, reason: str) -> None:
@@ -154,11 +154,11 @@ class SourceHooks:
         """Who ended the run early."""
         self._deadline_s = float("inf")
 
-    def record(self, rows: list[Row], now: float) -> None:
+    def record(self, rows: list[TableRow], now: float) -> None:
         """Append the rows to the run's files."""
         self.keep([*rows, *self._strays.take()])
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: list[TableRow]) -> None:
         """Append the rows, whatever else went wrong."""
         for table, row in rows:
             self.writer.append(table, row)
@@ -167,16 +167,16 @@ class SourceHooks:
 
     def mail(self, mail: Mail, now: float) -> None:
         """Rows of other ranks, their last words, or the news that one has failed."""
-        if mail.kind is Kind.TELEMETRY:
+        if mail.kind is MessageKind.TELEMETRY:
             self._taken[mail.sender] += 1
             try:
                 self.record(unpack_rows(mail.payload), now)
             except WireError as error:
                 self._post.traffic.refused += 1
                 log.warning("telemetry of rank %d refused: %s", mail.sender, error)
-        elif mail.kind is Kind.FINAL:
+        elif mail.kind is MessageKind.FINAL:
             self._owed[mail.sender] = mail.rank
-        elif mail.kind is Kind.FAILURE:
+        elif mail.kind is MessageKind.FAILURE:
             raise RemoteFailure(mail.sender, mail.rank, mail.payload.decode(errors="replace"))
 
     @property
@@ -193,7 +193,7 @@ class SourceHooks:
         self._stopping, self.reason = True, reason
         self._deadline_s = time.perf_counter() + LAST_WORDS_S
         for rank in self._owed:
-            self._post.control(rank, Kind.STOP)
+            self._post.control(rank, MessageKind.STOP)
 
     def look_around(self, now: float) -> Event | None:
         """Flush, show progress, look for a request to stop, and leave when all is in.
@@ -221,7 +221,7 @@ class SourceHooks:
         self._log.close()
 
 
-def _parts(rows: list[Row], limit: int) -> list[bytes]:
+def _parts(rows: list[TableRow], limit: int) -> list[bytes]:
     """Rows as JSON in messages of at most ``limit`` bytes."""
     packed = pack_rows(rows)
     if len(packed) <= limit:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Protocol
 import psutil
 
 from mdibench.assembly import environment
-from mdibench.assembly.manifest import Facts, open_run, outcome, run_kind
+from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind
 from mdibench.assembly.progress import Progress
 from mdibench.assembly.sampling import ProcessFacts
-from mdibench.assembly.state_machines import Judging, generator, judging_of, make_node
+from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
 from mdibench.assembly.workload import (
     bottleneck_pairs,
     load_items,
@@ -52,21 +52,21 @@ from mdibench.rank.loop import Loop, LoopSetup
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:
-    from mdibench.codec.bottleneck import Pair
-    from mdibench.transport.mpi import Group
+    from mdibench.codec.bottleneck import CodecPair
+    from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
 
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
 SLOTS_PER_NEIGHBOUR = 2
 
 
-class Monitor(Protocol):
+class RunDisplay(Protocol):
     """Something that shows the run while it goes on; called on rank 0 only."""
 
     def start(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class Order:
 
     config: Path
     overrides: tuple[str, ...] = ()
-    monitor: Monitor | None = None
+    monitor: RunDisplay | None = None
     quiet: bool = False
 
 
@@ -93,14 +93,14 @@ def run_rank(order: Order) -> tuple[int, Path | None]:
     """
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
 
-    group = Group()
+    group = RankGroup()
     _check_world(launch, group.size)
     return run_in(group, order, launch)
 
 
-def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
+def run_in(group: RankGroup, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
     """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
     try:
         with Ending(group) as ending:
@@ -115,7 +115,7 @@ def run_in(group: Group, order: Order, launch: environment.Launch) -> tuple[int,
     return OK, ending.folder
 
 
-def _leave_together(order: Order, group: Group) -> None:
+def _leave_together(order: Order, group: RankGroup) -> None:
     """The job lives as long as rank 0's monitor is looked at, however the run ended."""
     if order.monitor is not None:
         if group.rank == SOURCE:
@@ -144,13 +144,13 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 # --- setup ---------------------------------------------------------------------------------------
 
 
-def _run(order: Order, group: Group, launch: environment.Launch, ending: Ending) -> None:
+def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
     text = from_source(group, lambda: _read_config(order))
     config = parse_config(text, str(order.config), order.overrides)
     set_up_torch(config.run.threads, launch.local_size)
     info, plan = _plan(config, group)
-    found = from_source(group, lambda: asdict(judging_of(config, plan.exits)))
-    judging = Judging.from_json(**found)
+    found = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
+    judging = ExitRule.from_json(**found)
     blocks, source = plan.blocks[group.rank], group.rank == SOURCE
     engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
     pairs = together(group, lambda: bottleneck_pairs(config, plan))
@@ -191,7 +191,7 @@ def _read_config(order: Order) -> str:
     return read_text(order.config)
 
 
-def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
+def _plan(config: RunConfig, group: RankGroup) -> tuple[ModelInfo, Plan]:
     """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
     info, plan = together(group, lambda: planned(config, group.size))
     if group.size == 1 or config.emulation is not None:
@@ -201,8 +201,8 @@ def _plan(config: RunConfig, group: Group) -> tuple[ModelInfo, Plan]:
 
 
 def _facts(
-    config: RunConfig, text: str, info: ModelInfo, plan: Plan, judging: Judging, group: Group
-) -> Facts:
+    config: RunConfig, text: str, info: ModelInfo, plan: Plan, judging: ExitRule, group: RankGroup
+) -> RunPreamble:
     """What all ranks know of each other before the run."""
     import torch
 
@@ -220,7 +220,7 @@ def _facts(
     }
     offset_s, error_s = group.clock_offset(time.perf_counter)
     shared = group.share([own, offset_s, error_s])
-    return Facts(
+    return RunPreamble(
         config=config,
         text=text,
         kind=run_kind(config, plan),
@@ -234,7 +234,7 @@ def _facts(
     )
 
 
-def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
+def _run_clock(group: RankGroup, facts: RunPreamble) -> Callable[[], float]:
     """Seconds since the run's start, on this rank's clock moved to rank 0's."""
     group.barrier()
     own = json.dumps(time.perf_counter()).encode() if group.rank == SOURCE else None
@@ -243,7 +243,7 @@ def _run_clock(group: Group, facts: Facts) -> Callable[[], float]:
 
 
 def _post_office(
-    config: RunConfig, plan: Plan, info: ModelInfo, pairs: dict[int, Pair], group: Group
+    config: RunConfig, plan: Plan, info: ModelInfo, pairs: dict[int, CodecPair], group: RankGroup
 ) -> PostOffice:
     from mdibench.codec.codecs import Coder
     from mdibench.transport.mpi import Endpoint
@@ -277,7 +277,7 @@ def _process_facts(meter: Meter | None) -> ProcessFacts:
     return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
 
 
-def _energy_meter(facts: Facts, rank: int) -> Meter | None:
+def _energy_meter(facts: RunPreamble, rank: int) -> Meter | None:
     """The host's meter, for its first rank. That of a host that stands in for others says nothing
     of them.
     """
@@ -292,7 +292,7 @@ def _energy_meter(facts: Facts, rank: int) -> Meter | None:
 T = TypeVar("T")
 
 
-def together(group: Group, step: Callable[[], T]) -> T:
+def together(group: RankGroup, step: Callable[[], T]) -> T:
     """Do ``step`` on every rank; if any rank's user has something to mend, all ranks raise it."""
     result, problems = _attempt(step)
     shared = group.share(problems)
@@ -300,7 +300,7 @@ def together(group: Group, step: Callable[[], T]) -> T:
     return result[0]
 
 
-def from_source(group: Group, step: Callable[[], Any]) -> Any:
+def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
     """What ``step`` gives on rank 0 (JSON-able), on every rank; a ``UserError`` likewise."""
     message = None
     if group.rank == SOURCE:

@@ -21,7 +21,7 @@ from typing import Literal
 
 from mdibench.rank.energy import SYSFS, find_meter
 
-State = Literal["ok", "note", "missing"]
+FactState = Literal["ok", "note", "missing"]
 
 LEAST_PYTHON = (3, 10)
 SHOWN_PACKAGES = ("torch", "mpi4py", "numpy", "pandas", "pyarrow", "pydantic", "textual")
@@ -50,11 +50,11 @@ LAUNCHER_VARIABLES = re.compile(r"^(PMI|PMIX|OMPI|PRTE|HYDRA|HYDI|MPI_LOCAL|MPIR
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MachineFact:
     """What a probe found. ``missing`` is something that runs cannot do without."""
 
     name: str
-    state: State
+    state: FactState
     text: str
     remedy: str = ""
 
@@ -98,37 +98,39 @@ def ask(command: Sequence[str]) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> Finding:
+def python(version: tuple[int, ...] = tuple(sys.version_info[:3])) -> MachineFact:
     """The interpreter."""
     text = f"{platform.python_implementation()} {'.'.join(map(str, version))}, {sys.executable}"
     if version[:2] < LEAST_PYTHON:
-        return Finding("python", "missing", text, "mdibench needs Python 3.10 or newer")
-    return Finding("python", "ok", text)
+        return MachineFact("python", "missing", text, "mdibench needs Python 3.10 or newer")
+    return MachineFact("python", "ok", text)
 
 
-def packages(required: Iterable[str] | None = None) -> Finding:
+def packages(required: Iterable[str] | None = None) -> MachineFact:
     """The packages that mdibench itself asks for."""
     try:
         names = sorted(_required_packages() if required is None else required)
     except metadata.PackageNotFoundError:
-        return Finding("packages", "missing", "mdibench is not installed", "pip install mdibench")
+        return MachineFact(
+            "packages", "missing", "mdibench is not installed", "pip install mdibench"
+        )
     versions = {name: _version(name) for name in names}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
         remedy = f"pip install {' '.join(absent)}"
-        return Finding("packages", "missing", f"not installed: {', '.join(absent)}", remedy)
+        return MachineFact("packages", "missing", f"not installed: {', '.join(absent)}", remedy)
     told = [f"{name} {versions[name]}" for name in SHOWN_PACKAGES if name in versions]
-    return Finding("packages", "ok", f"all {len(names)} there: {', '.join(told)}")
+    return MachineFact("packages", "ok", f"all {len(names)} there: {', '.join(told)}")
 
 
-def processor(cores: int, memory_bytes: int, model: str) -> Finding:
+def processor(cores: int, memory_bytes: int, model: str) -> MachineFact:
     """Cores and memory that this process may use."""
     text = f"{model}, {cores} core{'s' if cores > 1 else ''}, {memory_bytes / 2**30:.1f} GiB memory"
     if cores < 2:
-        return Finding(
+        return MachineFact(
             "processor", "note", text, "ranks on this host will share one core; emulate devices"
         )
-    return Finding("processor", "ok", text)
+    return MachineFact("processor", "ok", text)
 
 
 def memory_limit(total_bytes: int, limit_file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
@@ -140,79 +142,87 @@ def memory_limit(total_bytes: int, limit_file: Path = Path("/sys/fs/cgroup/memor
     return min(total_bytes, int(written)) if written.isdigit() else total_bytes
 
 
-def governor(name: str | None) -> Finding:
+def governor(name: str | None) -> MachineFact:
     """Whether the processor's clock may move during a run."""
     if name in STEADY_GOVERNORS:
-        return Finding("clock", "ok", name or "the system does not tell of a frequency governor")
-    return Finding("clock", "note", f"frequency governor {name}", STEADY_REMEDY)
+        return MachineFact(
+            "clock", "ok", name or "the system does not tell of a frequency governor"
+        )
+    return MachineFact("clock", "note", f"frequency governor {name}", STEADY_REMEDY)
 
 
-def torch(ask: Ask) -> Finding:
+def torch(ask: Ask) -> MachineFact:
     """Whether torch loads, and with how many threads."""
     answer = ask([sys.executable, "-c", TORCH_PROGRAM])
     if answer.status != 0:
-        return Finding("torch", "missing", answer.last_line, "pip install torch")
+        return MachineFact("torch", "missing", answer.last_line, "pip install torch")
     threads, gpu = json.loads(answer.output)
     device = f"; CUDA: {gpu} (model.device)" if gpu else "; no CUDA device"
-    return Finding("torch", "ok", f"{threads} threads by default, fewer with several ranks{device}")
+    return MachineFact(
+        "torch", "ok", f"{threads} threads by default, fewer with several ranks{device}"
+    )
 
 
-def terminal(is_terminal: bool, columns: int, lines: int) -> Finding:
+def terminal(is_terminal: bool, columns: int, lines: int) -> MachineFact:
     """Whether the live monitor can draw here."""
     if is_terminal and columns >= 80 and lines >= 20:
-        return Finding("terminal", "ok", f"{columns} x {lines}")
+        return MachineFact("terminal", "ok", f"{columns} x {lines}")
     if is_terminal:
-        return Finding("terminal", "note", f"{columns} x {lines}", "the monitor wants 80 x 20")
+        return MachineFact("terminal", "note", f"{columns} x {lines}", "the monitor wants 80 x 20")
     remedy = "progress comes as plain lines; run `mdibench monitor` in a terminal"
-    return Finding("terminal", "note", "output is no terminal", remedy)
+    return MachineFact("terminal", "note", "output is no terminal", remedy)
 
 
-def datasets(cifar10: Path | None) -> Finding:
+def datasets(cifar10: Path | None) -> MachineFact:
     """Data sets that runs can use at once; ``cifar10`` is its folder, where there is one."""
     if cifar10 is not None:
-        return Finding("data", "ok", f"digits; cifar10 in {cifar10}")
-    return Finding("data", "note", "digits; no cifar10", "mdibench data fetch cifar10")
+        return MachineFact("data", "ok", f"digits; cifar10 in {cifar10}")
+    return MachineFact("data", "note", "digits; no cifar10", "mdibench data fetch cifar10")
 
 
-def namespaces(ask: Ask) -> Finding:
+def namespaces(ask: Ask) -> MachineFact:
     """Whether links can be shaped for real: network namespaces and tc."""
     if shutil.which("unshare") is None:
-        return Finding("namespaces", "note", "no unshare program", "install util-linux")
+        return MachineFact("namespaces", "note", "no unshare program", "install util-linux")
     allowed = ask(["unshare", "--net", "true"]).status == 0
     lacking = [program for program in ("ip", "tc") if shutil.which(program) is None]
     if not allowed:
-        return Finding(
+        return MachineFact(
             "namespaces", "note", "not permitted", "links can be emulated, not shaped by tc"
         )
     if lacking:
-        return Finding(
+        return MachineFact(
             "namespaces", "note", f"permitted; no {' or '.join(lacking)}", "install iproute2"
         )
-    return Finding("namespaces", "ok", "permitted, with ip and tc: links can be shaped for real")
+    return MachineFact(
+        "namespaces", "ok", "permitted, with ip and tc: links can be shaped for real"
+    )
 
 
-def energy(sysfs: Path = SYSFS) -> Finding:
+def energy(sysfs: Path = SYSFS) -> MachineFact:
     """Whether the energy of a run can be read."""
     meter = find_meter(sysfs)
     if meter is not None:
-        return Finding("energy", "ok", meter.name)
+        return MachineFact("energy", "ok", meter.name)
     files = sorted((sysfs / "class/powercap").glob("*/energy_uj"))
     if files and not any(os.access(file, os.R_OK) for file in files):
         remedy = f"sudo chmod a+r {sysfs}/class/powercap/*/energy_uj"
-        return Finding("energy", "note", "RAPL counters are not readable", remedy)
+        return MachineFact("energy", "note", "RAPL counters are not readable", remedy)
     what = "neither RAPL nor a Jetson's INA3221: energy stays unknown"
-    return Finding("energy", "note", what)
+    return MachineFact("energy", "note", what)
 
 
-def folder(path: Path) -> Finding:
+def folder(path: Path) -> MachineFact:
     """Whether run folders can be written here."""
     place = path if path.is_dir() else path.parent
     if os.access(place, os.W_OK):
-        return Finding("results", "ok", f"{path.resolve()} can be written")
-    return Finding("results", "note", f"{path.resolve()} cannot be written", "--set run.results=…")
+        return MachineFact("results", "ok", f"{path.resolve()} can be written")
+    return MachineFact(
+        "results", "note", f"{path.resolve()} cannot be written", "--set run.results=…"
+    )
 
 
-def as_dict(finding: Finding) -> Mapping[str, str]:
+def as_dict(finding: MachineFact) -> Mapping[str, str]:
     """For JSON."""
     return {
         "name": finding.name,
@@ -259,15 +269,15 @@ class Launcher:
     on_path: bool
 
 
-def library(ask: Ask) -> tuple[str, Finding]:
+def library(ask: Ask) -> tuple[str, MachineFact]:
     """The MPI library that mpi4py loads: its vendor (empty for none), and what was found."""
     answer = ask([sys.executable, "-c", LIBRARY_PROGRAM])
     if answer.status != 0:
-        return "", Finding("MPI library", "missing", answer.last_line, INSTALL)
+        return "", MachineFact("MPI library", "missing", answer.last_line, INSTALL)
     vendor, version = json.loads(answer.output.strip().splitlines()[-1])
     told = plain_version(str(version).splitlines()[0])
     name = "" if told.split()[:1] == [vendor] else f"{vendor}: "
-    return vendor, Finding("MPI library", "ok", f"{name}{told}"[:100])
+    return vendor, MachineFact("MPI library", "ok", f"{name}{told}"[:100])
 
 
 def plain_version(line: str) -> str:
@@ -290,21 +300,23 @@ def find_launcher(
     return Launcher(srun, "Slurm", True) if srun else None
 
 
-def launcher(found: Launcher | None, vendor: str) -> Finding:
+def launcher(found: Launcher | None, vendor: str) -> MachineFact:
     """Whether there is a launcher, and whether it is of the library's kind."""
     if found is None:
-        return Finding("launcher", "missing", "no mpirun, mpiexec or srun", INSTALL)
+        return MachineFact("launcher", "missing", "no mpirun, mpiexec or srun", INSTALL)
     text = f"{found.kind or 'unknown kind'}, {found.path}"
     if vendor and not fits(found.kind, vendor):
-        return Finding(
+        return MachineFact(
             "launcher",
             "missing",
             f"{text} does not start {vendor}: every rank would think that it is alone",
             f"use {vendor}'s own mpirun, or choose the library with MPI4PY_MPIABI",
         )
     if not found.on_path:
-        return Finding("launcher", "note", f"{text} (not on PATH)", "use that path, or --ranks N")
-    return Finding("launcher", "ok", text)
+        return MachineFact(
+            "launcher", "note", f"{text} (not on PATH)", "use that path, or --ranks N"
+        )
+    return MachineFact("launcher", "ok", text)
 
 
 def fits(kind: str, vendor: str) -> bool:
@@ -314,20 +326,20 @@ def fits(kind: str, vendor: str) -> bool:
     return vendor == kind or (kind == "MPICH" and vendor in MPICH_LIKE)
 
 
-def two_ranks(ask: Ask, found: Launcher | None) -> Finding:
+def two_ranks(ask: Ask, found: Launcher | None) -> MachineFact:
     """Start two ranks and see whether they see each other."""
     name = "two ranks"
     if found is None or found.kind == "Slurm":
-        return Finding(name, "note", "not tried: no mpirun")
+        return MachineFact(name, "note", "not tried: no mpirun")
     options = ["--oversubscribe", "--bind-to", "none"] if found.kind == "Open MPI" else []
     answer = ask([found.path, "-n", "2", *options, sys.executable, "-c", RANKS_PROGRAM])
     said = next((line for line in answer.output.splitlines() if line.startswith("ranks ")), "")
     if said.startswith("ranks 2 "):
-        return Finding(name, "ok", f"start and see each other; thread level {said.split()[-1]}")
+        return MachineFact(name, "ok", f"start and see each other; thread level {said.split()[-1]}")
     if said.startswith("ranks 1 "):
         remedy = "launcher and MPI library do not fit; see above"
-        return Finding(name, "missing", "each thinks that it is alone", remedy)
-    return Finding(name, "missing", f"do not start: {answer.last_line[:100]}", INSTALL)
+        return MachineFact(name, "missing", "each thinks that it is alone", remedy)
+    return MachineFact(name, "missing", f"do not start: {answer.last_line[:100]}", INSTALL)
 
 
 def run_command(found: Launcher | None, vendor: str) -> list[str]:

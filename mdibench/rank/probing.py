@@ -19,7 +19,7 @@ from mdibench.record import run_folder
 from mdibench.transport import link_probe
 
 if TYPE_CHECKING:
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
 
 MAJOR, MINOR = 1, 0
 
@@ -37,9 +37,9 @@ def run_probe(order: ProbeOrder) -> tuple[int, Path | None, str]:
     """Probe as one rank; exit status and, on rank 0, the folder and the table. MPI starts here."""
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
-    from mdibench.transport.mpi import Group, library
+    from mdibench.transport.mpi import RankGroup, library
 
-    group = Group()
+    group = RankGroup()
     if group.size == 1:
         remedy = "use mpirun -n 2 or more, or --ranks 2"
         raise UserError(Problem("one rank has nobody to measure a link to", "probe", remedy))
@@ -52,7 +52,7 @@ def run_probe(order: ProbeOrder) -> tuple[int, Path | None, str]:
         return (OK, folder, table(pairs)) if folder else (USAGE_ERROR, None, table(pairs))
 
 
-def _saved(group: Group, measured: tuple[Any, ...] | None) -> Path | None:
+def _saved(group: RankGroup, measured: tuple[Any, ...] | None) -> Path | None:
     """Save on rank 0; whether it worked, on every rank."""
     folder: Path | None = None
     if measured is not None:

@@ -171,9 +171,9 @@ def _unpacked(bits: pa.Buffer, count: int) -> NDArray[np.bool_]:
 # For readers that fold a million rows at once: numbers come as arrays, text as codes into a list of
 # words, so that nothing is made for every row.
 
-Coded = tuple[npt.NDArray[np.int64], list[str]]
+CodedText = tuple[npt.NDArray[np.int64], list[str]]
 """Codes into words; -1 is null."""
-ColumnValues = npt.NDArray[Any] | list[Any] | Coded
+ColumnValues = npt.NDArray[Any] | list[Any] | CodedText
 
 
 def read_columns(
@@ -181,7 +181,7 @@ def read_columns(
 ) -> dict[str, ColumnValues]:
     """Columns ``names`` of ``table``: those that exist, null as NaN.
 
-    Numbers and truth values are float64 arrays, texts are ``Coded``, lists of numbers are lists.
+    Numbers and truth values are float64 arrays, texts ``CodedText``, lists of numbers lists.
     ``where`` = (column, value) reads only the rows with that value. A table that is not there has
     no columns; ``UserError`` for a file that is damaged.
     """

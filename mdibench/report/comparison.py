@@ -8,7 +8,7 @@ import os
 
 from mdibench.analysis.comparison import Comparison, Difference
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, format_one
-from mdibench.analysis.run_groups import Group
+from mdibench.analysis.run_groups import RunGroup
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.document import Column, Table, raw_columns, raw_rows
 from mdibench.report.terminal import columns_of_text, to_text
@@ -28,7 +28,7 @@ def as_text(found: Comparison) -> str:
     return to_text("\n".join(lines))
 
 
-def _side(group: Group) -> str:
+def _side(group: RunGroup) -> str:
     runs = len(group.runs)
     where = os.path.commonpath([run.summary.identity.folder for run in group.runs])
     return f"{group.name} ({runs} run{'s' * (runs != 1)}, {where})"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mdibench.analysis.formatting import (
     NOT_AVAILABLE,
     Cell,
+    CellKind,
     Intervals,
-    Kind,
     choose_scale,
     decimals_of,
     format_cell,
@@ -32,7 +32,7 @@ class Column:
 
     key: str
     title: str
-    kind: Kind = "text"
+    kind: CellKind = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """A part of a report: words, then tables, then figures."""
 
     key: str
@@ -68,12 +68,12 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Document:
     """A whole report."""
 
     title: str
     subtitle: str
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SeriesStyle:
     """One way to draw a series. Colours: Okabe and Ito, safe for colour-blind readers."""
 
     colour: str
@@ -61,25 +61,25 @@ class Look:
 
 
 LOOKS = (
-    Look("#0072B2", "o", "-", ""),
-    Look("#D55E00", "s", (0, (4, 1.5)), "////"),
-    Look("#009E73", "^", (0, (1, 1)), "\\\\\\\\"),
-    Look("#CC79A7", "D", (0, (4, 1, 1, 1)), "xxxx"),
-    Look("#E69F00", "v", (0, (6, 2)), "----"),
-    Look("#56B4E9", "P", (0, (3, 1, 1, 1, 1, 1)), "||||"),
-    Look("#000000", "X", (0, (1, 2)), "++++"),
-    Look("#8C6D31", "*", (0, (8, 1, 1, 1)), "//--"),
+    SeriesStyle("#0072B2", "o", "-", ""),
+    SeriesStyle("#D55E00", "s", (0, (4, 1.5)), "////"),
+    SeriesStyle("#009E73", "^", (0, (1, 1)), "\\\\\\\\"),
+    SeriesStyle("#CC79A7", "D", (0, (4, 1, 1, 1)), "xxxx"),
+    SeriesStyle("#E69F00", "v", (0, (6, 2)), "----"),
+    SeriesStyle("#56B4E9", "P", (0, (3, 1, 1, 1, 1, 1)), "||||"),
+    SeriesStyle("#000000", "X", (0, (1, 2)), "++++"),
+    SeriesStyle("#8C6D31", "*", (0, (8, 1, 1, 1)), "//--"),
 )
 
 
-def look(at: int) -> Look:
+def series_style(at: int) -> SeriesStyle:
     """The look of series number ``at``; they repeat after eight."""
     return LOOKS[at % len(LOOKS)]
 
 
 def fill(at: int) -> dict[str, Any]:
     """How an area of series number ``at`` is filled."""
-    style = look(at)
+    style = series_style(at)
     return {"facecolor": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.4}
 
 

@@ -11,17 +11,17 @@ from functools import partial
 from mdibench.analysis import explain
 from mdibench.analysis.explain import Breakdown, Cut
 from mdibench.analysis.formatting import Cell
-from mdibench.analysis.run_groups import METRICS, Group, Run
+from mdibench.analysis.run_groups import METRICS, Run, RunGroup
 from mdibench.report import run_figures, run_tables
-from mdibench.report.document import Column, Figure, Section, Table
+from mdibench.report.document import Column, Figure, ReportSection, Table
 
 TOLD = 4
 """Runs that are explained in sentences; the others in a table."""
 
 
 def section(
-    groups: Sequence[Group], runs: Mapping[str, Run], breakdowns: Mapping[str, Breakdown]
-) -> Section:
+    groups: Sequence[RunGroup], runs: Mapping[str, Run], breakdowns: Mapping[str, Breakdown]
+) -> ReportSection:
     """The whole section; ``runs`` and ``breakdowns`` are those shown in detail, by group."""
     found = {name: _cuts(run, breakdowns.get(name)) for name, run in runs.items()}
     text = [
@@ -36,7 +36,7 @@ def section(
         "Where the time of an average item went",
         partial(run_figures.item_time, breakdowns),
     )
-    return Section(
+    return ReportSection(
         "why",
         "Why is two slower than one?",
         tuple(text),
@@ -49,7 +49,7 @@ def _cuts(run: Run, steps: Breakdown | None) -> list[Cut]:
     return explain.cuts(run.summary, steps, run.reader.manifest) if steps else []
 
 
-def one_rank(groups: Sequence[Group]) -> Table:
+def one_rank(groups: Sequence[RunGroup]) -> Table:
     """The rate of every group beside that of one rank alone with the same network."""
     columns = (
         Column("group", "group"), Column("ranks", "ranks", "count"),
@@ -72,14 +72,14 @@ def one_rank(groups: Sequence[Group]) -> Table:
     return Table("one_rank", "Beside one rank", columns, tuple(rows), note)
 
 
-def _carried(group: Group) -> float | None:
+def _carried(group: RunGroup) -> float | None:
     """Rate over offered rate, a mean over the runs that count."""
     measured = [run.summary.measured for run in group.counted]
     shares = [m.rate_per_s.value / m.offered_per_s.value for m in measured if m.offered_per_s.value]
     return sum(shares) / len(shares) if shares else None
 
 
-def _alone(groups: Sequence[Group], group: Group) -> Group | None:
+def _alone(groups: Sequence[RunGroup], group: RunGroup) -> RunGroup | None:
     """The best match on one rank: the same kind and network, the same scheme or ``local``."""
     own = group.first.identity
     found = [

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mdibench.report.document import Figure, Report, Table, display, raw_columns, raw_rows
+from mdibench.report.document import Document, Figure, Table, display, raw_columns, raw_rows
 from mdibench.report.drawing import save
 
 
-def to_markdown(report: Report, pictures: dict[str, str] | None = None) -> str:
+def to_markdown(report: Document, pictures: dict[str, str] | None = None) -> str:
     """Markdown with pipe tables; ``pictures`` maps figure keys to files to link."""
     lines = [f"# {report.title}", "", report.subtitle, ""]
     for section in report.sections:
@@ -45,7 +45,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"([|<>*_`])", r"\\\1", " ".join(text.split()))
 
 
-def to_json(report: Report) -> str:
+def to_json(report: Document) -> str:
     """Everything but the figures, in base units; what is not available is null."""
     content = {
         "title": report.title,
@@ -68,7 +68,7 @@ def _records(table: Table) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in raw_rows(table)]
 
 
-def write_csv(report: Report, folder: Path) -> list[Path]:
+def write_csv(report: Document, folder: Path) -> list[Path]:
     """One CSV file per table, in base units; what is not available is empty."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -84,7 +84,7 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def write_figures(report: Report, folder: Path, form: str) -> dict[str, Path]:
+def write_figures(report: Document, folder: Path, form: str) -> dict[str, Path]:
     """Every figure as ``<key>.<form>``; returns the files by figure key."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
@@ -95,7 +95,7 @@ def write_figures(report: Report, folder: Path, form: str) -> dict[str, Path]:
     return written
 
 
-def _figures(report: Report) -> list[Figure]:
+def _figures(report: Document) -> list[Figure]:
     return [figure for section in report.sections for figure in section.figures]
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mdibench.analysis.exits import reliability
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.metrics import CURVE, due_in, read_items
-from mdibench.analysis.run_groups import METRICS, Group, Metric
+from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.drawing import (
     COLUMN_IN,
@@ -24,8 +24,8 @@ from mdibench.report.drawing import (
     PAGE_IN,
     SHOWN,
     legend_above,
-    look,
     percent,
+    series_style,
     sheet,
     short,
     styled,
@@ -39,7 +39,7 @@ FEWEST = 10
 
 
 @styled
-def dots(groups: Sequence[Group]) -> Figure:
+def dots(groups: Sequence[RunGroup]) -> Figure:
     """Rate, accuracy and latencies of every group with their intervals."""
     metrics = [METRICS[key] for key in ("throughput", "accuracy", "p50", "p99")]
     height = 0.55 + 0.19 * len(groups)
@@ -51,7 +51,7 @@ def dots(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _dots(axis: Axes, groups: Sequence[Group], metric: Metric) -> None:
+def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
     estimates = [group.estimate(metric) for group in groups]
     factor, unit = choose_scale(metric.kind, [e.value for e in estimates])
     for at, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
@@ -61,7 +61,7 @@ def _dots(axis: Axes, groups: Sequence[Group], metric: Metric) -> None:
             )
             continue
         e = estimate.scaled(1 / factor)
-        style = look(at)
+        style = series_style(at)
         if math.isfinite(e.low) and math.isfinite(e.high):
             axis.plot([e.low, e.high], [at, at], color=style.colour, linewidth=1)
         (dot,) = axis.plot(e.value, at, style.marker, color=style.colour)
@@ -76,10 +76,10 @@ def _dots(axis: Axes, groups: Sequence[Group], metric: Metric) -> None:
 
 
 @styled
-def tradeoff(groups: Sequence[Group]) -> Figure:
+def tradeoff(groups: Sequence[RunGroup]) -> Figure:
     """Rate against accuracy: one point per group, and the Pareto front of each scheme."""
     figure, (axis,) = sheet(COLUMN_IN, 2.5)
-    by_scheme: dict[str, list[Group]] = {}
+    by_scheme: dict[str, list[RunGroup]] = {}
     for group in groups:
         by_scheme.setdefault(group.first.identity.scheme, []).append(group)
     for at, (scheme, members) in enumerate(by_scheme.items()):
@@ -92,8 +92,8 @@ def tradeoff(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _scheme_points(axis: Axes, at: int, scheme: str, groups: Sequence[Group]) -> None:
-    style, front = look(at), pareto(groups)
+def _scheme_points(axis: Axes, at: int, scheme: str, groups: Sequence[RunGroup]) -> None:
+    style, front = series_style(at), pareto(groups)
     for group in groups:
         rate, accuracy = (group.estimate(METRICS[key]) for key in ("throughput", "accuracy"))
         _cross(axis, rate, accuracy, style.colour)
@@ -118,14 +118,14 @@ def _cross(axis: Axes, x: Estimate, y: Estimate, colour: str) -> None:
             axis.plot(across, along, color=colour, linewidth=0.7, alpha=0.7)
 
 
-def pareto(groups: Sequence[Group]) -> list[Group]:
+def pareto(groups: Sequence[RunGroup]) -> list[RunGroup]:
     """Groups with VALID runs that none beats in both rate and accuracy, by ascending rate."""
     points = [
         (group.estimate(METRICS["throughput"]).value, group.estimate(METRICS["accuracy"]).value, at)
         for at, group in enumerate(groups)
         if group.valid
     ]
-    front: list[Group] = []
+    front: list[RunGroup] = []
     best = -math.inf
     for _, accuracy, at in sorted((p for p in points if not math.isnan(p[0])), reverse=True):
         if accuracy > best:
@@ -135,7 +135,7 @@ def pareto(groups: Sequence[Group]) -> list[Group]:
 
 
 @styled
-def latency(groups: Sequence[Group]) -> Figure:
+def latency(groups: Sequence[RunGroup]) -> Figure:
     """Distribution of latency: how many items were faster, and the tail on a log scale."""
     figure, (body, tail) = sheet(PAGE_IN, 2.3, 1, 2)
     curves = [(group, _mean_curve(group)) for group in groups]
@@ -143,7 +143,7 @@ def latency(groups: Sequence[Group]) -> Figure:
     factor, unit = choose_scale("seconds", [float(c[50]) for _, _, c in known])
     shares = np.array(CURVE)
     for at, group, curve in known[:SHOWN]:
-        style = look(at)
+        style = series_style(at)
         marks = {"color": style.colour, "linestyle": style.line, "label": short(group.name)}
         (line,) = body.plot(curve / factor, shares, **marks)
         (rest,) = tail.plot(curve / factor, 1 - shares, **marks)
@@ -163,7 +163,7 @@ def latency(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _mean_curve(group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _mean_curve(group: RunGroup) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Quantiles averaged over repeats."""
     curves = [run.summary.measured.latency_curve_s for run in group.counted]
     full = [curve for curve in curves if curve]
@@ -171,7 +171,7 @@ def _mean_curve(group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 @styled
-def exits(groups: Sequence[Group]) -> Figure:
+def exits(groups: Sequence[RunGroup]) -> Figure:
     """Where items left, by depth; and how accurate each exit was."""
     shown = groups[:SHOWN]
     figure, (left, right) = sheet(PAGE_IN, max(1.9, 0.7 + 0.24 * len(shown)), 1, 2)
@@ -204,11 +204,11 @@ def exits(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _exit_accuracy(axis: Axes, at: int, group: Group) -> None:
+def _exit_accuracy(axis: Axes, at: int, group: RunGroup) -> None:
     rows = [row for row in group.first.exits if row.items]
     if not rows:
         return
-    style, x = look(at), np.array([row.exit for row in rows]) + 0.06 * (at % 5 - 2)
+    style, x = series_style(at), np.array([row.exit for row in rows]) + 0.06 * (at % 5 - 2)
     for where, row in zip(x, rows, strict=True):
         bounds = [row.accuracy.low, row.accuracy.high]
         axis.plot([where] * 2, bounds, color=style.colour, linewidth=0.8)
@@ -226,7 +226,7 @@ def _shade(at: int, of: int) -> str:
 
 
 @styled
-def calibration(groups: Sequence[Group]) -> Figure:
+def calibration(groups: Sequence[RunGroup]) -> Figure:
     """Confidence against accuracy: above the diagonal a network is too modest."""
     figure, (axis,) = sheet(COLUMN_IN, 2.5)
     axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -243,7 +243,7 @@ def calibration(groups: Sequence[Group]) -> Figure:
         if not enough.any():
             continue
         lowest = min(lowest, float(confidence.min()), float(accuracy.min()))
-        style, error = look(at), run.summary.measured.calibration_error
+        style, error = series_style(at), run.summary.measured.calibration_error
         (line,) = axis.plot(
             confidence, accuracy, style.marker, linestyle=style.line, color=style.colour,
             label=short(group.name),

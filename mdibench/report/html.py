@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mdibench import __version__
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell
 from mdibench.analysis.statistics import Estimate
-from mdibench.report.document import Figure, Report, Table, display
+from mdibench.report.document import Document, Figure, Table, display
 from mdibench.report.drawing import to_svg
 
 PIXELS_PER_INCH = 147
@@ -56,7 +56,7 @@ class PageTable:
     long: bool
 
 
-def to_html(report: Report) -> str:
+def to_html(report: Document) -> str:
     """The page. The same report gives the same text."""
     environment = Environment(
         loader=PackageLoader("mdibench.report", "templates"),

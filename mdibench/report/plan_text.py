@@ -20,7 +20,7 @@ WIDTH = 80
 MOST_ROWS = 40
 """Ranks and links beyond this number are summed up in one line."""
 
-Row = tuple[str, ...]
+TextRow = tuple[str, ...]
 
 
 def plan_lines(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
@@ -153,7 +153,7 @@ def _exits_text(config: RunConfig) -> str:
 def _ranks(plan: Plan, cost: Expectation) -> list[str]:
     """One row per rank; without known times, work is given in FLOPs."""
     timed = any(cost.seconds)
-    rows: list[Row] = [
+    rows: list[TextRow] = [
         ("rank", "device", "blocks", "neighbours", "ms/item" if timed else "MFLOP/item")
     ]
     for rank in range(plan.ranks)[:MOST_ROWS]:
@@ -174,7 +174,7 @@ def _ranks(plan: Plan, cost: Expectation) -> list[str]:
 def _links(plan: Plan, cost: Expectation) -> list[str]:
     """Links that carry tasks, the busiest first beyond the limit."""
     used = sorted(cost.link_bytes, key=lambda pair: -cost.link_bytes[pair])[:MOST_ROWS]
-    rows: list[Row] = [("link", "kind", "codec", "tasks/item", "bytes/item")]
+    rows: list[TextRow] = [("link", "kind", "codec", "tasks/item", "bytes/item")]
     for n, m in sorted(used):
         link, tasks = plan.links[n, m], cost.link_tasks[n, m]
         rows.append(
@@ -222,7 +222,7 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
+def _columns(rows: Sequence[TextRow]) -> list[str]:
     """Rows with aligned columns; the widest ones give way where a line would be too long."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH:

@@ -15,10 +15,10 @@ from functools import partial
 from mdibench.analysis.comparison import Difference, compare
 from mdibench.analysis.explain import Breakdown, break_down
 from mdibench.analysis.formatting import format_one
-from mdibench.analysis.run_groups import METRICS, Group, Run
+from mdibench.analysis.run_groups import METRICS, Run, RunGroup
 from mdibench.errors import IncomparableRuns
 from mdibench.report import explanation, group_figures, run_figures, run_tables, tables
-from mdibench.report.document import Figure, Report, Section, Table
+from mdibench.report.document import Document, Figure, ReportSection, Table
 
 DETAILED = 12
 """Groups of which one run is shown in detail."""
@@ -31,7 +31,7 @@ COMPARED = ("throughput", "accuracy", "p50", "p99")
 class Material:
     """What the sections are written from."""
 
-    groups: list[Group]
+    groups: list[RunGroup]
     skipped: list[str]
     breakdowns: dict[str, Breakdown]
     """By group, for the groups in detail whose run has steps."""
@@ -52,21 +52,21 @@ class Material:
         return dict(list(self.detailed.items())[:DRAWN])
 
 
-def build(groups: list[Group], skipped: Sequence[str] = ()) -> Report:
+def build(groups: list[RunGroup], skipped: Sequence[str] = ()) -> Document:
     """The report on ``groups``; ``skipped`` names the runs that could not be read."""
     material = Material(groups, list(skipped), _breakdowns(groups[:DETAILED]))
     runs = material.runs
     days = sorted({run.summary.identity.started_utc[:10] for run in runs} - {""})
     span = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
     subtitle = f"{_count(len(runs), 'run')} in {_count(len(groups), 'group')} of repeats"
-    return Report(
+    return Document(
         title=_title(groups),
         subtitle=" · ".join(part for part in (subtitle, span) if part),
         sections=tuple(write(material) for write in SECTIONS),
     )
 
 
-def _breakdowns(groups: Sequence[Group]) -> dict[str, Breakdown]:
+def _breakdowns(groups: Sequence[RunGroup]) -> dict[str, Breakdown]:
     found = {}
     for group in groups:
         summary = group.first
@@ -76,7 +76,7 @@ def _breakdowns(groups: Sequence[Group]) -> dict[str, Breakdown]:
     return found
 
 
-def _title(groups: Sequence[Group]) -> str:
+def _title(groups: Sequence[RunGroup]) -> str:
     names = sorted({group.first.identity.name for group in groups})
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
@@ -88,7 +88,7 @@ def _count(n: int, noun: str) -> str:
 # --- sections ------------------------------------------------------------------------------------
 
 
-def _summary(material: Material) -> Section:
+def _summary(material: Material) -> ReportSection:
     kinds = Counter(run.summary.identity.kind for run in material.runs)
     invalid = [run for run in material.runs if run.verdict != "VALID"]
     text = [
@@ -103,10 +103,10 @@ def _summary(material: Material) -> Section:
     ]
     shown = [tables.groups(material.groups), tables.runs(material.groups)]
     shown.append(run_tables.bounds(material.groups[:DETAILED]))
-    return Section("summary", "Summary", tuple(text), _full(*shown))
+    return ReportSection("summary", "Summary", tuple(text), _full(*shown))
 
 
-def _extremes(groups: Sequence[Group]) -> list[str]:
+def _extremes(groups: Sequence[RunGroup]) -> list[str]:
     lines = []
     for key, word in (("throughput", "Highest rate"), ("accuracy", "Highest accuracy"),
                       ("p99", "Lowest p99 latency")):  # fmt: skip
@@ -120,7 +120,7 @@ def _extremes(groups: Sequence[Group]) -> list[str]:
     return lines
 
 
-def _comparison(material: Material) -> Section:
+def _comparison(material: Material) -> ReportSection:
     groups = material.groups
     base = _baseline(groups)
     rows = [d for other in groups if other is not base for d in _against(base, other)]
@@ -134,20 +134,20 @@ def _comparison(material: Material) -> Section:
         "within its run. Significance is at 5 % after Holm's correction over the metrics of a pair."
     )
     draw = Figure("dots", "Rate, accuracy and latency", partial(group_figures.dots, groups))
-    return Section(
+    return ReportSection(
         "comparison", "Schemes and topologies", tuple(text),
         _full(run_tables.differences(rows), tables.headline(groups)), (draw,),
     )  # fmt: skip
 
 
-def _baseline(groups: Sequence[Group]) -> Group:
+def _baseline(groups: Sequence[RunGroup]) -> RunGroup:
     """One rank alone where there is such a group, else the scheme ``local``, else the first."""
     local = [group for group in groups if group.first.identity.scheme == "local"]
     alone = [group for group in local if group.first.identity.ranks == 1]
     return [*alone, *local, groups[0]][0]
 
 
-def _against(base: Group, other: Group) -> list[tuple[str, Difference | str]]:
+def _against(base: RunGroup, other: RunGroup) -> list[tuple[str, Difference | str]]:
     try:
         found = compare(base, other, [METRICS[key] for key in COMPARED])
     except IncomparableRuns as reason:
@@ -155,7 +155,7 @@ def _against(base: Group, other: Group) -> list[tuple[str, Difference | str]]:
     return [(other.name, difference) for difference in found.differences]
 
 
-def _tradeoff(material: Material) -> Section:
+def _tradeoff(material: Material) -> ReportSection:
     text = (
         "Filled points are on the Pareto front of their scheme: no other group of it is both "
         "faster and more accurate. Values of the paper: not available.",
@@ -163,19 +163,19 @@ def _tradeoff(material: Material) -> Section:
     figure = Figure(
         "tradeoff", "Rate against accuracy", partial(group_figures.tradeoff, material.groups)
     )
-    return Section("tradeoff", "Rate against accuracy", text, (), (figure,))
+    return ReportSection("tradeoff", "Rate against accuracy", text, (), (figure,))
 
 
-def _latency(material: Material) -> Section:
+def _latency(material: Material) -> ReportSection:
     text = ("From the scheduled arrival of an item to its result, on the source's clock.",)
     figure = Figure(
         "latency", "Distribution of latency", partial(group_figures.latency, material.groups)
     )
     shown = _full(run_tables.latencies(material.groups))
-    return Section("latency", "Latency", text, shown, (figure,))
+    return ReportSection("latency", "Latency", text, shown, (figure,))
 
 
-def _exits(material: Material) -> Section:
+def _exits(material: Material) -> ReportSection:
     shown = material.groups[:DETAILED]
     draws = (
         Figure("exits", "Exits by depth", partial(group_figures.exits, shown)),
@@ -188,20 +188,22 @@ def _exits(material: Material) -> Section:
     )
     by_exit = run_tables.by_run(material.detailed, tables.exits)
     targets = run_tables.targets(material.detailed)
-    return Section("exits", "Exits by depth", text, _full(by_exit, targets), draws)
+    return ReportSection("exits", "Exits by depth", text, _full(by_exit, targets), draws)
 
 
-def _queues(material: Material) -> Section:
+def _queues(material: Material) -> ReportSection:
     draws = [
         Figure(f"queues-{at}", f"Queues of {name}", partial(run_figures.queues, run))
         for at, (name, run) in enumerate(material.drawn.items(), 1)
     ]
     text = [_left_out(material, len(draws))]
     shown = _full(run_tables.controllers(material.detailed))
-    return Section("queues", "Queues over time", tuple(filter(None, text)), shown, tuple(draws))
+    return ReportSection(
+        "queues", "Queues over time", tuple(filter(None, text)), shown, tuple(draws)
+    )
 
 
-def _workers(material: Material) -> Section:
+def _workers(material: Material) -> ReportSection:
     draw = Figure(
         "split", "How workers spent their time", partial(run_figures.split, material.drawn)
     )
@@ -215,10 +217,10 @@ def _workers(material: Material) -> Section:
         else "Energy only where a meter was read; it is n/a elsewhere.",
     )
     draws = (draw,) if shares.rows else ()
-    return Section("workers", "Workers", text, _full(shares, energy), draws)
+    return ReportSection("workers", "Workers", text, _full(shares, energy), draws)
 
 
-def _network(material: Material) -> Section:
+def _network(material: Material) -> ReportSection:
     draws = [
         Figure(
             f"offloads-{at}",
@@ -232,28 +234,28 @@ def _network(material: Material) -> Section:
     shown.append(run_tables.decisions(material.breakdowns))
     shown.append(run_tables.overhead(material.detailed))
     text = ("Offloads count traced tasks: from the row's rank to the column's.",) if draws else ()
-    return Section("network", "Links and offloading", text, _full(*shown), tuple(draws))
+    return ReportSection("network", "Links and offloading", text, _full(*shown), tuple(draws))
 
 
-def _why(material: Material) -> Section:
+def _why(material: Material) -> ReportSection:
     return explanation.section(material.groups, material.detailed, material.breakdowns)
 
 
-def _checks(material: Material) -> Section:
+def _checks(material: Material) -> ReportSection:
     text = (
         "Self-checks of every run: its records are whole, items are conserved, Little's law holds "
         "between ledger and telemetry, items in flight do not grow, warm-up was long enough.",
     )
-    return Section("checks", "Checks", text, _full(tables.findings(material.runs)))
+    return ReportSection("checks", "Checks", text, _full(tables.findings(material.runs)))
 
 
-def _environment(material: Material) -> Section:
+def _environment(material: Material) -> ReportSection:
     detailed = material.detailed
     shown = _full(run_tables.environment(detailed), run_tables.settings(detailed))
-    return Section("environment", "Environment", (), shown)
+    return ReportSection("environment", "Environment", (), shown)
 
 
-def _limits(material: Material) -> Section:
+def _limits(material: Material) -> ReportSection:
     identities = [run.summary.identity for run in material.runs]
     kinds = {identity.kind for identity in identities}
     text = []
@@ -274,7 +276,7 @@ def _limits(material: Material) -> Section:
     text.append(
         "Accuracy holds for this data set and its corruption; values of the paper: not available."
     )
-    return Section("limits", "What these numbers do not support", tuple(text))
+    return ReportSection("limits", "What these numbers do not support", tuple(text))
 
 
 def _left_out(material: Material, shown: int) -> str:
@@ -290,7 +292,7 @@ def _full(*shown: Table) -> tuple[Table, ...]:
     return tuple(table for table in shown if table.rows)
 
 
-SECTIONS: tuple[Callable[[Material], Section], ...] = (
+SECTIONS: tuple[Callable[[Material], ReportSection], ...] = (
     _summary, _comparison, _tradeoff, _latency, _exits, _queues, _workers, _network, _why, _checks,
     _environment, _limits,
 )  # fmt: skip

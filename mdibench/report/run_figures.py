@@ -23,8 +23,8 @@ from mdibench.report.drawing import (
     SHOWN,
     fill,
     legend_above,
-    look,
     percent,
+    series_style,
     sheet,
     short,
     styled,
@@ -45,7 +45,7 @@ def queues(run: Run) -> Figure:
     )
     figure, (top, bottom) = sheet(PAGE_IN, 2.7, 2, 1, sharex=True, height_ratios=(2, 1))
     for at, (rank, series) in enumerate(list(samples.items())[:SHOWN]):
-        style = look(at)
+        style = series_style(at)
         total = series.columns["input_queue"] + series.columns["output_queue"]
         (line,) = top.plot(
             *thinned(series.t_s, total), color=style.colour, linestyle=style.line,
@@ -79,11 +79,13 @@ def thinned(t_s: Numbers, values: Numbers) -> tuple[Numbers, Numbers]:
 
 def _adapted(axis: Axes, source: workers.Series, mode: str) -> None:
     if mode == "adapt-threshold":
-        axis.plot(source.t_s, source.columns["threshold"], color=look(1).colour)
+        axis.plot(source.t_s, source.columns["threshold"], color=series_style(1).colour)
         axis.set_ylabel("threshold")
     else:
         with np.errstate(divide="ignore"):
-            axis.plot(source.t_s, 1 / source.columns["interarrival_s"], color=look(1).colour)
+            axis.plot(
+                source.t_s, 1 / source.columns["interarrival_s"], color=series_style(1).colour
+            )
         axis.set_ylabel("1/μ (items/s)")
     axis.set_ylim(bottom=0)
 

@@ -10,16 +10,24 @@ from typing import Any
 from mdibench.analysis import workers
 from mdibench.analysis.comparison import Difference
 from mdibench.analysis.explain import PARTS, Breakdown, Cut
-from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, Kind, format_one
+from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, CellKind, format_one
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.run_groups import METRICS, Group, Run, bound_of, flat, target_of, target_word
+from mdibench.analysis.run_groups import (
+    METRICS,
+    Run,
+    RunGroup,
+    bound_of,
+    flat,
+    target_of,
+    target_word,
+)
 from mdibench.analysis.statistics import mean_of_independent
 from mdibench.analysis.steadiness import CONTROLLED, Control, control
 from mdibench.report.document import Column, Table
 from mdibench.report.tables import left_out
 
 Runs = Mapping[str, Run]
-Rows = list[tuple[Cell, ...]]
+TableRows = list[tuple[Cell, ...]]
 
 LATENCIES = ("latency-mean", "p50", "p95", "p99", "max")
 FACTS = (
@@ -42,12 +50,12 @@ def by_run(runs: Runs, make: Callable[[RunSummary], Table]) -> Table:
     )
 
 
-def latencies(groups: Sequence[Group]) -> Table:
+def latencies(groups: Sequence[RunGroup]) -> Table:
     """Latency percentiles of every group."""
     metrics = [METRICS[key] for key in LATENCIES]
     columns = [Column("group", "group"), Column("items", "items", "count")]
     columns += [Column(f"{m.key}_s", m.title.removeprefix("latency "), m.kind) for m in metrics]
-    rows: Rows = [
+    rows: TableRows = [
         (group.name, sum(run.summary.measured.latency_p50_s.n for run in group.counted),
          *map(group.estimate, metrics))
         for group in groups
@@ -62,7 +70,7 @@ def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
         Column("p_adjusted", "p (Holm)", "p"), Column("word", "result"),
         Column("method", "by"),
     )  # fmt: skip
-    cells: Rows = [
+    cells: TableRows = [
         (name, d.metric.title, d.ratio.estimate, d.p_adjusted, d.word, d.method)
         if isinstance(d, Difference)
         else (name, "", None, None, d, "")
@@ -71,7 +79,7 @@ def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
     return Table("differences", "Against the baseline", columns, tuple(cells))
 
 
-def bounds(groups: Sequence[Group]) -> Table:
+def bounds(groups: Sequence[RunGroup]) -> Table:
     """Which share of the capacity bound each group reached, over the runs that count."""
     columns = (
         Column("group", "group"), Column("rate_per_s", "rate", "per_s"),
@@ -83,7 +91,7 @@ def bounds(groups: Sequence[Group]) -> Table:
     return Table("bounds", "Capacity bound", columns, rows, f"{note} {left_out(groups)}".strip())
 
 
-def _bound_row(group: Group) -> tuple[Cell, ...]:
+def _bound_row(group: RunGroup) -> tuple[Cell, ...]:
     found = [(*bound_of(run), run.summary.measured.rate_per_s.value) for run in group.counted]
     known = [(bound, binding, rate) for bound, binding, rate in found if not math.isnan(bound)]
     if not known:
@@ -100,7 +108,7 @@ def targets(runs: Runs) -> Table:
         Column("group", "group"), Column("target", "target", "share"),
         Column("accuracy", "accuracy", "share"), Column("result", "result"),
     )  # fmt: skip
-    rows: Rows = [
+    rows: TableRows = [
         (name, target_of(run), run.summary.measured.accuracy, target_word(run))
         for name, run in runs.items()
         if not math.isnan(target_of(run))
@@ -116,11 +124,11 @@ def controllers(runs: Runs) -> Table:
         Column("mean", "second half"), Column("range", "range"),
         Column("settled_s", "settled after", "seconds"), Column("overshoot", "overshoot", "share"),
     )  # fmt: skip
-    rows: Rows = []
+    rows: TableRows = []
     for name, run in runs.items():
         found = _control(run)
         if found is not None:
-            kind: Kind = "seconds" if found.column.endswith("_s") else "number"
+            kind: CellKind = "seconds" if found.column.endswith("_s") else "number"
             shown = [format_one(kind, v) for v in (found.start, found.mean, found.low, found.high)]
             spread = f"{shown[2]} to {shown[3]}"
             rows.append(
@@ -149,7 +157,7 @@ def energy(runs: Runs) -> Table:
         Column("device", "device"), Column("energy_j", "energy", "joules"),
         Column("meter", "meter"),
     )  # fmt: skip
-    rows: Rows = [
+    rows: TableRows = [
         (name, row.rank, row.device or row.host, row.energy_j, row.energy_meter or NOT_AVAILABLE)
         for name, run in runs.items()
         for row in run.summary.ranks
@@ -165,7 +173,7 @@ def decisions(breakdowns: Mapping[str, Breakdown]) -> Table:
         Column("share", "share", "share"), Column("age_p50_s", "info age p50", "seconds"),
         Column("age_p95_s", "p95", "seconds"),
     )  # fmt: skip
-    rows: Rows = []
+    rows: TableRows = []
     for name, steps in breakdowns.items():
         total = sum(steps.decisions.rules.values())
         ages = steps.decisions.info_age_s
@@ -181,7 +189,7 @@ def overhead(runs: Runs) -> Table:
         Column("gossip_bytes", "gossip", "bytes"), Column("gossip_share", "gossip share", "share"),
         Column("cpu_share", "processor", "share"), Column("compute_share", "compute", "share"),
     )  # fmt: skip
-    rows: Rows = []
+    rows: TableRows = []
     for name, run in runs.items():
         ranks = run.summary.ranks
         sent, gossip = sum(r.sent_bytes for r in ranks), sum(r.gossip_bytes for r in ranks)
@@ -194,10 +202,14 @@ def overhead(runs: Runs) -> Table:
 
 def item_times(breakdowns: Mapping[str, Breakdown]) -> Table:
     """Where the time of an average item went, by exit."""
-    columns = [Column("group", "group"), Column("exit", "exit"), Column("items", "items", "count")]
+    columns = [
+        Column("group", "group"),
+        Column("exit", "exit"),
+        Column("items", "items", "count"),
+    ]
     columns += [Column(f"{part.replace(' ', '_')}_s", part, "seconds") for part in PARTS]
     columns.append(Column("latency_s", "latency", "seconds"))
-    rows: Rows = [
+    rows: TableRows = [
         (name, str(time.exit or "all"), time.items, *(time.parts[p] for p in PARTS), time.latency_s)
         for name, steps in breakdowns.items()
         for time in steps.times
@@ -214,7 +226,7 @@ def cuts(name: str, found: Sequence[Cut]) -> Table:
         Column("rate_per_s", "at most", "per_s"),
         Column("break_even_bps", "breaks even at", "bit/s"),
     )  # fmt: skip
-    rows: Rows = [
+    rows: TableRows = [
         (c.after, c.source_s, c.other_s, c.link_s, c.rate_per_s, c.break_even_bps) for c in found
     ]
     note = "Times per admitted item. The last line keeps every block at the source."
@@ -234,7 +246,7 @@ def environment(runs: Runs) -> Table:
         Column(key, title, "bytes" if key == "memory_bytes" else "text") for key, title in FACTS
     ]
     columns.append(Column("clock_offset_s", "clock offset", "seconds"))
-    rows: Rows = []
+    rows: TableRows = []
     for name, run in runs.items():
         manifest = run.reader.manifest
         offsets = manifest.get("clock_offsets_s") or []
@@ -259,7 +271,9 @@ def settings(runs: Runs) -> Table:
     configs = {name: flat(run.reader.manifest.get("config") or {}) for name, run in runs.items()}
     keys = sorted({key for config in configs.values() for key in config})
     columns = (Column("key", "key"), *(Column(name, name) for name in configs))
-    rows: Rows = [(key, *(config.get(key, "-") for config in configs.values())) for key in keys]
+    rows: TableRows = [
+        (key, *(config.get(key, "-") for config in configs.values())) for key in keys
+    ]
     differing = [row for row in rows if len(set(row[1:])) > 1]
     if len(configs) > 1:
         note = f"{len(rows) - len(differing)} more keys are equal in all of them."

@@ -8,7 +8,7 @@ from typing import Any
 
 from mdibench.analysis.formatting import Cell
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.run_groups import METRICS, Group, Run
+from mdibench.analysis.run_groups import METRICS, Run, RunGroup
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
 from mdibench.report.document import Column, Table
@@ -25,9 +25,13 @@ def figures(run: Run) -> list[tuple[str, Any, Estimate]]:
     return rows
 
 
-def headline(groups: Sequence[Group]) -> Table:
+def headline(groups: Sequence[RunGroup]) -> Table:
     """Every metric of every group, in long form for CSV and JSON."""
-    columns = [Column("group", "group"), Column("scheme", "scheme"), Column("kind", "kind")]
+    columns = [
+        Column("group", "group"),
+        Column("scheme", "scheme"),
+        Column("kind", "kind"),
+    ]
     columns += [Column("ranks", "ranks", "count"), Column("runs", "runs", "count")]
     columns += [Column(_key(m.key, m.kind), m.title, m.kind) for m in METRICS.values()]
     columns.append(Column("verdict", "verdict"))
@@ -35,13 +39,13 @@ def headline(groups: Sequence[Group]) -> Table:
     return Table("headline", "All figures by group", tuple(columns), rows, left_out(groups))
 
 
-def left_out(groups: Sequence[Group]) -> str:
+def left_out(groups: Sequence[RunGroup]) -> str:
     """How many INVALID runs the figures of ``groups`` leave out; nothing where none."""
     number = sum(len(group.runs) - len(group.counted) for group in groups)
     return f"{number} INVALID left out of means." if number else ""
 
 
-def _headline_row(group: Group) -> tuple[Cell, ...]:
+def _headline_row(group: RunGroup) -> tuple[Cell, ...]:
     identity = group.first.identity
     facts: list[Cell] = [group.name, identity.scheme, identity.kind, identity.ranks]
     return (*facts, len(group.runs), *map(group.estimate, METRICS.values()), group.verdict)
@@ -61,7 +65,7 @@ def _key(name: str, kind: str) -> str:
     return stem.get(name, name).replace("-", "_") + units.get(kind, "")  # fmt: skip
 
 
-def groups(groups_: Sequence[Group]) -> Table:
+def groups(groups_: Sequence[RunGroup]) -> Table:
     """One line per group."""
     metrics = [METRICS[key] for key in GROUP_METRICS]
     columns = [Column("group", "group"), Column("runs", "runs", "count")]
@@ -83,10 +87,18 @@ def groups(groups_: Sequence[Group]) -> Table:
     return Table("groups", title, tuple(columns), tuple(rows), note)
 
 
-def runs(groups_: Sequence[Group]) -> Table:
+def runs(groups_: Sequence[RunGroup]) -> Table:
     """One line per run: who it is, how it ended, what its ledger says, how it is used."""
-    columns = [Column("run", "run"), Column("status", "status"), Column("verdict", "verdict")]
-    columns += [Column("kind", "kind"), Column("scheme", "scheme"), Column("seed", "seed", "count")]
+    columns = [
+        Column("run", "run"),
+        Column("status", "status"),
+        Column("verdict", "verdict"),
+    ]
+    columns += [
+        Column("kind", "kind"),
+        Column("scheme", "scheme"),
+        Column("seed", "seed", "count"),
+    ]
     columns += [Column(name, name.replace("_", " "), "count") for name in LEDGER]
     columns.append(Column("use", "use"))
     rows: list[tuple[Cell, ...]] = [
@@ -102,7 +114,7 @@ def runs(groups_: Sequence[Group]) -> Table:
     return Table("runs", "Runs", tuple(columns), tuple(rows), note)
 
 
-def _use(group: Group, run: Run) -> str:
+def _use(group: RunGroup, run: Run) -> str:
     if run is group.detailed:
         return "detail"
     return "mean" if run in group.counted else "left out"
@@ -138,7 +150,10 @@ def ranks(summary: RunSummary) -> Table:
     columns = [Column("rank", "rank", "count"), Column("blocks", "blocks")]
     columns += [Column("tasks", "tasks", "count")]
     columns += [Column(state, state, "share") for state in STATES]
-    columns += [Column("queue_mean", "queue", "number"), Column("queue_max", "max", "count")]
+    columns += [
+        Column("queue_mean", "queue", "number"),
+        Column("queue_max", "max", "count"),
+    ]
     columns += [Column("rss_bytes", "memory", "bytes")]
     rows: list[tuple[Cell, ...]] = [
         (row.rank, spans(row.blocks), row.tasks, *(row.split[s] for s in STATES), row.queue_mean,

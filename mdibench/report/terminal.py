@@ -23,13 +23,12 @@ from rich.text import Text
 from mdibench.analysis import workers
 from mdibench.analysis.checks import Finding
 from mdibench.analysis.formatting import choose_scale, format_one
-from mdibench.analysis.run_groups import Group as RunGroup
-from mdibench.analysis.run_groups import Run, bound_of, study, target_of, target_word
+from mdibench.analysis.run_groups import Run, RunGroup, bound_of, study, target_of, target_word
 from mdibench.record.reader import RunReader
 from mdibench.report import tables
 from mdibench.report.document import Table, display
 
-Row = TypeVar("Row")
+Record = TypeVar("Record")
 WIDTH = 80
 MOST_ROWS = 32
 """Workers, and links, that are shown of one run."""
@@ -74,7 +73,7 @@ def one_run(run: Run) -> RenderableType:
     return Group(*parts, _findings(run))
 
 
-def _busiest(rows: Sequence[Row], load: Callable[[Row], float]) -> tuple[Row, ...]:
+def _busiest(rows: Sequence[Record], load: Callable[[Record], float]) -> tuple[Record, ...]:
     """Of a large fleet those that did most, in their order; files and pages have all of them."""
     chosen = sorted(range(len(rows)), key=lambda at: -load(rows[at]))[:MOST_ROWS]
     return tuple(rows[at] for at in sorted(chosen))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mdibench.assembly.environment import host_facts
-from mdibench.assembly.manifest import Facts, open_run, outcome
+from mdibench.assembly.manifest import RunPreamble, open_run, outcome
 from mdibench.assembly.progress import Progress
 from mdibench.assembly.sampling import link_rows, log_line, telemetry_row
 from mdibench.assembly.state_machines import generator, make_node
@@ -139,10 +139,10 @@ def _sample(world: World, writer: RunWriter, t_s: float) -> None:
     writer.flush()
 
 
-def _facts(scenario: Scenario) -> Facts:
+def _facts(scenario: Scenario) -> RunPreamble:
     ranks = range(scenario.plan.ranks)
     virtual = {"host": VIRTUAL_HOST, "cores": 0, "torch_threads": 0}
-    return Facts(
+    return RunPreamble(
         config=scenario.config,
         text=scenario.text,
         kind="simulated",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdibench.assembly.state_machines import Judging, judging_of
+from mdibench.assembly.state_machines import ExitRule, exit_rule_of
 from mdibench.assembly.workload import (
     NULL,
-    Items,
+    SourceItems,
     load_items,
     measured,
     planned,
@@ -56,7 +56,7 @@ class Scenario:
     model: ModelInfo
     plan: Plan
     block_s: Sequence[Sequence[float]]
-    judging: Judging
+    judging: ExitRule
     recordings: Recordings | None
     profile: Profile | None = None
 
@@ -77,12 +77,12 @@ class Scenario:
             return NullEngine(self.model.exits)
         return self.recordings.engine(self.model)
 
-    def items(self) -> Items:
+    def items(self) -> SourceItems:
         """The evaluation items; their tensors are not needed any more."""
         if self.recordings is None:
             return load_items(self.config.model)
         size = self.model.input_bytes
-        return Items(self.recordings.labels.tolist(), lambda sample: (None, size))
+        return SourceItems(self.recordings.labels.tolist(), lambda sample: (None, size))
 
 
 def load_scenario(
@@ -107,7 +107,7 @@ def load_scenario(
         seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
-    judging = judging_of(config, model.exits)
+    judging = exit_rule_of(config, model.exits)
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
@@ -146,7 +146,7 @@ def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
     return profile
 
 
-def _recordings(config: RunConfig, judging: Judging, profile: Path | None) -> Recordings | None:
+def _recordings(config: RunConfig, judging: ExitRule, profile: Path | None) -> Recordings | None:
     """What the real network says about every item at every exit."""
     if config.model.name == NULL:
         return None

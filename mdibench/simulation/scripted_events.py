@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from mdibench.config.schema import EventTable, RunConfig
+from mdibench.config.schema import EventEntry, RunConfig
 from mdibench.core.events import Presence
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
@@ -59,12 +59,12 @@ class Script:
         for rank in absent_at_start(config):
             self._start_absent(rank)
 
-    def _happen(self, event: EventTable, action: Callable[[EventTable], str]) -> None:
+    def _happen(self, event: EventEntry, action: Callable[[EventEntry], str]) -> None:
         text = action(event)
         rank = SOURCE if event.rank is None else event.rank
         self._world.parts.record("events", (self._world.now, rank, "info", event.kind, text))
 
-    def _join(self, event: EventTable) -> str:
+    def _join(self, event: EventEntry) -> str:
         assert event.rank is not None
         self._gone.discard(event.rank)
         fresh = self._world.nodes[event.rank] is SILENT
@@ -73,23 +73,23 @@ class Script:
         self._tell_neighbours(Presence(event.rank, here=True, fresh=fresh))
         return "joins"
 
-    def _leave(self, event: EventTable) -> str:
+    def _leave(self, event: EventEntry) -> str:
         assert event.rank is not None
         self._gone.add(event.rank)
         self._tell_neighbours(Presence(event.rank, here=False))
         return "leaves: takes no new tasks, finishes its own"
 
-    def _fail(self, event: EventTable) -> str:
+    def _fail(self, event: EventEntry) -> str:
         assert event.rank is not None
         self._world.replace_node(event.rank, SILENT)
         return "fails: falls silent"
 
-    def _slow(self, event: EventTable) -> str:
+    def _slow(self, event: EventEntry) -> str:
         assert event.rank is not None and event.factor is not None
         self._world.slowness[event.rank] = event.factor
         return f"blocks take {event.factor:g} times as long as at the start"
 
-    def _link(self, event: EventTable) -> str:
+    def _link(self, event: EventEntry) -> str:
         assert event.between is not None
         one, other = event.between
         for pair in (event.between, (other, one)):
@@ -102,7 +102,7 @@ class Script:
         delay = "" if event.delay_ms is None else f" {event.delay_ms:g} ms"
         return f"link {one} - {other}:{rate}{delay}"
 
-    def _load(self, event: EventTable) -> str:
+    def _load(self, event: EventEntry) -> str:
         assert event.factor is not None
         self._source.interarrival_s = self._start_interarrival_s / event.factor
         return f"items arrive {event.factor:g} times as fast as at the start"

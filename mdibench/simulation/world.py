@@ -75,7 +75,7 @@ SILENT = Silent()
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class WorldEvent:
     """Something that changes the world itself."""
 
     action: Callable[[], None]
@@ -94,7 +94,7 @@ class World:
         """The nodes that take part now; a rank that has fallen silent has ``SILENT`` here."""
         self.slowness = [1.0] * len(parts.nodes)
         """Factors on the service times of each rank."""
-        self._heap: list[tuple[float, int, int, Event | Happening]] = []
+        self._heap: list[tuple[float, int, int, Event | WorldEvent]] = []
         self._sequence = 0
         self._engine_free_s = [0.0] * len(parts.nodes)
         self._wake: list[float] = [float("inf")] * len(parts.nodes)
@@ -117,7 +117,7 @@ class World:
             if event is TICK and not self._due(rank):
                 continue
             self.events += 1
-            if isinstance(event, Happening):
+            if isinstance(event, WorldEvent):
                 event.action()
             else:
                 self._follow(rank, self.nodes[rank].handle(event, self.now))
@@ -133,7 +133,7 @@ class World:
     def happen(self, at_s: float, action: Callable[[], None]) -> None:
         """Do ``action`` at ``at_s``, before whatever else is posted for that time from now on."""
         self._sequence += 1
-        heappush(self._heap, (at_s, self._sequence, SOURCE, Happening(action)))
+        heappush(self._heap, (at_s, self._sequence, SOURCE, WorldEvent(action)))
 
     def replace_node(self, rank: int, node: Node | Silent) -> None:
         """From now on ``node`` is rank ``rank``: ``SILENT``, or a worker that starts afresh.
@@ -215,7 +215,7 @@ class World:
         self._ended = True
 
 
-def _is_own(rank: int, target: int, event: Event | Happening) -> bool:
+def _is_own(rank: int, target: int, event: Event | WorldEvent) -> bool:
     """Whether an event for ``target`` is about a batch or a message of ``rank``, or one to it."""
     if isinstance(event, Arrived):
         return rank in (event.sender, target)

@@ -22,7 +22,7 @@ from mdibench.rank import launch
 from mdibench.rank.lifecycle import Order, run_in
 
 if TYPE_CHECKING:
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
 
 STARTUP_S = 120.0
 """Patience beyond a run's own time: starting processes, loading data, writing tables."""
@@ -34,7 +34,7 @@ LAST_WORDS_S = 8.0
 class Assignment:
     """A job, and the time after which it counts as stuck."""
 
-    job: Job
+    job: CrewJob
     limit_s: float
 
 
@@ -116,7 +116,7 @@ class Crew:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CrewJob:
     """One run of a series: its config, what overrides it, and its ranks."""
 
     config: str
@@ -124,7 +124,7 @@ class Job:
     ranks: int
 
 
-def write_series(path: Path, jobs: list[Job], owner: int) -> None:
+def write_series(path: Path, jobs: list[CrewJob], owner: int) -> None:
     """Write the list for the ranks; ``owner`` is the process without which they stop."""
     text = json.dumps({"owner": owner, "jobs": [asdict(job) for job in jobs]})
     path.write_text(text, encoding="utf-8")
@@ -146,12 +146,12 @@ def run_series(path: Path) -> int:
     """Be one rank of every run on the list that needs it. MPI starts here."""
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
-    from mdibench.transport.mpi import Group
+    from mdibench.transport.mpi import RankGroup
 
-    world = Group()
+    world = RankGroup()
     listed = json.loads(path.read_text(encoding="utf-8"))
     for fields in listed["jobs"]:
-        job = Job(fields["config"], tuple(fields["overrides"]), fields["ranks"])
+        job = CrewJob(fields["config"], tuple(fields["overrides"]), fields["ranks"])
         world.wait_idly()
         if not _goes_on(world.share(psutil.pid_exists(listed["owner"]))):
             break
@@ -172,7 +172,7 @@ def _goes_on(owner_lives: list[bool]) -> bool:
     return owner_lives[SOURCE]
 
 
-def _one(group: Group, job: Job, launch: environment.Launch) -> int:
+def _one(group: RankGroup, job: CrewJob, launch: environment.Launch) -> int:
     """One run; what a user could mend ends this run, and not the series."""
     try:
         return run_in(group, Order(Path(job.config), job.overrides, quiet=True), launch)[0]

@@ -38,7 +38,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class SweepAxis:
     """A named list of settings; ``where`` tells a person where it stands."""
 
     name: str
@@ -116,7 +116,7 @@ def folder_name(label: str) -> str:
 # --- axes --------------------------------------------------------------------------------------
 
 
-def _axes(base: RunConfig, problems: list[Problem]) -> list[Axis]:
+def _axes(base: RunConfig, problems: list[Problem]) -> list[SweepAxis]:
     assert base.sweep is not None
     if not base.sweep.axes:
         remedy = 'give lists of values, as "scheme.name" = ["local", "mdi-exit"]'
@@ -130,7 +130,7 @@ def _axes(base: RunConfig, problems: list[Problem]) -> list[Axis]:
             problems.append(Problem(what, where, "give a list with one value or more"))
         else:
             settings = (_setting(name, value, where, problems) for value in values)
-            axes.append(Axis(name, where, tuple(settings)))
+            axes.append(SweepAxis(name, where, tuple(settings)))
     if prod(len(axis.settings) for axis in axes) > LARGEST:
         problems.append(Problem(f"more than {LARGEST} cells", base.where("sweep"), "give fewer"))
     _check_shared_keys(axes, problems)
@@ -176,9 +176,9 @@ def _leaves(
             yield below, value
 
 
-def _check_shared_keys(axes: Sequence[Axis], problems: list[Problem]) -> None:
+def _check_shared_keys(axes: Sequence[SweepAxis], problems: list[Problem]) -> None:
     """A key that two axes set would take one's value in silence."""
-    owners: dict[str, Axis] = {}
+    owners: dict[str, SweepAxis] = {}
     for axis in axes:
         for key in dict.fromkeys(key for setting in axis.settings for key in setting.keys):
             if key in owners:
@@ -195,7 +195,7 @@ def _cells(
     where: str,
     overrides: Sequence[str],
     base: RunConfig,
-    axes: Sequence[Axis],
+    axes: Sequence[SweepAxis],
     problems: list[Problem],
 ) -> Iterator[Cell]:
     owner = {key: axis.where for axis in axes for s in axis.settings for key in s.keys}

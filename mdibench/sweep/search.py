@@ -23,7 +23,7 @@ from mdibench.config.schema import RunConfig, SearchSection
 from mdibench.errors import MdibenchError, Problem, UserError
 from mdibench.network.planning import usual_ranks
 from mdibench.record.run_folder import find_runs
-from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, Job
+from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, CrewJob
 from mdibench.sweep.matrix import duration_s
 
 FILE = "search.json"
@@ -79,7 +79,7 @@ class Search:
             f"run.results={toml(str(place))}",
             f"run.label={toml(f'{rate:.6g} per s')}",
         )
-        self._perform(Job(str(self._path), self._overrides + own, self.ranks))
+        self._perform(CrewJob(str(self._path), self._overrides + own, self.ranks))
         (run,) = find_runs([place])
         latency_s = self._judge(run, self.wanted.percentile)
         return Trial(
@@ -89,7 +89,7 @@ class Search:
             run=str(run.relative_to(self.folder)),
         )
 
-    def _perform(self, job: Job) -> None:
+    def _perform(self, job: CrewJob) -> None:
         limit_s = duration_s(self.config) + self.config.run.drain_s + STARTUP_S
         crew = Crew(self.folder / ".crew.json", [Assignment(job, limit_s)])
         try:

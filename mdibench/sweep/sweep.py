@@ -17,7 +17,7 @@ from mdibench.assembly.workload import planned
 from mdibench.config.messages import toml
 from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
-from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, Job
+from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, CrewJob
 from mdibench.sweep.matrix import Cell, Matrix, duration_s, order, read_matrix
 from mdibench.sweep.sweep_record import Done, SweepRecord
 
@@ -34,7 +34,7 @@ COUNTED_LIMIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class CellRun:
     """One run of a sweep."""
 
     cell: Cell
@@ -58,7 +58,7 @@ class SweepOrder:
     again: Callable[[Path], bool] | None = None
 
 
-Report = Callable[[Done, float], None]
+Progress = Callable[[Done, float], None]
 """Called after each run with what became of it and the seconds that are left."""
 
 
@@ -78,7 +78,7 @@ class Sweep:
         self.left = [t for t in self.tasks if not self.record.finished(t.cell, t.repeat)]
         self._overheads: list[float] = []
 
-    def seconds_left(self, tasks: Sequence[Task]) -> float:
+    def seconds_left(self, tasks: Sequence[CellRun]) -> float:
         """Estimated time of ``tasks``, from how long earlier runs took."""
         seen = self._overheads
         overhead_s = sum(seen) / len(seen) if seen else GUESSED_OVERHEAD_S
@@ -90,7 +90,7 @@ class Sweep:
         """Whether each run gets processes of its own."""
         return self.matrix.sweep.fresh or not all(cell.emulated for cell in self.matrix.cells)
 
-    def run(self, report: Report) -> int:
+    def run(self, report: Progress) -> int:
         """Run what is left; the exit status: whether every run ended as it should."""
         self.record.write()
         crews = self.record.folder / ".crews"
@@ -111,16 +111,16 @@ class Sweep:
         runs = [self.record.runs.get((t.cell.label, t.repeat)) for t in self.tasks]
         return OK if all(run and run.status == "complete" for run in runs) else INTERNAL_ERROR
 
-    def assignment(self, task: Task) -> Assignment:
+    def assignment(self, task: CellRun) -> Assignment:
         """The job of ``task``, with its place, its seed and its time limit."""
         cell, run = task.cell, task.cell.config.run
         place = self.record.place(cell, task.repeat)
         own = (f"run.seed={run.seed + task.repeat - 1}", f"run.results={toml(str(place))}")
         span_s = COUNTED_LIMIT_S if run.items else duration_s(cell.config)
-        job = Job(str(self._config), cell.overrides + own, cell.ranks)
+        job = CrewJob(str(self._config), cell.overrides + own, cell.ranks)
         return Assignment(job, span_s + run.drain_s + STARTUP_S)
 
-    def _enter(self, task: Task, reason: str, wall_s: float, report: Report) -> None:
+    def _enter(self, task: CellRun, reason: str, wall_s: float, report: Progress) -> None:
         done = self.record.enter(task.cell, task.repeat, reason, wall_s)
         if done.status == "complete":
             self._overheads.append(max(0.0, wall_s - duration_s(task.cell.config)))
@@ -131,11 +131,11 @@ class Sweep:
 class _Lane:
     """Tasks that one crew after another works off: the next one when a crew has broken down."""
 
-    def __init__(self, sweep: Sweep, path: Path, tasks: Sequence[Task]) -> None:
+    def __init__(self, sweep: Sweep, path: Path, tasks: Sequence[CellRun]) -> None:
         self._sweep = sweep
         self._path = path
         self._waiting = deque(tasks)
-        self._given: deque[Task] = deque()
+        self._given: deque[CellRun] = deque()
         self._crew: Crew | None = None
 
     def work(self) -> bool:
@@ -146,7 +146,7 @@ class _Lane:
             self._crew = Crew(self._path, [self._sweep.assignment(t) for t in self._given])
         return self._crew is not None
 
-    def news(self) -> list[tuple[Task, str, float]]:
+    def news(self) -> list[tuple[CellRun, str, float]]:
         """What has ended. When the crew has, what it did not do waits for the next one."""
         if self._crew is None:
             return []
@@ -194,10 +194,10 @@ def _record(matrix: Matrix, wanted: SweepOrder) -> SweepRecord:
     return record
 
 
-def _tasks(matrix: Matrix, wanted: SweepOrder) -> list[Task]:
+def _tasks(matrix: Matrix, wanted: SweepOrder) -> list[CellRun]:
     """All runs, repeat by repeat."""
     chosen = [
-        Task(cell, repeat)
+        CellRun(cell, repeat)
         for repeat in range(1, (wanted.repeats or matrix.sweep.repeats) + 1)
         for cell in order(matrix, repeat)
         if not wanted.only or any(text in cell.label for text in wanted.only)

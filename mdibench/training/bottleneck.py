@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdibench.codec.bottleneck import Pair, bits_for, narrow_channels, save_pairs
+from mdibench.codec.bottleneck import CodecPair, bits_for, narrow_channels, save_pairs
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.models.evaluation import BATCH, ExitScores, score
@@ -46,7 +46,7 @@ class PairRecipe:
 class TrainablePair(nn.Module):
     """A pair as torch layers, with the rounding between them."""
 
-    def __init__(self, start: Pair) -> None:
+    def __init__(self, start: CodecPair) -> None:
         super().__init__()
         self.encoder = _layer(start.encoder, start.encoder_bias)
         self.decoder = _layer(start.decoder, start.decoder_bias)
@@ -62,9 +62,9 @@ class TrainablePair(nn.Module):
         decoded: Tensor = self.decoder(rounded)
         return decoded
 
-    def frozen(self) -> Pair:
+    def frozen(self) -> CodecPair:
         """The pair for use."""
-        return Pair(
+        return CodecPair(
             self.encoder.weight.detach()[:, :, 0, 0].numpy().copy(),
             _bias(self.encoder),
             self.decoder.weight.detach()[:, :, 0, 0].numpy().copy(),
@@ -79,7 +79,7 @@ def train_pairs(
     recipe: PairRecipe,
     seed: int,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
-) -> dict[int, Pair]:
+) -> dict[int, CodecPair]:
     """Pairs for all cuts of ``network`` (trained, frozen), learnt on ``items``; fixed by seed."""
     rng = np.random.default_rng(seed)
     sample = rng.choice(len(items), min(STATISTICS_ITEMS, len(items)), replace=False)
@@ -98,7 +98,7 @@ def train_pairs(
     return {int(cut): pair.frozen() for cut, pair in pairs.items()}  # type: ignore[operator]
 
 
-def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, Pair]:
+def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, CodecPair]:
     """Pairs that keep some channels of every cut and guess the others, by ``items``."""
     pairs = {}
     features = items
@@ -111,7 +111,7 @@ def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[
 
 
 def score_with_pairs(
-    network: MultiExitNetwork, pairs: Mapping[int, Pair], split: Split
+    network: MultiExitNetwork, pairs: Mapping[int, CodecPair], split: Split
 ) -> ExitScores:
     """Logits of every exit when every cut is narrowed: the worst that a run can meet."""
     modules = {cut: TrainablePair(pair) for cut, pair in pairs.items()}
@@ -123,14 +123,14 @@ def score_with_pairs(
     return ExitScores(np.concatenate(batches, axis=1), split.labels)
 
 
-def _first_pair(features: np.ndarray, narrow: int, bits: int) -> Pair:
+def _first_pair(features: np.ndarray, narrow: int, bits: int) -> CodecPair:
     """``features`` ``[N, C, H, W]``: keep ``narrow`` channels, guess all by least squares."""
     columns = features.transpose(1, 0, 2, 3).reshape(features.shape[1], -1).astype(np.float64)
     mean, covariance = columns.mean(axis=1), np.cov(columns)
     covariance += RIDGE * np.trace(covariance) / len(mean) * np.eye(len(mean))
     kept = _telling(covariance, narrow)
     decoder = np.linalg.solve(covariance[np.ix_(kept, kept)], covariance[kept]).T
-    return Pair(
+    return CodecPair(
         np.eye(len(mean), dtype=np.float32)[kept],
         np.zeros(narrow, np.float32),
         decoder.astype(np.float32),

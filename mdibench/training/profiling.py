@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mdibench import __version__
-from mdibench.codec.bottleneck import Pair, load_pairs, packaged_ratios
+from mdibench.codec.bottleneck import CodecPair, load_pairs, packaged_ratios
 from mdibench.codec.codecs import encoded_bytes
 from mdibench.compute.timing import time_calls
 from mdibench.compute.torch_engine import TorchEngine, keep_freed_memory
@@ -218,7 +218,7 @@ def _batch_lines(profile: Profile) -> list[str]:
 
 def _codec_bytes(model: ModelSection) -> CodecBytes:
     """Sizes under the plain codecs and under the package's bottlenecks of this network."""
-    bottlenecks: dict[str, dict[int, Pair]] = {
+    bottlenecks: dict[str, dict[int, CodecPair]] = {
         f"bottleneck-x{ratio:g}": load_pairs(model.name, ratio)
         for ratio in packaged_ratios(model.name)
     }

@@ -11,7 +11,7 @@ from mdibench.training.loop import ItemsOfEpoch, Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """A data set and a recipe."""
 
     dataset: str
@@ -30,8 +30,8 @@ _CIFAR = Recipe(
     channels_last=True,
 )
 
-PLANS: Mapping[str, Plan] = {
-    "digits-cnn": Plan(
+TRAINING_PLANS: Mapping[str, TrainingPlan] = {
+    "digits-cnn": TrainingPlan(
         "digits",
         Recipe(
             epochs=14,
@@ -40,23 +40,25 @@ PLANS: Mapping[str, Plan] = {
             bfloat16=True,
         ),
     ),
-    "mobilenetv2": Plan(
+    "mobilenetv2": TrainingPlan(
         "cifar10", replace(_CIFAR, exit_weights=(0.3, 0.3, 0.5, 0.7, 1.0), small=(6, 24))
     ),
-    "resnet20": Plan("cifar10", replace(_CIFAR, epochs=24, exit_weights=(0.4, 0.5, 0.7, 1.0))),
-    "resnet32": Plan("cifar10", replace(_CIFAR, epochs=12)),
-    "resnet56": Plan("cifar10", replace(_CIFAR, epochs=12)),
-    "resnet50": Plan("cifar10", replace(_CIFAR, epochs=30)),
+    "resnet20": TrainingPlan(
+        "cifar10", replace(_CIFAR, epochs=24, exit_weights=(0.4, 0.5, 0.7, 1.0))
+    ),
+    "resnet32": TrainingPlan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet56": TrainingPlan("cifar10", replace(_CIFAR, epochs=12)),
+    "resnet50": TrainingPlan("cifar10", replace(_CIFAR, epochs=30)),
 }
 
 
-def plan_for(name: str, dataset: str) -> Plan:
+def plan_for(name: str, dataset: str) -> TrainingPlan:
     """The plan of network ``name``; a user's own is trained as ours are on the same data."""
-    if name in PLANS:
-        return replace(PLANS[name], dataset=dataset or PLANS[name].dataset)
+    if name in TRAINING_PLANS:
+        return replace(TRAINING_PLANS[name], dataset=dataset or TRAINING_PLANS[name].dataset)
     if dataset == "cifar10":
-        return Plan("cifar10", _CIFAR)
-    digits = PLANS["digits-cnn"]
+        return TrainingPlan("cifar10", _CIFAR)
+    digits = TRAINING_PLANS["digits-cnn"]
     return replace(digits, recipe=replace(digits.recipe, exit_weights=()))
 
 

@@ -27,7 +27,7 @@ from mdibench.training.recipes import items_of_epoch, plan_for
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """The options of ``mdibench train``; ``None`` leaves the choice to the recipe or machine."""
 
     name: str
@@ -45,7 +45,7 @@ class Job:
     out: Path
 
 
-def run_job(job: Job) -> None:
+def run_job(job: TrainingJob) -> None:
     """Train, write ``job.out`` and its card, and print the accuracy of each exit."""
     keep_freed_memory()
     torch.set_num_threads(job.threads or usable_cores())
@@ -83,7 +83,7 @@ def run_job(job: Job) -> None:
     sys.stdout.write(card)
 
 
-def chosen_recipe(recipe: Recipe, job: Job) -> Recipe:
+def chosen_recipe(recipe: Recipe, job: TrainingJob) -> Recipe:
     """``recipe`` with what the options change."""
     wants_bfloat16 = recipe.bfloat16 and computes_bfloat16()
     return replace(

@@ -15,7 +15,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from mdibench.transport.mpi import Endpoint, Group
+    from mdibench.transport.mpi import Endpoint, RankGroup
 
 SIZES = (64, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)
 QUICK_SIZES = (64, 16 * 1024)
@@ -61,7 +61,7 @@ class PairRow:
     """None where larger messages took no longer: the noise was larger than their time."""
 
 
-def quick(group: Group) -> list[dict[str, Any]]:
+def quick(group: RankGroup) -> list[dict[str, Any]]:
     """``source, target, latency_s, bandwidth_bps`` of every pair, on every rank; milliseconds each.
 
     Nothing is measured among more than ``QUICK_RANKS``. A collective of ``group``.
@@ -80,7 +80,9 @@ def quick(group: Group) -> list[dict[str, Any]]:
     ]
 
 
-def probe(group: Group, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS) -> list[list[SizeRow]]:
+def probe(
+    group: RankGroup, sizes: Sequence[int] = SIZES, rounds: int = ROUNDS
+) -> list[list[SizeRow]]:
     """The rows of every pair, smallest size first; on every rank. A collective of ``group``."""
     from mdibench.transport.mpi import Endpoint
 

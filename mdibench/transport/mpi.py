@@ -128,7 +128,7 @@ class Endpoint:
 # --- collectives for setup and the end -----------------------------------------------------------
 
 
-class Group:
+class RankGroup:
     """All ranks together, at setup and at the end. Every wait sleeps between polls."""
 
     def __init__(self, comm: MPI.Comm | None = None) -> None:
@@ -136,11 +136,11 @@ class Group:
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
 
-    def part(self, ranks: int) -> Group | None:
+    def part(self, ranks: int) -> RankGroup | None:
         """The first ``ranks`` ranks as a group of their own; ``None`` on the others."""
         inside = self.rank < ranks
         comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
-        return Group(comm) if inside else None
+        return RankGroup(comm) if inside else None
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
@@ -247,6 +247,6 @@ def processor_name() -> str:
 
 
 __all__: Sequence[str] = (
-    "Buffer", "BufferPool", "Endpoint", "Group",
+    "Buffer", "BufferPool", "Endpoint", "RankGroup",
     "library", "processor_name", "thread_level",
 )  # fmt: skip

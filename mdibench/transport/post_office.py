@@ -26,9 +26,9 @@ from mdibench.core.wire import (
     HEADER_BYTES,
     NO_LAYOUT,
     Body,
-    Kind,
     Layout,
     Message,
+    MessageKind,
     pack,
     pack_numbers,
     unpack,
@@ -71,7 +71,7 @@ class Mail:
     """A message that is not for the state machines: stop, telemetry, a rank's failure."""
 
     sender: int
-    kind: Kind
+    kind: MessageKind
     payload: bytes
     rank: int
 
@@ -122,11 +122,11 @@ class PostOffice:
         if isinstance(body, Task):
             self._send_task(target, state, body)
         elif isinstance(body, Result):
-            self._send_plain(target, Kind.RESULT, state, body)
+            self._send_plain(target, MessageKind.RESULT, state, body)
         else:
-            self._send_plain(target, Kind.STATE, state, None)
+            self._send_plain(target, MessageKind.STATE, state, None)
 
-    def control(self, target: int, kind: Kind, payload: bytes = b"", rank: int = 0) -> None:
+    def control(self, target: int, kind: MessageKind, payload: bytes = b"", rank: int = 0) -> None:
         """Send what does not belong to the data path: it crosses no emulated link."""
         if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
             raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
@@ -136,7 +136,7 @@ class PostOffice:
     def fail(self, text: bytes, status: int, patience_s: float) -> bool:
         """Tell the source that this rank ends with ``status``; whether it has heard in time."""
         token = object()
-        buffer, size = self._message(Kind.FAILURE, NO_STATE, None, text, rank=status)
+        buffer, size = self._message(MessageKind.FAILURE, NO_STATE, None, text, rank=status)
         self.endpoint.send(SOURCE, buffer, size, token)
         deadline_s = time.monotonic() + patience_s
         while token not in self.endpoint.delivered():
@@ -150,14 +150,14 @@ class PostOffice:
         payload = pack_numbers(thresholds, "d")
         for rank in range(self.endpoint.size):
             if rank != self.endpoint.rank:
-                self.control(rank, Kind.THRESHOLDS, payload)
+                self.control(rank, MessageKind.THRESHOLDS, payload)
 
     def report_suspect(self, rank: int, copies: Sequence[Copy]) -> None:
         """Tell the source that ``rank`` is silent, in as many messages as ``copies`` need."""
         room = (self.endpoint.pool.size - HEADER_BYTES) // 16
         for start in range(0, len(copies), room):
             numbers = tuple(chain.from_iterable(copies[start : start + room]))
-            self.control(SOURCE, Kind.SUSPECT, pack_numbers(numbers, "q"), rank)
+            self.control(SOURCE, MessageKind.SUSPECT, pack_numbers(numbers, "q"), rank)
 
     def _send_task(self, target: int, state: State, task: Task) -> None:
         link = self._links[target]
@@ -165,7 +165,7 @@ class PostOffice:
         codec = CODECS[link.link.codec]
         payload, layout = self._coder.encode(task.payload, codec, task.block - 1)
         number = self._next_number(target)
-        buffer, size = self._message(Kind.TASK, state, task, payload, layout, number=number)
+        buffer, size = self._message(MessageKind.TASK, state, task, payload, layout, number=number)
         handed_s = self._clock()
         self.traffic.encode_s += handed_s - begun_s
         self.traffic.count_sent(target, size, task)
@@ -177,7 +177,9 @@ class PostOffice:
         self._hold(free_s, lambda: LinkFree(target))
         self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size, token))
 
-    def _send_plain(self, target: int, kind: Kind, state: State, body: Result | None) -> None:
+    def _send_plain(
+        self, target: int, kind: MessageKind, state: State, body: Result | None
+    ) -> None:
         link = self._links[target]
         buffer, size = self._message(kind, state, body, number=self._next_number(target))
         self.traffic.count_sent(target, size, body)
@@ -189,7 +191,7 @@ class PostOffice:
 
     def _message(
         self,
-        kind: Kind,
+        kind: MessageKind,
         state: State,
         body: Body,
         payload: Buffer | bytes = b"",
@@ -249,12 +251,12 @@ class PostOffice:
     def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
         try:
             message = unpack(buffer.data, size, partial(self._open_tensor, buffer, sender))
-            if message.kind in (Kind.TASK, Kind.RESULT, Kind.STATE):
+            if message.kind in (MessageKind.TASK, MessageKind.RESULT, MessageKind.STATE):
                 opened: Incoming | None = self._open_data(sender, message)
                 self.traffic.received_bytes += size
             else:
                 opened = self._open_control(sender, buffer.data[HEADER_BYTES:size], message)
-            if message.kind is Kind.TASK:
+            if message.kind is MessageKind.TASK:
                 return opened
         except WireError as error:
             self.traffic.refused += 1
@@ -269,7 +271,7 @@ class PostOffice:
         MPI may complete a long message after a short one that was sent later.
         """
         self._check_sender(sender)
-        if message.kind is Kind.RESULT:
+        if message.kind is MessageKind.RESULT:
             self._check_block(message.rank)
         number, state = self._newest.get(sender, (message.number, message.state))
         if (message.number - number) % 2**32 < 2**31:  # numbers begin again at 0 some day
@@ -298,12 +300,12 @@ class PostOffice:
         return as_tensor(array, layout.dtype), array.nbytes
 
     def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
-        if message.kind is Kind.THRESHOLDS:
+        if message.kind is MessageKind.THRESHOLDS:
             thresholds = unpack_numbers(payload, "d")
             if self._exits and len(thresholds) != self._exits:
                 raise WireError(f"{len(thresholds)} thresholds for {self._exits} exits")
             return ThresholdsSet(thresholds)
-        if message.kind is Kind.SUSPECT:
+        if message.kind is MessageKind.SUSPECT:
             numbers = [int(number) for number in unpack_numbers(payload, "q")]
             if len(numbers) % 2:
                 raise WireError(f"{len(numbers)} numbers are no pairs of item and attempt")

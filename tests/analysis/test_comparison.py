@@ -14,7 +14,7 @@ import pytest
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis import gate
 from mdibench.analysis.comparison import Comparison, compare, pair
-from mdibench.analysis.run_groups import METRICS, Group, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, RunGroup, group_repeats, study
 from mdibench.errors import IncomparableRuns, UserError
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run, write_run
@@ -22,7 +22,7 @@ from tests.synthetic_runs import PAIR, Model, write_big_run, write_run
 SEEDS = range(1, 6)
 
 
-def repeats(folder: Path, model: Model, seeds: Sequence[int]) -> Group:
+def repeats(folder: Path, model: Model, seeds: Sequence[int]) -> RunGroup:
     """Runs of ``model`` with ``seeds``, studied."""
     for seed in seeds:
         write_big_run(folder / f"run{seed}", replace(model, seed=seed))
@@ -31,7 +31,7 @@ def repeats(folder: Path, model: Model, seeds: Sequence[int]) -> Group:
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> Group:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> RunGroup:
     return repeats(tmp_path_factory.mktemp("a"), PAIR, SEEDS)
 
 
@@ -42,7 +42,7 @@ def by(found: Comparison, metric: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [SEEDS, range(11, 16)])
 def test_a_planted_change_of_5_percent_is_found(
-    baseline: Group, tmp_path: Path, seeds: range
+    baseline: RunGroup, tmp_path: Path, seeds: range
 ) -> None:
     slower = repeats(tmp_path, replace(PAIR, rate_per_s=95, items=1425), seeds)
     found = compare(baseline, slower, [METRICS["throughput"]])
@@ -53,7 +53,7 @@ def test_a_planted_change_of_5_percent_is_found(
 
 @pytest.mark.slow
 def test_a_planted_change_of_latency_is_found_without_pairs(
-    baseline: Group, tmp_path: Path
+    baseline: RunGroup, tmp_path: Path
 ) -> None:
     slower = repeats(tmp_path, replace(PAIR, service_s=0.0048), range(11, 16))
     assert by(compare(baseline, slower, [METRICS["p50"]]), "p50") == "worse"
@@ -142,7 +142,7 @@ def test_samples_that_are_sent_again_are_one_pair(tmp_path: Path) -> None:
     assert found.a == a.estimate(METRICS["accuracy"])
 
 
-def test_what_differs_is_listed(baseline: Group, tmp_path: Path) -> None:
+def test_what_differs_is_listed(baseline: RunGroup, tmp_path: Path) -> None:
     other = repeats(tmp_path, replace(PAIR, threshold=0.9, topology="star"), SEEDS)
     found = compare(baseline, other, [METRICS["accuracy"]])
     assert found.differing == (
@@ -151,13 +151,13 @@ def test_what_differs_is_listed(baseline: Group, tmp_path: Path) -> None:
     )
 
 
-def test_runs_pair_by_seed_only_when_all_do(baseline: Group) -> None:
+def test_runs_pair_by_seed_only_when_all_do(baseline: RunGroup) -> None:
     assert len(pair(baseline.runs, baseline.runs[::-1])) == 5
     assert pair(baseline.runs, baseline.runs[:4]) == []
     assert pair([*baseline.runs, baseline.runs[0]], baseline.runs) == []
 
 
-def test_one_run_against_several_says_what_is_missing(baseline: Group, tmp_path: Path) -> None:
+def test_one_run_against_several_says_what_is_missing(baseline: RunGroup, tmp_path: Path) -> None:
     single = repeats(tmp_path, PAIR, [1])
     found = compare(baseline, single, [METRICS["throughput"]])
     assert found.differences[0].word == "too little data"
@@ -165,7 +165,7 @@ def test_one_run_against_several_says_what_is_missing(baseline: Group, tmp_path:
         gate.parse("throughput < 0.95").fires(found)
 
 
-def test_what_cannot_be_compared(baseline: Group, partial_run: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path: Path) -> None:
     (cut,) = group_repeats([study(RunReader(partial_run))])
     with pytest.raises(IncomparableRuns, match="not complete"):
         compare(baseline, cut, [METRICS["p50"]])

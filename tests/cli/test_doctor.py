@@ -12,7 +12,7 @@ import pytest
 from mdibench.__main__ import run
 from mdibench.cli.doctor import lines
 from mdibench.rank import machine
-from mdibench.rank.machine import Answer, Ask, Finding, Launcher
+from mdibench.rank.machine import Answer, Ask, Launcher, MachineFact
 
 HYDRA = Answer(0, "HYDRA build details:\n    Version: 5.0.2\n")
 OPEN_MPI = Answer(0, "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/\n")
@@ -258,8 +258,8 @@ class TestAsk:
 
 def test_lines_fit_80_columns() -> None:
     findings = [
-        Finding("python", "ok", "x" * 30),
-        Finding("a long name", "missing", "words " * 40, "remedies " * 40),
+        MachineFact("python", "ok", "x" * 30),
+        MachineFact("a long name", "missing", "words " * 40, "remedies " * 40),
     ]
     told = lines(findings)
     assert told[0] == "ok    python       " + "x" * 30

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mdibench.rank import host_comparison
-from mdibench.rank.machine import Finding
+from mdibench.rank.machine import MachineFact
 from tests.mpi.jobs import TIMEOUT_S, environment, mpirun
 
 
@@ -20,7 +20,7 @@ def host(name: str, rank: int, **other: Any) -> dict[str, Any]:
     return {**facts, **versions, "governor": None, "cuda": None, **other}
 
 
-def finding(name: str, *ranks: dict[str, Any]) -> Finding:
+def finding(name: str, *ranks: dict[str, Any]) -> MachineFact:
     return next(found for found in host_comparison.compare(ranks) if found.name == name)
 
 

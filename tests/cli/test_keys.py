@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from mdibench.cli.keys import keys, reference, sections
 from mdibench.config import schema
 from mdibench.config.reading import parse_config, resolved
-from mdibench.config.schema import RunConfig, Section
+from mdibench.config.schema import ConfigSection, RunConfig
 from mdibench.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
@@ -26,7 +26,9 @@ def test_the_reference_is_the_default_config() -> None:
 
 
 def test_every_key_says_what_it_means() -> None:
-    tables = [t for t in vars(schema).values() if isinstance(t, type) and issubclass(t, Section)]
+    tables = [
+        t for t in vars(schema).values() if isinstance(t, type) and issubclass(t, ConfigSection)
+    ]
     silent = [
         f"{table.__name__}.{key}"
         for table in tables

@@ -92,7 +92,8 @@ def test_a_bad_terminal_is_one_clear_line(
 def test_only_the_screen_knows_textual() -> None:
     """The fold, the feed, plain lines and a rank's way to a monitor import neither it nor torch."""
     program = (
-        "import sys; import mdibench.monitor.snapshot_view, mdibench.monitor.feed, mdibench.monitor.plain, "
+        "import sys; import mdibench.monitor.snapshot_view, mdibench.monitor.feed, "
+        "mdibench.monitor.plain, "
         "mdibench.monitor.mpirun_terminal, mdibench.cli.monitor, mdibench.monitor.app.paint.tiles; "
         "print(sorted({'textual', 'torch', 'pandas', 'mpi4py', 'pyarrow'} & set(sys.modules)))"
     )

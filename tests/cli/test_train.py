@@ -104,8 +104,8 @@ def test_training_goes_on_from_weights(tmp_path: Path) -> None:
 
 
 def test_precision_follows_the_option_before_the_machine() -> None:
-    recipe = recipes.PLANS["digits-cnn"].recipe
-    job = training_job.Job(
+    recipe = recipes.TRAINING_PLANS["digits-cnn"].recipe
+    job = training_job.TrainingJob(
         "digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, 0.1, None, Path("x")
     )
     chosen = training_job.chosen_recipe(recipe, job)

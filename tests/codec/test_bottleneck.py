@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from mdibench.codec.bottleneck import Pair, code_bytes, load_pairs, narrow_channels, save_pairs
+from mdibench.codec.bottleneck import CodecPair, code_bytes, load_pairs, narrow_channels, save_pairs
 from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
@@ -25,11 +25,11 @@ from mdibench.training.bottleneck import (
 )
 
 
-def random_pair(channels: int = 6, narrow: int = 3, seed: int = 0, bits: int = 8) -> Pair:
+def random_pair(channels: int = 6, narrow: int = 3, seed: int = 0, bits: int = 8) -> CodecPair:
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.normal(size=(channels, channels)))[0][:, :narrow].astype(np.float32)
     zeros = np.zeros(channels, np.float32)
-    return Pair(basis.T.copy(), zeros[:narrow], basis, zeros, bits)
+    return CodecPair(basis.T.copy(), zeros[:narrow], basis, zeros, bits)
 
 
 @settings(max_examples=30, deadline=None)

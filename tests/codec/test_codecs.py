@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.codec.bottleneck import Pair
+from mdibench.codec.bottleneck import CodecPair
 from mdibench.codec.codecs import Coder, as_tensor, encoded_bytes
 from mdibench.core.wire import CodecId, Dtype, Layout
 from mdibench.errors import WireError
@@ -76,7 +76,8 @@ def test_bytes_that_do_not_fit_are_refused(layout: Layout) -> None:
 def test_a_bottleneck_sends_its_code() -> None:
     """Two of four channels travel, one byte each; here the others are copies of them."""
     wide = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], np.float32)
-    pair = Pair(wide[:2].T.copy() @ np.eye(2, 4, dtype=np.float32), np.zeros(2, np.float32), wide,
+    narrow = wide[:2].T.copy() @ np.eye(2, 4, dtype=np.float32)
+    pair = CodecPair(narrow, np.zeros(2, np.float32), wide,
                 np.zeros(4, np.float32))  # fmt: skip
     coder = Coder({3: pair})
     half = torch.rand(2, 5, 5)

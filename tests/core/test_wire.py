@@ -11,8 +11,8 @@ from mdibench.core.wire import (
     HEADER_BYTES,
     CodecId,
     Dtype,
-    Kind,
     Layout,
+    MessageKind,
     pack,
     pack_numbers,
     pack_rows,
@@ -61,9 +61,9 @@ layouts = st.builds(
 @given(states, tasks, layouts, st.integers(0, 300))
 def test_a_task_crosses(state: State, task: Task, layout: Layout, size: int) -> None:
     buffer = bytearray(HEADER_BYTES + size)
-    pack(buffer, Kind.TASK, state, task, size, layout)
+    pack(buffer, MessageKind.TASK, state, task, size, layout)
     message = unpack(buffer, len(buffer))
-    assert (message.kind, message.state, message.layout) == (Kind.TASK, state, layout)
+    assert (message.kind, message.state, message.layout) == (MessageKind.TASK, state, layout)
     assert isinstance(message.body, Task)
     assert message.body.wire_bytes == task.wire_bytes + len(buffer)
     assert _without_bytes(message.body) == _without_bytes(task)
@@ -72,15 +72,19 @@ def test_a_task_crosses(state: State, task: Task, layout: Layout, size: int) -> 
 @given(states, results)
 def test_a_result_crosses(state: State, result: Result) -> None:
     buffer = bytearray(HEADER_BYTES)
-    pack(buffer, Kind.RESULT, state, result)
+    pack(buffer, MessageKind.RESULT, state, result)
     message = unpack(buffer, len(buffer))
     assert isinstance(message.body, Result)
     assert message.body.wire_bytes == result.wire_bytes + HEADER_BYTES
     assert _without_bytes(message.body) == _without_bytes(result)
 
 
-@given(states, st.sampled_from([Kind.STATE, Kind.STOP, Kind.SUSPECT]), st.integers(0, 99))
-def test_other_kinds_cross(state: State, kind: Kind, rank: int) -> None:
+@given(
+    states,
+    st.sampled_from([MessageKind.STATE, MessageKind.STOP, MessageKind.SUSPECT]),
+    st.integers(0, 99),
+)
+def test_other_kinds_cross(state: State, kind: MessageKind, rank: int) -> None:
     buffer = bytearray(HEADER_BYTES)
     pack(buffer, kind, state, rank=rank)
     message = unpack(buffer, len(buffer))
@@ -106,7 +110,7 @@ def test_junk_behind_a_message_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("position", "value", "complaint"),
-    [(0, 0, "magic"), (4, 9, "version 9"), (5, 99, "99 is not a valid Kind"),
+    [(0, 0, "magic"), (4, 9, "version 9"), (5, 99, "99 is not a valid MessageKind"),
      (6, 9, "CodecId"), (7, 99, "Dtype"), (8, 5, "5 dimensions"), (9, 33, "path of 33")],
 )  # fmt: skip
 def test_a_damaged_header_is_refused(position: int, value: int, complaint: str) -> None:
@@ -118,7 +122,7 @@ def test_a_damaged_header_is_refused(position: int, value: int, complaint: str) 
 
 def test_a_path_that_does_not_fit_is_an_error_of_the_sender() -> None:
     with pytest.raises(WireError, match="does not fit"):
-        pack(bytearray(HEADER_BYTES), Kind.TASK, State(0, 0.0), Task(1, 1, path=(0,) * 33))
+        pack(bytearray(HEADER_BYTES), MessageKind.TASK, State(0, 0.0), Task(1, 1, path=(0,) * 33))
 
 
 @given(st.lists(st.floats(allow_nan=False)), st.lists(st.integers(-(2**63), 2**63 - 1)))
@@ -145,7 +149,7 @@ def test_rows_that_are_none_are_refused(junk: bytes) -> None:
 
 def _state_message() -> bytearray:
     buffer = bytearray(HEADER_BYTES)
-    pack(buffer, Kind.STATE, State(3, 0.01, 4))
+    pack(buffer, MessageKind.STATE, State(3, 0.01, 4))
     return buffer
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mdibench.monitor.app.app import Monitor
+from mdibench.monitor.app.app import MonitorApp
 from mdibench.monitor.feed import Clocks, RunFeed
 from mdibench.record import run_folder, schema
 from mdibench.record.run_folder import RunWriter
@@ -78,21 +78,21 @@ def known_times(rows: Iterable[tuple[str, Any]]) -> list[tuple[float, str, dict[
     return timed
 
 
-def monitor(folder: Path, time: Time | None = None, **given: Any) -> Monitor:
+def monitor(folder: Path, time: Time | None = None, **given: Any) -> MonitorApp:
     """An app over ``folder`` that looks only when a test says so."""
     time = time or Time()
     time.stream = folder / run_folder.STREAM
-    return Monitor(RunFeed(folder, time.clocks()), pace_s=3600.0, **given)
+    return MonitorApp(RunFeed(folder, time.clocks()), pace_s=3600.0, **given)
 
 
-async def ready(app: Monitor, pilot: Any) -> None:
+async def ready(app: MonitorApp, pilot: Any) -> None:
     """Wait until the first picture is on the screen."""
     while app.snapshot is None:
         await pilot.pause()
     await pilot.pause()
 
 
-async def again(app: Monitor, pilot: Any) -> None:
+async def again(app: MonitorApp, pilot: Any) -> None:
     """Read what is new and show it."""
     app.feed.read()
     app.step()
@@ -108,7 +108,7 @@ async def shows(pilot: Any, text: str) -> None:
     raise AssertionError(f"no {text!r} on:\n{screen_text(pilot.app)}")
 
 
-def screen_text(app: Monitor) -> str:
+def screen_text(app: MonitorApp) -> str:
     """What stands on the screen, without colours."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips) + "\n"

@@ -134,7 +134,7 @@ async def test_keys_choose_what_is_shown(run: LiveRun) -> None:
         assert app.options.chart == "control"
         await pilot.press("l", "w")
         assert app.options.log
-        assert app.looking.span_s == 60.0
+        assert app.request.span_s == 60.0
         await pilot.press("5")
         assert app.alone == "topology"
         await pilot.press("escape", "escape")

@@ -30,7 +30,7 @@ def monitored(folder: Path) -> Snapshot:
     feed = RunFeed(folder)
     while feed.read():
         pass
-    return feed.look()
+    return feed.snapshot()
 
 
 def test_the_monitor_says_what_the_report_says(folder: Path) -> None:

@@ -30,11 +30,11 @@ def feed_of(run: LiveRun, time: Time | None = None) -> RunFeed:
 def test_a_live_run_grows(run: LiveRun) -> None:
     feed = feed_of(run)
     feed.read()
-    assert feed.look().state.word == "starting"
+    assert feed.snapshot().state.word == "starting"
     run.until(2.0)
     assert feed.read()
     assert not feed.read()
-    assert feed.look().state.word == "running"
+    assert feed.snapshot().state.word == "running"
     assert feed.now_s() == pytest.approx(2.0)
 
 
@@ -43,14 +43,14 @@ def test_the_same_moment_is_the_same_snapshot_until_something_is_new(run: LiveRu
     feed = feed_of(run, time)
     run.until(2.0)
     feed.read()
-    first = feed.look()
-    assert feed.look() is first
+    first = feed.snapshot()
+    assert feed.snapshot() is first
     time.now_s += 0.1
-    assert feed.look().t_s == pytest.approx(2.1)
+    assert feed.snapshot().t_s == pytest.approx(2.1)
     run.finish()
     feed.read()
-    assert feed.look().over
-    assert feed.look() is feed.look()
+    assert feed.snapshot().over
+    assert feed.snapshot() is feed.snapshot()
 
 
 def test_run_time_goes_on_between_reports(run: LiveRun) -> None:
@@ -72,11 +72,11 @@ def test_silence_is_stalled_and_then_aborted(run: LiveRun) -> None:
     run.until(2.0)
     feed.read()
     time.now_s += 4.0
-    assert feed.look().state.word == "stalled"
+    assert feed.snapshot().state.word == "stalled"
     time.now_s += 27.0
     time.late_s = 31.0
     feed.read()
-    assert feed.look().state.word == "aborted"
+    assert feed.snapshot().state.word == "aborted"
     assert feed.now_s() == pytest.approx(2.0)
 
 
@@ -86,7 +86,7 @@ def test_a_stream_that_has_long_been_silent_is_stale_from_the_start(run: LiveRun
     feed = feed_of(run, time)
     feed.read()
     assert feed.now_s() == pytest.approx(12.0)
-    assert feed.look().state.word == "stalled"
+    assert feed.snapshot().state.word == "stalled"
 
 
 def test_an_orderly_end_is_seen_through_the_open_file(run: LiveRun) -> None:
@@ -96,7 +96,7 @@ def test_an_orderly_end_is_seen_through_the_open_file(run: LiveRun) -> None:
     run.finish()
     assert not (run.folder / run_folder.STREAM).exists()
     feed.read()
-    snapshot = feed.look()
+    snapshot = feed.snapshot()
     assert snapshot.state.word == "complete"
     assert snapshot.flow.completed == sum(t == "items" for t, _ in SHORT.rows())
 
@@ -106,7 +106,7 @@ def test_an_end_before_the_first_look_is_read_from_the_tables(run: LiveRun) -> N
     run.finish()
     time_passes(feed)
     assert feed.read()
-    assert feed.look().flow.completed == sum(t == "items" for t, _ in SHORT.rows())
+    assert feed.snapshot().flow.completed == sum(t == "items" for t, _ in SHORT.rows())
 
 
 def time_passes(feed: RunFeed) -> None:
@@ -121,7 +121,7 @@ def test_finished_and_live_give_the_same_picture(run: LiveRun) -> None:
     stored = feed_of(run)
     stored.read()
     for moment_s in (0.5, 2.0, 3.9):
-        a, b = live.look(moment_s), stored.look(moment_s)
+        a, b = live.snapshot(moment_s), stored.look(moment_s)
         assert (a.flow, a.quality, a.exits) == (b.flow, b.quality, b.exits)
         assert a.links.tasks == b.links.tasks
 
@@ -146,8 +146,8 @@ def test_a_failed_run_says_why(run: LiveRun) -> None:
     run.finish("failed", "rank 1: out of memory")
     feed = feed_of(run)
     feed.read()
-    assert feed.look().state.word == "failed"
-    assert feed.look().state.reason == "rank 1: out of memory"
+    assert feed.snapshot().state.word == "failed"
+    assert feed.snapshot().state.reason == "rank 1: out of memory"
 
 
 def test_a_run_whose_writer_is_gone_is_aborted(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_run_whose_writer_is_gone_is_aborted(tmp_path: Path) -> None:
     run.until(2.0)
     feed = feed_of(run)
     feed.read()
-    state = feed.look().state
+    state = feed.snapshot().state
     assert (state.word, state.reason) == ("aborted", "the run died: its writer is gone")
 
 
@@ -192,7 +192,7 @@ def test_a_newer_minor_is_read(run: LiveRun) -> None:
     feed = feed_of(run)
     feed.read()
     assert feed.problem == ""
-    assert feed.look().flow.completed > 0
+    assert feed.snapshot().flow.completed > 0
 
 
 def change_stream(run: LiveRun, schema: list[int], extra: str) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.monitor.columns import Coded
+from mdibench.monitor.columns import CodedColumn
 from mdibench.monitor.facts import facts_of
 from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.snapshot_view import Looking, look
+from mdibench.monitor.snapshot_view import ViewRequest, snapshot_at
 from mdibench.monitor.tables import Tables
 from mdibench.record import schema
 from tests.monitor.synthetic import Rows, Synthetic
@@ -35,7 +35,7 @@ def tables_of(*portions: Rows) -> Tables:
 
 
 def at(tables: Tables, moment_s: float, **given: Any) -> Snapshot:
-    return look(tables, FACTS, Looking(moment_s, 5.0, **given))
+    return snapshot_at(tables, FACTS, ViewRequest(moment_s, 5.0, **given))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -87,7 +87,7 @@ def as_stored(values: list[Any], kind: str) -> Any:
     if kind == "text":
         words = sorted({v for v in values if v is not None})
         codes = [words.index(v) if v is not None else -1 for v in values]
-        return Coded(np.array(codes, np.int64), words)
+        return CodedColumn(np.array(codes, np.int64), words)
     if kind == "ints":
         return values
     return np.array([np.nan if v is None else float(v) for v in values])
@@ -133,7 +133,7 @@ def test_dropped_items_count_as_wrong_ones_of_those_offered() -> None:
 
 def test_rates_look_back_five_seconds() -> None:
     tables = tables_of(Synthetic(ranks=3, rate=40, duration_s=9.0, service_s=0.005).rows())
-    snapshot = look(tables, FACTS, Looking(10.0, 10.0))
+    snapshot = snapshot_at(tables, FACTS, ViewRequest(10.0, 10.0))
     assert abs(snapshot.flow.completed_per_s - 40) < 4
     assert abs(snapshot.flow.offered_per_s - 40) < 4
 

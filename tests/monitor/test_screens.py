@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mdibench.monitor.app.app import Monitor
+from mdibench.monitor.app.app import MonitorApp
 from mdibench.monitor.app.paint.canvas import ASCII
 from mdibench.monitor.app.paint.options import Options
 from tests.monitor.support import LiveRun, Time, monitor, ready, screen_text, shows, start
@@ -50,7 +50,7 @@ def check(name: str, text: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-async def check_sizes(name: str, app: Monitor, pilot: Any, sizes: list[tuple[int, int]]) -> None:
+async def check_sizes(name: str, app: MonitorApp, pilot: Any, sizes: list[tuple[int, int]]) -> None:
     """One app at one size after the other: what resizing must do, too."""
     for width, height in sizes:
         await pilot.resize_terminal(width, height)

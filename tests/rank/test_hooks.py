@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mdibench.core.wire import HEADER_BYTES, Kind, Row, pack_rows
+from mdibench.core.wire import HEADER_BYTES, MessageKind, TableRow, pack_rows
 from mdibench.rank.hooks import SourceHooks, StrayErrors, WorkerHooks
 from mdibench.transport.post_office import Mail
 
-ROW: Row = ("events", (1.0, 1, "info", "phase", "a word"))
+ROW: TableRow = ("events", (1.0, 1, "info", "phase", "a word"))
 
 
 class FakePost:
@@ -21,9 +21,9 @@ class FakePost:
     def __init__(self) -> None:
         pool = SimpleNamespace(size=HEADER_BYTES + 100)
         self.endpoint = SimpleNamespace(size=2, pool=pool)
-        self.sent: list[tuple[Kind, bytes, int]] = []
+        self.sent: list[tuple[MessageKind, bytes, int]] = []
 
-    def control(self, target: int, kind: Kind, payload: bytes = b"", rank: int = 0) -> None:
+    def control(self, target: int, kind: MessageKind, payload: bytes = b"", rank: int = 0) -> None:
         self.sent.append((kind, payload, rank))
 
 
@@ -32,7 +32,7 @@ class FakeWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.rows: list[Row] = []
+        self.rows: list[TableRow] = []
 
     def append(self, table: str, row: Any) -> None:
         self.rows.append((table, row))
@@ -51,9 +51,9 @@ def test_last_words_that_overtake_telemetry_are_not_the_last(
     hooks = SourceHooks(FakePost(), None, writer, strays, None)  # type: ignore[arg-type]
     hooks.ended("")
     assert not hooks.wants_sample
-    hooks.mail(Mail(1, Kind.FINAL, b"", 1), 0.0)
+    hooks.mail(Mail(1, MessageKind.FINAL, b"", 1), 0.0)
     assert not hooks.wants_sample
-    hooks.mail(Mail(1, Kind.TELEMETRY, pack_rows([ROW]), 0), 0.0)
+    hooks.mail(Mail(1, MessageKind.TELEMETRY, pack_rows([ROW]), 0), 0.0)
     assert hooks.wants_sample
     assert writer.rows == [ROW]
 
@@ -62,11 +62,11 @@ def test_a_worker_says_how_much_it_has_handed_in(strays: StrayErrors) -> None:
     post = FakePost()
     hooks = WorkerHooks(post, strays)  # type: ignore[arg-type]
     hooks.record([ROW] * 3, 0.0)
-    hooks.mail(Mail(0, Kind.STOP, b"", 0), 0.0)
+    hooks.mail(Mail(0, MessageKind.STOP, b"", 0), 0.0)
     hooks.record([ROW], 0.0)
-    telemetry = sum(kind is Kind.TELEMETRY for kind, _, _ in post.sent)
+    telemetry = sum(kind is MessageKind.TELEMETRY for kind, _, _ in post.sent)
     assert telemetry > 2  # the three did not fit into one message
-    assert post.sent[-1] == (Kind.FINAL, b"", telemetry)
+    assert post.sent[-1] == (MessageKind.FINAL, b"", telemetry)
     assert hooks.finished
 
 

@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 from mdibench.analysis.comparison import compare
 from mdibench.analysis.explain import break_down, cuts, sentences
 from mdibench.analysis.formatting import value_of
-from mdibench.analysis.run_groups import METRICS, Group, bound_of, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, RunGroup, bound_of, group_repeats, study
 from mdibench.cli.report import report
 from mdibench.record.reader import open_runs
-from mdibench.report.document import Report
+from mdibench.report.document import Document
 from mdibench.report.group_figures import pareto
 from mdibench.report.html import to_html
 from mdibench.report.report import build
@@ -34,22 +34,22 @@ SECTIONS = [
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
-def built(*paths: Path) -> Report:
+def built(*paths: Path) -> Document:
     readers, skipped = open_runs(paths)
     return build(group_repeats(study(reader) for reader in readers), skipped)
 
 
 @pytest.fixture(scope="module")
-def full(run_set: Path, partial_run: Path) -> Report:
+def full(run_set: Path, partial_run: Path) -> Document:
     return built(run_set, partial_run)
 
 
 @pytest.fixture(scope="module")
-def html(full: Report) -> str:
+def html(full: Document) -> str:
     return to_html(full)
 
 
-def test_every_section_is_there(full: Report) -> None:
+def test_every_section_is_there(full: Document) -> None:
     assert [section.key for section in full.sections] == SECTIONS
     tables = {table.key for section in full.sections for table in section.tables}
     assert {
@@ -123,7 +123,7 @@ def test_words_of_the_runs_are_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert" in page
 
 
-def test_a_report_says_what_its_numbers_do_not_support(full: Report) -> None:
+def test_a_report_says_what_its_numbers_do_not_support(full: Document) -> None:
     text = " ".join(full.sections[-1].text)
     assert "Simulated runs compare policies" in text
     assert "intervals say nothing about how much runs differ" in text
@@ -147,7 +147,7 @@ def test_partial_and_damaged_runs_are_marked(
     assert any("first line is damaged" in str(row[3]) for row in findings.rows)
 
 
-def test_why_two_is_slower_than_one(full: Report) -> None:
+def test_why_two_is_slower_than_one(full: Document) -> None:
     section = full.sections[SECTIONS.index("why")]
     text = " ".join(section.text)
     assert "An average item took" in text
@@ -188,7 +188,7 @@ def test_the_bound_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
     assert "capacity bound 200.0 /s reached" in " ".join(summary_lines(tmp_path / "run").split())
 
 
-def with_an_invalid_first(run_set: Path, folder: Path) -> list[Group]:
+def with_an_invalid_first(run_set: Path, folder: Path) -> list[RunGroup]:
     """Both groups of ``run_set``, of which the first has an INVALID first run with a low bound."""
     shutil.copytree(run_set, folder)
     run = min(folder.iterdir())
@@ -229,7 +229,7 @@ def test_a_group_without_a_valid_run_counts_all_and_is_never_on_the_front(
 def test_the_odd_valid_run_does_not_stand_for_its_group(run_set: Path, partial_run: Path) -> None:
     partial = study(open_runs([partial_run])[0][0])
     whole = next(study(r) for r in open_runs([run_set])[0])
-    group = Group("mostly partial", (partial, partial, whole))
+    group = RunGroup("mostly partial", (partial, partial, whole))
     assert group.verdict == "1/3 VALID"
     assert group.counted == group.runs
     assert group.detailed is whole
@@ -252,7 +252,7 @@ def test_a_bound_is_computed_where_the_manifest_has_none(one_run: Path) -> None:
     assert "1" in binding
 
 
-def test_energy_is_not_zero_where_nobody_measured_it(full: Report, tmp_path: Path) -> None:
+def test_energy_is_not_zero_where_nobody_measured_it(full: Document, tmp_path: Path) -> None:
     workers = full.sections[SECTIONS.index("workers")]
     assert any("Energy: n/a" in line for line in workers.text)
     ranks = [{"rank": n, "energy_meter": "RAPL"} for n in range(2)]

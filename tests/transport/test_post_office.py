@@ -10,7 +10,7 @@ import torch
 
 from mdibench.core.events import Arrived, Delivered, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import Result, State, Task
-from mdibench.core.wire import HEADER_BYTES, Kind
+from mdibench.core.wire import HEADER_BYTES, MessageKind
 from mdibench.errors import WireError
 from mdibench.network.plan import Link
 from mdibench.transport.links import LinkClock
@@ -129,13 +129,13 @@ def test_a_buffer_returns_to_the_pool_when_its_tensor_dies(clock: Clock) -> None
 def test_control_that_is_too_large_is_an_error_of_the_sender(clock: Clock) -> None:
     here, _ = offices(clock, Link())
     with pytest.raises(WireError, match="too large"):
-        here.control(1, Kind.TELEMETRY, bytes(1 << 17))
+        here.control(1, MessageKind.TELEMETRY, bytes(1 << 17))
 
 
 def test_mail_is_handed_on(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    here.control(1, Kind.FAILURE, b"why", 7)
-    assert there.poll() == [Mail(0, Kind.FAILURE, b"why", 7)]
+    here.control(1, MessageKind.FAILURE, b"why", 7)
+    assert there.poll() == [Mail(0, MessageKind.FAILURE, b"why", 7)]
 
 
 def test_a_message_that_was_overtaken_does_not_bring_back_an_older_state(clock: Clock) -> None:

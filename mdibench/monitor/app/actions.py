@@ -20,7 +20,7 @@ from mdibench.monitor.app.themes import CYCLE
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.playhead import Playhead
 from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.snapshot_view import Looking
+from mdibench.monitor.snapshot_view import ViewRequest
 
 PACES_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 SPANS_S: tuple[float | None, ...] = (None, 60.0, 10.0)
@@ -32,7 +32,7 @@ class Actions(App[Snapshot]):
     feed: RunFeed
     options: Options
     playhead: Playhead
-    looking: Looking
+    request: ViewRequest
     pace_s: float
     snapshot: Snapshot | None
     alone: str | None
@@ -91,9 +91,9 @@ class Actions(App[Snapshot]):
 
     def action_span(self) -> None:
         """How much of the past the charts show."""
-        place = SPANS_S.index(self.looking.span_s) + 1
+        place = SPANS_S.index(self.request.span_s) + 1
         span_s = SPANS_S[place % len(SPANS_S)]
-        self.looking = replace(self.looking, span_s=span_s)
+        self.request = replace(self.request, span_s=span_s)
         self.look()
         self.notify("the whole run" if span_s is None else f"the last {span_s:.0f} s", timeout=2)
 

@@ -36,13 +36,13 @@ from mdibench.monitor.app.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.playhead import Playhead
 from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.snapshot_view import Looking
+from mdibench.monitor.snapshot_view import ViewRequest
 
 CALM_S = 0.5
 """Charts, links and topology are not drawn more often than this while a run goes on."""
 
 
-class Monitor(Actions):
+class MonitorApp(Actions):
     """The app; its result is the last snapshot shown."""
 
     TITLE = "mdibench"
@@ -66,7 +66,7 @@ class Monitor(Actions):
         self.feed = feed
         self.options = options or Options()
         self.playhead = Playhead()
-        self.looking = Looking(0.0, 0.0)
+        self.request = ViewRequest(0.0, 0.0)
         self.pace_s = pace_s
         self.snapshot: Snapshot | None = None
         self.alone: str | None = None
@@ -140,7 +140,7 @@ class Monitor(Actions):
     def look(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
         moment_s = self.playhead.moment_s(self.feed.now_s())
-        self.show(self.feed.look(moment_s, self.looking), all_panes)
+        self.show(self.feed.snapshot(moment_s, self.request), all_panes)
         self._tell_problem()
 
     def show(self, snapshot: Snapshot, all_panes: bool = True) -> None:
@@ -260,6 +260,8 @@ def watch(
     """Show the run in ``folder`` until somebody leaves; the last snapshot shown."""
     feed = RunFeed(folder)
     try:
-        return Monitor(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class).run()
+        return MonitorApp(
+            feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class
+        ).run()
     finally:
         feed.close()

@@ -17,7 +17,7 @@ from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.app.paint.panels import CELL
 from mdibench.monitor.app.pane import Pane
 
-Name = Literal["line", "tiny", "narrow", "wide", "huge"]
+ArrangementName = Literal["line", "tiny", "narrow", "wide", "huge"]
 PANELS = ("ranks", "exits", "charts", "links", "topology", "events")
 """In the order of their number keys."""
 
@@ -26,7 +26,7 @@ PANELS = ("ranks", "exits", "charts", "links", "topology", "events")
 class Arrangement:
     """Sizes in cells. ``alone`` is the panel that has the screen for itself, if any."""
 
-    name: Name
+    name: ArrangementName
     alone: str | None
     bare: bool
     """Whether even the figures above the panel are left out."""
@@ -43,7 +43,7 @@ class Arrangement:
     """Whether all charts are shown, not only the chosen one."""
 
 
-def name_of(width: int, height: int) -> Name:
+def name_of(width: int, height: int) -> ArrangementName:
     """The arrangement for a screen of this size."""
     if width < 36 or height < 7:
         return "line"

@@ -24,7 +24,7 @@ from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from mdibench.monitor.app.app import Monitor
+    from mdibench.monitor.app.app import MonitorApp
 
 Painter = Callable[[Snapshot, int, int, Options], list[Line]]
 
@@ -64,7 +64,7 @@ class Lines(Widget):
 
     def _mix_styles(self) -> None:
         """Lay the roles' styles over the pane's own, once for each pair of them."""
-        app: Monitor = self.app  # type: ignore[assignment]
+        app: MonitorApp = self.app  # type: ignore[assignment]
         ground = self.rich_style
         if self._mixed_from is not app.styles_of_roles or self._ground != ground:
             self._mixed_from, self._ground = app.styles_of_roles, ground

@@ -40,7 +40,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """The vertical axis: its figures, its least top, and whether it is logarithmic."""
 
     show: Callable[[float], str] = figure
@@ -82,7 +82,7 @@ def line_chart(
     curves: Sequence[Curve],
     edges_s: Floats,
     size: tuple[int, int],
-    axis: Axis,
+    axis: ChartAxis,
     glyphs: Glyphs,
 ) -> list[Line]:
     """Lines over time in ``size`` = (width, height) cells: figures at the left, time below."""
@@ -109,7 +109,7 @@ def line_chart(
     return [*lines, _time_axis(edges_s, gutter, canvas.width)]
 
 
-def _scale(curves: Sequence[Curve], axis: Axis) -> _Scale:
+def _scale(curves: Sequence[Curve], axis: ChartAxis) -> _Scale:
     known = [v for each in curves for v in each.values if not math.isnan(v)]
     if axis.log:
         positive = [v for v in known if v > 0] or [1.0]
@@ -147,7 +147,7 @@ def newest(values: Floats) -> float:
     return next((value for value in reversed(values) if not math.isnan(value)), math.nan)
 
 
-def _legend(curves: Sequence[Curve], axis: Axis, height: int) -> list[Line]:
+def _legend(curves: Sequence[Curve], axis: ChartAxis, height: int) -> list[Line]:
     """Names and newest values, one line each; what does not fit is left out."""
     names = max((len(each.label) for each in curves), default=0)
     shown = [axis.show(newest(each.values)) for each in curves]
@@ -269,7 +269,7 @@ def _queues(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list
     curves = [
         Curve(f"rank {rank}", rank_role(rank), row) for rank, row in zip(ranks, rows, strict=True)
     ]
-    return line_chart(curves, edges_s, size, Axis(whole, least_top=4.0), options.glyphs)
+    return line_chart(curves, edges_s, size, ChartAxis(whole, least_top=4.0), options.glyphs)
 
 
 def whole(value: float) -> str:
@@ -283,13 +283,13 @@ def _rate(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[L
         Curve("offered", DIM, history.offered_per_s),
         Curve("completed", ACCENT, history.completed_per_s),
     ]
-    return line_chart(curves, history.edges_s, size, Axis(rate), options.glyphs)
+    return line_chart(curves, history.edges_s, size, ChartAxis(rate), options.glyphs)
 
 
 def _accuracy(snapshot: Snapshot, size: tuple[int, int], options: Options) -> list[Line]:
     history = snapshot.history
     worst = min([0.9, *(v for v in history.accuracy if not math.isnan(v))])
-    axis = Axis(whole_percent, bottom=math.floor(worst * 10) / 10, top=1.0)
+    axis = ChartAxis(whole_percent, bottom=math.floor(worst * 10) / 10, top=1.0)
     return line_chart(
         [Curve("accuracy", GOOD, history.accuracy)], history.edges_s, size, axis, options.glyphs
     )
@@ -302,7 +302,7 @@ def _latency(snapshot: Snapshot, size: tuple[int, int], options: Options) -> lis
         Curve("p95", WARN, history.p95_s),
         Curve("p50", ACCENT, history.p50_s),
     ]
-    axis = Axis(bare_milliseconds, least_top=0.001, log=options.log)
+    axis = ChartAxis(bare_milliseconds, least_top=0.001, log=options.log)
     return line_chart(curves, history.edges_s, size, axis, options.glyphs)
 
 
@@ -316,7 +316,7 @@ def _control(snapshot: Snapshot, size: tuple[int, int], options: Options) -> lis
         Curve(f"1/μ of {rate(fastest)}/s", WARN, pace),
     ]
     return line_chart(
-        curves, history.edges_s, size, Axis(figure, bottom=0.0, top=1.0), options.glyphs
+        curves, history.edges_s, size, ChartAxis(figure, bottom=0.0, top=1.0), options.glyphs
     )
 
 

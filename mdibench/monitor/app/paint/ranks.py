@@ -39,7 +39,7 @@ LONGEST = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Shown:
     """A column: what it shows, how wide, and how dear it is (1 stays longest)."""
 
     key: str
@@ -271,7 +271,7 @@ def _trouble(rank: RankView, context: Context) -> Line:
     return parts
 
 
-Placed: TypeAlias = tuple[Column, int]
+Placed: TypeAlias = tuple[Shown, int]
 """A column with its width in cells."""
 
 
@@ -303,30 +303,30 @@ def _trouble_width(snapshot: Snapshot) -> int:
 
 
 _QUEUE_TITLE = "{}" + " " * (SPARK + 1)
-COLUMNS: tuple[Column, ...] = (
-    Column("rank", "rank", _cells(4), 1, _name, lambda r: r.rank, left=True),
-    Column("host", "host", _longest("host", lambda r: r.host), 6, _host, lambda r: r.host, True),
-    Column(
+COLUMNS: tuple[Shown, ...] = (
+    Shown("rank", "rank", _cells(4), 1, _name, lambda r: r.rank, left=True),
+    Shown("host", "host", _longest("host", lambda r: r.host), 6, _host, lambda r: r.host, True),
+    Shown(
         "device", "device", _longest("device", lambda r: r.device), 13, _device,
         lambda r: r.device, True,
     ),
-    Column(
+    Shown(
         "blocks", "blocks", _longest("blocks", lambda r: ranges(r.blocks)), 7, _blocks,
         lambda r: float(len(r.blocks)), True,
     ),
-    Column("input", _QUEUE_TITLE.format("I_n"), _queue_width, 2, _input, lambda r: r.input_queue),
-    Column(
+    Shown("input", _QUEUE_TITLE.format("I_n"), _queue_width, 2, _input, lambda r: r.input_queue),
+    Shown(
         "output", _QUEUE_TITLE.format("O_n"), _queue_width, 3, _output, lambda r: r.output_queue
     ),
-    Column("busy", "busy", _cells(BAR + 6), 4, _busy, lambda r: r.busy),
-    Column("gamma", "Γ ms", _cells(5), 8, _gamma, lambda r: r.gamma_s),
-    Column("tasks", "tasks/s", _cells(7), 9, _tasks, lambda r: r.tasks_per_s),
-    Column("sent", "out KB/s", _cells(8), 10, _sent, lambda r: r.sent_per_s),
-    Column("received", "in KB/s", _cells(7), 11, _received, lambda r: r.received_per_s),
-    Column("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
-    Column("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
-    Column("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
-    Column("age", "report", _age_width, 5, _age, lambda r: r.age_s),
-    Column("trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)),
+    Shown("busy", "busy", _cells(BAR + 6), 4, _busy, lambda r: r.busy),
+    Shown("gamma", "Γ ms", _cells(5), 8, _gamma, lambda r: r.gamma_s),
+    Shown("tasks", "tasks/s", _cells(7), 9, _tasks, lambda r: r.tasks_per_s),
+    Shown("sent", "out KB/s", _cells(8), 10, _sent, lambda r: r.sent_per_s),
+    Shown("received", "in KB/s", _cells(7), 11, _received, lambda r: r.received_per_s),
+    Shown("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
+    Shown("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
+    Shown("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
+    Shown("age", "report", _age_width, 5, _age, lambda r: r.age_s),
+    Shown("trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)),
 )  # fmt: skip
 SORT_KEYS = tuple(column.key for column in COLUMNS if column.title.strip())
