@@ -121,7 +121,7 @@ def test_finished_and_live_give_the_same_picture(run: LiveRun) -> None:
     stored = feed_of(run)
     stored.read()
     for moment_s in (0.5, 2.0, 3.9):
-        a, b = live.snapshot(moment_s), stored.look(moment_s)
+        a, b = live.snapshot(moment_s), stored.snapshot(moment_s)
         assert (a.flow, a.quality, a.exits) == (b.flow, b.quality, b.exits)
         assert a.links.tasks == b.links.tasks
 
