@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,6 +34,8 @@ class RunPreamble:
     plan: Plan
     model: ModelInfo
     judging: ExitRule
+    engine: Mapping[str, str] | None = None
+    """Name of the engine, and why it was chosen; none for the null block and in a simulation."""
     ranks: Sequence[dict[str, Any]] = ()
     clock_offsets_s: Sequence[float] = ()
     clock_error_s: float = 0.0
@@ -74,6 +76,7 @@ def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any
         "calibration": facts.judging.calibration,
         "plan": plan_facts(facts.plan) | {"hosts": [rank["host"] for rank in facts.ranks]},
         "model": asdict(facts.model),
+        "engine": facts.engine,
         "ranks": list(facts.ranks),
         "clock_offsets_s": list(facts.clock_offsets_s),
         "clock_error_s": facts.clock_error_s,
@@ -94,10 +97,10 @@ def warnings_before(facts: RunPreamble) -> list[str]:
     found = []
     for host, count in Counter(rank["host"] for rank in facts.ranks).items():
         cores = next(rank["cores"] for rank in facts.ranks if rank["host"] == host)
-        threads = sum(rank["torch_threads"] for rank in facts.ranks if rank["host"] == host)
+        threads = sum(rank["threads"] for rank in facts.ranks if rank["host"] == host)
         if threads > cores and facts.kind != "emulated":
             found.append(
-                f"{host}: {count} ranks with {threads} torch threads share {cores} cores; "
+                f"{host}: {count} ranks with {threads} compute threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"
             )
     if facts.config.events and facts.kind != "simulated":

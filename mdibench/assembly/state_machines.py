@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mdibench.assembly.workload import SourceItems
+from mdibench.assembly.workload import SourceItems, exits_early, last_blocks
 from mdibench.config.reading import read_trace
 from mdibench.config.schema import DEFAULT_THRESHOLD, AdmissionSection, RunConfig
 from mdibench.core.node import Node
@@ -42,7 +42,6 @@ def worker_setup(
 ) -> WorkerSetup:
     """What worker ``rank`` must know."""
     scheme = SCHEMES[config.scheme.name]
-    early_exit = config.scheme.early_exit
     return WorkerSetup(
         rank=rank,
         blocks=plan.blocks[rank],
@@ -50,11 +49,12 @@ def worker_setup(
         next_hops=plan.next_hops[rank],
         toward_source=plan.toward_source[rank],
         scheme=scheme,
-        early_exit=scheme.early_exit if early_exit is None else early_exit,
+        early_exit=exits_early(config),
         thresholds=thresholds,
         offers_raw=scheme.offers_raw or config.scheme.source_offloads_raw,
         output_limit=config.scheme.output_queue_limit,
         max_batch=config.model.max_batch,
+        last_block=last_blocks(config, plan.blocks[rank]),
         patience=config.model.confidence == "patience",
         gossip_s=config.transport.gossip_s,
         link_window=config.transport.link_window,

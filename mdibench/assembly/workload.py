@@ -7,22 +7,24 @@ harness itself costs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mdibench.assembly import environment
-from mdibench.compute.engine import Engine
-from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.compute.engine import Engine, Hosted, NullEngine
+from mdibench.compute.engines import EngineChoice, build, choose, has_onnxruntime
+from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.timing import block_seconds
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 from mdibench.network.planning import make_plan, network_problems
-
-if TYPE_CHECKING:
-    import torch
-
-    from mdibench.codec.bottleneck import CodecPair
+from mdibench.policy.exits import stay_if_hosted
+from mdibench.policy.schemes import SCHEMES
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -31,7 +33,10 @@ _NULL_SIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class SourceItems:
-    """The evaluation items: ``fetch(sample)`` gives the raw tensor ``[C, H, W]`` and its bytes."""
+    """The evaluation items: ``fetch(sample)`` gives a raw item and its bytes.
+
+    Items are uint8 ``[C, H, W]``.
+    """
 
     labels: Sequence[int]
     fetch: Callable[[int], tuple[Any, int]]
@@ -43,9 +48,15 @@ def model_info(model: ModelSection) -> ModelInfo:
         block = BlockInfo(0, 0, (1, _NULL_SIDE, _NULL_SIDE), _NULL_SIDE**2)
         shape = (1, _NULL_SIDE, _NULL_SIDE)
         return ModelInfo(NULL, 1, shape, _NULL_SIDE**2, (block,) * _NULL_EXITS)
-    from mdibench.models.registry import model_info as real_model_info
+    if model.engine != "torch" and ":" not in model.name and has_onnxruntime():
+        from mdibench.compute.onnx_export import kept
 
-    return real_model_info(model)
+        export = kept(model)  # so that a second run need not load torch for it
+        if export is not None:
+            return export.info
+    from mdibench.models import registry
+
+    return registry.model_info(model)
 
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
@@ -55,7 +66,46 @@ def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
     except UserError as failure:
         own = [_located(problem, config) for problem in failure.problems]
         raise UserError(*own, *network_problems(config, ranks)) from None
+    if not exits_early(config):
+        model = model.with_heads({model.exits})
     return model, make_plan(config, ranks, model)
+
+
+def exits_early(config: RunConfig) -> bool:
+    """Whether items may leave before the last exit."""
+    given = config.scheme.early_exit
+    return SCHEMES[config.scheme.name].early_exit if given is None else given
+
+
+def hosted_by(
+    config: RunConfig, blocks: Collection[int], model: ModelInfo, temperatures: Sequence[float] = ()
+) -> Hosted:
+    """How a worker of ``blocks`` runs them: without early exits, nobody asks for any head but the
+    last.
+    """
+    last_block = {block: block for block in blocks} | last_blocks(config, blocks)
+    heads = frozenset(blocks) if exits_early(config) else frozenset({model.exits})
+    flops = tuple(block.flops for block in model.blocks)
+    return Hosted(last_block, heads, flops, tuple(temperatures))
+
+
+def last_blocks(config: RunConfig, blocks: Collection[int]) -> dict[int, int]:
+    """Block -> last block of its call, for calls of several blocks; a worker hosts ``blocks``.
+
+    Without early exits, and where the scheme leaves following tasks to the worker that can compute
+    them, there is no decision between two blocks that it hosts.
+    """
+    if exits_early(config) or SCHEMES[config.scheme.name].place is not stay_if_hosted:
+        return {}
+    last: dict[int, int] = {}
+    for block in sorted(blocks, reverse=True):
+        last[block] = last.get(block + 1, block)
+    return {block: end for block, end in last.items() if end > block}
+
+
+def call_seconds(block_s: Sequence[float], last_block: Mapping[int, int]) -> list[float]:
+    """Seconds of one task in the call that begins with each block, in order of the blocks."""
+    return [sum(block_s[k - 1 : last_block.get(k, k)]) for k in range(1, len(block_s) + 1)]
 
 
 def _located(problem: Problem, config: RunConfig) -> Problem:
@@ -67,85 +117,65 @@ def _located(problem: Problem, config: RunConfig) -> Problem:
 
 
 def make_engine(
-    model: ModelSection, blocks: Collection[int], temperatures: Sequence[float] = ()
+    model: ModelSection, info: ModelInfo, hosted: Hosted, choice: EngineChoice | None = None
 ) -> Engine:
-    """An engine that holds ``blocks`` of the configured network, on this rank's ``torch_device``.
-
-    ``temperatures`` divide the logits, one per exit; none are 1.
-    """
+    """An engine for ``hosted`` in this process, by the config's own choice by default."""
     if model.name == NULL:
-        from mdibench.compute.engine import NullEngine
-
-        return NullEngine(_NULL_EXITS)
-    from mdibench.compute.torch_engine import TorchEngine
-    from mdibench.models.registry import load_model
-
-    network = load_model(model, blocks)
-    device = torch_device(model.device)
-    return TorchEngine(network, model.confidence, temperatures or None, device)
-
-
-def torch_device(wanted: str) -> torch.device:
-    """What this rank computes on; UserError where it has no device of that kind."""
-    import torch
-
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
-        what = "a rank of this run has no CUDA device"
-        raise UserError(Problem(what, "model.device", '"auto" takes what each rank has'))
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+        return NullEngine(_NULL_EXITS, hosted)
+    chosen = choice or choose(model)
+    return build(chosen.name, model, hosted, chosen.graphs_for(hosted), info.exits)
 
 
 def load_items(model: ModelSection) -> SourceItems:
     """The evaluation split of the configured data set."""
-    import torch
-
     if model.name == NULL:
-        tensor = torch.zeros((1, _NULL_SIDE, _NULL_SIDE), dtype=torch.uint8)
-        return SourceItems([0] * 1000, lambda sample: (tensor, tensor.numel()))
+        item = np.zeros((1, _NULL_SIDE, _NULL_SIDE), np.uint8)
+        return SourceItems([0] * 1000, lambda sample: (item, item.nbytes))
     from mdibench.data.registry import load_dataset
 
     split = load_dataset(model.dataset, model.data_dir).evaluation
-    inputs = torch.from_numpy(split.inputs)
-    item_bytes = inputs[0].numel()
+    inputs = split.inputs
+    item_bytes = inputs[0].nbytes
     return SourceItems(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
 
 
-def set_up_torch(threads: int, local_size: int) -> None:
-    """Compute as one of ``local_size`` ranks of this host; ``threads`` are the config's, or 0."""
-    import torch
+def set_up_compute(threads: int, local_size: int) -> int:
+    """Compute as one of ``local_size`` ranks of this host; how many threads an engine gets.
 
+    ``threads`` are the config's, or 0.
+    """
     keep_freed_memory()
     wanted = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
-    torch.set_num_threads(environment.threads_per_rank(wanted, local_size, environment.cores()))
+    return environment.threads_per_rank(wanted, local_size, environment.cores())
 
 
-def measured(model: ModelSection) -> list[float]:
-    """Seconds of each block with its head for one item, on this machine; 0 for the null block."""
+def measured(config: RunConfig, info: ModelInfo, choice: EngineChoice | None = None) -> list[float]:
+    """Seconds of each block for one item, on this machine; 0 for the null block.
+
+    With the heads that a run of ``config`` asks for, each block as a call of its own.
+    """
+    model = config.model
     if model.name == NULL:
         return [0.0] * _NULL_EXITS
-    import torch
-
-    from mdibench.compute.torch_engine import TorchEngine, measure_block_seconds
-    from mdibench.models.registry import load_model
-
-    network = load_model(model)
-    item = torch.zeros(network.input_shape, dtype=torch.uint8)
-    return measure_block_seconds(TorchEngine(network, device=torch_device(model.device)), item)
+    alone = Hosted.every_block(info.exits)
+    heads = alone.heads if exits_early(config) else frozenset({info.exits})
+    engine = make_engine(model, info, replace(alone, heads=heads), choice)
+    return block_seconds(engine, np.zeros(info.input_shape, np.uint8))
 
 
-def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, CodecPair]:
-    """The encoder and decoder pairs by cut, where any link uses them."""
-    if all(link.codec != "bottleneck" for link in plan.links.values()):
-        return {}
-    from mdibench.codec.bottleneck import load_pairs
-    from mdibench.models.registry import weights_file
-    from mdibench.models.weights import fingerprint
+def bottleneck_file(config: RunConfig) -> Path:
+    """The file of encoder and decoder pairs that the config means, once it is known to fit.
+
+    Raises UserError for a missing or damaged file, or pairs of another network.
+    """
+    from mdibench.codec.bottleneck import load_pairs, pairs_file
+    from mdibench.models.packaged import fingerprint, weights_file
 
     model, transport = config.model, config.transport
     made_for = fingerprint(weights_file(model.name, model.weights))
-    file = transport.bottleneck_pairs
-    return load_pairs(model.name, transport.bottleneck, file, weights=made_for)
+    file = pairs_file(model.name, transport.bottleneck, transport.bottleneck_pairs)
+    load_pairs(model.name, transport.bottleneck, str(file), weights=made_for)
+    return file
 
 
 def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:

@@ -39,7 +39,7 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
         read_matrix(read_text(config), str(config), overrides)
     model, plan = planned(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS)
     check_events(loaded, plan)
-    _check_weights(loaded.model, model.exits)
+    _check_weights(loaded.model)
     if as_json:
         click.echo(plan_json(loaded, plan, model))
     else:
@@ -47,12 +47,15 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
         click.echo("\n".join(plan_lines(loaded, plan, model)))
 
 
-def _check_weights(model: ModelSection, exits: int) -> None:
+def _check_weights(model: ModelSection) -> None:
     """Tell what a run on this machine would say of the weights: they may be trained later."""
-    from mdibench.assembly.workload import make_engine
+    from mdibench.assembly.workload import NULL
+    from mdibench.models.registry import load_model
 
+    if model.name == NULL:
+        return
     try:
-        make_engine(model.model_copy(update={"device": "cpu"}), range(1, exits + 1))
+        load_model(model)
     except UserError as failure:
         for problem in failure.problems:
             say(f"note: a run would refuse: {problem}")

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mdibench.errors import Problem, UserError
-from mdibench.models.weights import FOLDER, write_whole
+from mdibench.models.packaged import FOLDER
+from mdibench.record.files import write_whole
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -155,7 +157,7 @@ def load_pairs(
     Raises UserError for a missing or damaged file, and for pairs of another network or of other
     weights, whose feature maps they would garble.
     """
-    path = Path(file).expanduser() if file else packaged_pairs(network, ratio)
+    path = pairs_file(network, ratio, file)
     if not path.is_file():
         remedy = f"train them: mdibench train {network} --bottleneck {ratio:g}"
         raise UserError(Problem("no such file of bottleneck pairs", str(path), remedy))
@@ -167,6 +169,20 @@ def load_pairs(
     except (SafetensorError, OSError, KeyError, ValueError) as failure:
         what = f"damaged, or no bottleneck pairs ({failure})"
         raise UserError(Problem(what, str(path), "train or fetch the file again")) from failure
+
+
+def pairs_file(network: str, ratio: float, file: str | None) -> Path:
+    """``file`` where it is given, else where the package keeps the pairs for ``ratio``."""
+    return Path(file).expanduser() if file else packaged_pairs(network, ratio)
+
+
+def pairs_from_bytes(content: bytes) -> dict[int, CodecPair]:
+    """The pairs of a file that somebody has checked, from its bytes."""
+    with NamedTemporaryFile() as copy:
+        copy.write(content)
+        copy.flush()
+        with safe_open(copy.name, "np") as opened:
+            return _read(opened, int(opened.metadata()["bits"]), None)
 
 
 def _check_network(path: Path, facts: Mapping[str, str], network: str, weights: str) -> None:

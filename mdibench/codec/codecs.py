@@ -1,9 +1,8 @@
 """Feature maps as bytes and back: what a codec costs in accuracy, it saves on the wire.
 
-``none`` keeps the tensor's own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
-bits with one scale per tensor; ``bottleneck`` sends the code of a learned encoder and decoder pair
-(``codec.bottleneck``). Integers (raw items) always travel as they are. Views are taken in numpy
-rather than in torch, whose views cost microseconds each on this hot path.
+``none`` keeps the elements' own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
+bits with one scale per feature map; ``bottleneck`` sends the code of a learned encoder and decoder
+pair (``codec.bottleneck``). Integers (raw items) always travel as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mdibench.codec.bottleneck import CodecPair
@@ -22,26 +20,19 @@ from mdibench.errors import WireError
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Array: TypeAlias = NDArray[Any]
+BFLOAT16 = np.dtype([("bfloat16", np.int16)])
+"""numpy has no such numbers: their bits, under a type that tells them from whole numbers."""
 CODECS = {codec.name.lower(): codec for codec in CodecId}
-_DTYPES = {
-    torch.uint8: Dtype.UINT8,
-    torch.float32: Dtype.FLOAT32,
-    torch.float16: Dtype.FLOAT16,
-    torch.bfloat16: Dtype.BFLOAT16,
-    torch.int8: Dtype.INT8,
-    torch.int64: Dtype.INT64,
-    torch.float64: Dtype.FLOAT64,
-}
 _NUMPY: dict[Dtype, np.dtype[Any]] = {
     Dtype.UINT8: np.dtype(np.uint8),
     Dtype.FLOAT32: np.dtype(np.float32),
     Dtype.FLOAT16: np.dtype(np.float16),
-    Dtype.BFLOAT16: np.dtype(np.int16),
+    Dtype.BFLOAT16: BFLOAT16,
     Dtype.INT8: np.dtype(np.int8),
     Dtype.INT64: np.dtype(np.int64),
     Dtype.FLOAT64: np.dtype(np.float64),
 }
-"""numpy has no bfloat16: its bits travel as int16."""
+_DTYPES = {numpy_type: dtype for dtype, numpy_type in _NUMPY.items()}
 _SCALE = struct.Struct("<f")
 
 
@@ -51,27 +42,26 @@ class Coder:
     def __init__(self, pairs: Mapping[int, CodecPair] | None = None) -> None:
         self._pairs = pairs or {}
 
-    def encode(self, tensor: torch.Tensor, codec: CodecId, cut: int) -> tuple[Bytes, Layout]:
-        """The bytes of ``tensor`` (CPU), the feature map behind block ``cut``, and their layout.
+    def encode(self, features: Array, codec: CodecId, cut: int) -> tuple[Array, Layout]:
+        """What travels of ``features``, the feature map behind block ``cut``, and its layout.
 
-        With ``none`` they are the tensor's own memory: copy them before it changes. A tensor that
-        is not contiguous is made so first, for its memory alone would not tell its values.
+        With ``none`` that is the array itself, whatever its strides: the bytes of its elements in
+        C order are the message.
         """
-        dtype = _DTYPES[tensor.dtype]
-        array = _array(tensor.contiguous())
-        if not tensor.is_floating_point() or dtype is Dtype.BFLOAT16:
+        dtype = _DTYPES[features.dtype]
+        if features.dtype.kind != "f":
             codec = CodecId.NONE
-        layout = Layout(dtype, array.shape, codec)
+        layout = Layout(dtype, features.shape, codec)
         if codec is CodecId.FP16:
-            array = array.astype(np.float16)
-        elif codec is CodecId.INT8:
-            return _to_int8(array), layout
-        elif codec is CodecId.BOTTLENECK:
-            return self._pairs[cut].encode(array), layout
-        return array.reshape(-1).view(np.uint8), layout
+            return features.astype(np.float16), layout
+        if codec is CodecId.INT8:
+            return _to_int8(features), layout
+        if codec is CodecId.BOTTLENECK:
+            return self._pairs[cut].encode(np.ascontiguousarray(features)), layout
+        return features, layout
 
     def decode(self, payload: Bytes, layout: Layout, cut: int) -> Array:
-        """The array behind ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
+        """The feature map behind ``payload``; with ``none`` it shares that memory.
 
         Raises ``WireError`` when bytes and layout do not fit together.
         """
@@ -88,25 +78,14 @@ class Coder:
             raise WireError(f"payload does not decode as {layout}: {error}") from None
 
 
-def as_tensor(array: Array, dtype: Dtype) -> torch.Tensor:
-    """A tensor on the memory of ``array``, which lives as long as the tensor's storage."""
-    tensor = torch.from_numpy(array)
-    return tensor.view(torch.bfloat16) if dtype is Dtype.BFLOAT16 else tensor
-
-
 def encoded_bytes(codec: str, elements: int, element_bytes: int) -> int:
-    """Size of a floating-point tensor under ``codec``."""
+    """Size of a floating-point feature map under ``codec``."""
     sizes = {
         "none": elements * element_bytes,
         "fp16": 2 * elements,
         "int8": elements + _SCALE.size,
     }
     return sizes[codec]
-
-
-def _array(tensor: torch.Tensor) -> Array:
-    array: Array = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return array
 
 
 def _to_int8(array: Array) -> Bytes:

@@ -1,6 +1,7 @@
 """What an exit head says, from its logits: the class, and its confidence C_k(d) in [0, 1].
 
-Every measure maps logits ``[N, classes]`` to confidences ``[N]`` and predicted classes ``[N]``.
+Every measure maps logits float32 ``[N, classes]`` to confidences ``[N]`` and predicted classes
+``[N]``. They are plain numpy, so that every engine judges alike and a worker needs no torch.
 
 ``patience`` needs no measure of its own: there the worker counts how many heads in a row agree,
 and the engine gives ``max-softmax`` for the record.
@@ -10,34 +11,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 Measure = Literal["max-softmax", "entropy", "margin", "patience"]
+Logits: TypeAlias = NDArray[np.floating[Any]]
+Judged: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.int64]]
 
 
-def max_softmax(logits: Tensor) -> tuple[Tensor, Tensor]:
+def max_softmax(logits: Logits) -> Judged:
     """Largest class probability."""
-    confidences, predictions = torch.softmax(logits, dim=1).max(dim=1)
-    return confidences, predictions
+    predictions = logits.argmax(axis=1)
+    largest = np.take_along_axis(logits, predictions[:, None], axis=1)
+    return 1 / np.exp(logits - largest).sum(axis=1), predictions
 
 
-def entropy(logits: Tensor) -> tuple[Tensor, Tensor]:
+def entropy(logits: Logits) -> Judged:
     """1 - H / log(classes): 0 for the uniform distribution, 1 for certainty."""
-    logs = torch.log_softmax(logits, dim=1)
-    nats = -(logs.exp() * logs).sum(dim=1)
-    return (1 - nats / math.log(logits.shape[1])).clamp(0, 1), logits.argmax(dim=1)
+    shares = softmax(logits)
+    logs = np.log(np.maximum(shares, np.finfo(shares.dtype).tiny))
+    nats = -(shares * logs).sum(axis=1)
+    return (1 - nats / math.log(logits.shape[1])).clip(0, 1), logits.argmax(axis=1)
 
 
-def margin(logits: Tensor) -> tuple[Tensor, Tensor]:
+def margin(logits: Logits) -> Judged:
     """Largest class probability minus the second largest."""
-    shares, classes = torch.softmax(logits, dim=1).topk(2, dim=1)
-    return shares[:, 0] - shares[:, 1], classes[:, 0]
+    shares = softmax(logits)
+    two = np.partition(shares, -2, axis=1)[:, -2:]
+    return two[:, 1] - two[:, 0], logits.argmax(axis=1)
 
 
-MEASURES: Mapping[Measure, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+def softmax(logits: Logits) -> Logits:
+    """Class probabilities, of the logits' own type."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Logits = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+MEASURES: Mapping[Measure, Callable[[Logits], Judged]] = {
     "max-softmax": max_softmax,
     "entropy": entropy,
     "margin": margin,

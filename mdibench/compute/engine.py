@@ -1,40 +1,80 @@
-"""What a worker needs of an engine, whoever computes.
+"""What a worker needs of an engine, whoever computes; and two engines without a network.
 
-An engine is used by one thread of one rank. It holds only the blocks that its rank hosts.
+An engine is used by one thread of one rank. It holds only the blocks that its rank hosts. Payloads
+are numpy arrays ``[C, H, W]`` without a batch dimension, between transport and engine too, so that
+only the torch engine knows torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mdibench.core.records import Outcome, Task
 
+UNASKED = -1
+"""The prediction of an outcome whose exit head was not computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """Which blocks an engine holds, and how it runs them.
+
+    ``last_block[k]`` is the last block of the call that begins with block k: blocks that a worker
+    runs one after the other anyway, with no decision between them, are one call. ``heads`` are the
+    blocks whose exit head somebody asks for. ``flops[k-1]`` is what block k costs with its head,
+    where that is asked for.
+    """
+
+    last_block: Mapping[int, int]
+    heads: frozenset[int]
+    flops: Sequence[int] = field(default=())
+    temperatures: tuple[float, ...] = ()
+    """By which the logits of each exit are divided (calibration); none are 1."""
+
+    @classmethod
+    def every_block(cls, exits: int, temperatures: Sequence[float] = ()) -> Hosted:
+        """All K blocks, each a call of its own with its head."""
+        blocks = range(1, exits + 1)
+        alone = {block: block for block in blocks}
+        return cls(alone, frozenset(blocks), (0,) * exits, tuple(temperatures))
+
+    @property
+    def blocks(self) -> Collection[int]:
+        """All blocks that the engine holds."""
+        return self.last_block.keys()
+
+    def flops_of(self, block: int) -> int:
+        """FLOPs of one task in the call that begins with ``block``."""
+        return sum(self.flops[block - 1 : self.last_block[block]])
+
+    def temperature(self, block: int) -> float:
+        """Of the exit behind ``block``."""
+        return self.temperatures[block - 1] if self.temperatures else 1.0
+
 
 class Engine(Protocol):
-    """Runs blocks with their exit heads."""
+    """Runs blocks with the exit heads that are asked for."""
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """Outcomes of ``tasks``, in order; all of them are of the same block."""
+        """Outcomes of ``tasks``, in order; all of them are of the same block.
+
+        A payload has memory of its own, and is ``None`` after block K. Without a head, the
+        prediction is ``UNASKED`` and the confidence 0.
+        """
         ...
 
     def flops(self, task: Task) -> int:
-        """FLOPs of ``task``, its head included; 0 where unknown. Counted once for each block."""
+        """FLOPs of the call that computes ``task``; 0 where unknown."""
         ...
-
-
-# --- recorded ----------------------------------------------------------------------------------
-# Engines without a network: recorded outcomes for simulation, and the null block.
-#
-# With the null block every task takes no time at all, so that a run shows what the harness itself
-# costs.
 
 
 class RecordedEngine:
     """Answers with what a real network said about each sample at each exit.
 
     ``predictions[k-1][sample]`` and ``confidences[k-1][sample]``; ``output_bytes[k-1]`` is the
-    size of the feature map behind block k and ``flops[k-1]`` what block and head k cost.
+    size of the feature map behind block k.
     """
 
     def __init__(
@@ -42,18 +82,20 @@ class RecordedEngine:
         predictions: Sequence[Sequence[int]],
         confidences: Sequence[Sequence[float]],
         output_bytes: Sequence[int],
-        flops: Sequence[int],
+        hosted: Hosted,
     ) -> None:
         self._predictions = predictions
         self._confidences = confidences
         self._output_bytes = output_bytes
-        self._flops = flops
+        self._hosted = hosted
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """The recorded outcomes; payloads are empty."""
-        row = tasks[0].block - 1
-        predictions, confidences = self._predictions[row], self._confidences[row]
-        size = self._output_bytes[row]
+        last = self._hosted.last_block[tasks[0].block]
+        size = self._output_bytes[last - 1]
+        if last not in self._hosted.heads:
+            return [Outcome(UNASKED, 0.0, None, size)] * len(tasks)
+        predictions, confidences = self._predictions[last - 1], self._confidences[last - 1]
         return [
             Outcome(predictions[task.sample], confidences[task.sample], None, size)
             for task in tasks
@@ -61,24 +103,27 @@ class RecordedEngine:
 
     def flops(self, task: Task) -> int:
         """FLOPs of ``task``."""
-        return self._flops[task.block - 1]
+        return self._hosted.flops_of(task.block)
 
 
 class NullEngine:
     """Hands every payload on untouched; item d is sure of itself at exit 1 + d mod K.
 
-    So each exit is taken equally often at any threshold below 1, without a network.
+    So each exit is taken equally often at any threshold below 1, without a network: a run shows
+    what the harness itself costs.
     """
 
-    def __init__(self, exits: int) -> None:
+    def __init__(self, exits: int, hosted: Hosted | None = None) -> None:
         self._exits = exits
+        self._last_block = (hosted or Hosted.every_block(exits)).last_block
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Class 0 for everything, with confidence 1 or 0."""
+        last = self._last_block[tasks[0].block]
         return [
             Outcome(
                 0,
-                1.0 if task.block > task.item % self._exits else 0.0,
+                1.0 if last > task.item % self._exits else 0.0,
                 task.payload,
                 task.payload_bytes,
             )

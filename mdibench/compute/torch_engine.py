@@ -1,28 +1,24 @@
-"""The engine of real runs: torch blocks with their heads, on the CPU or on a GPU.
+"""The engine ``torch``: the network's own modules, on the CPU or on a GPU.
 
-This is the hot path of a worker. A task's payload is one item's tensor ``[C, H, W]`` without a
-batch dimension; a single task becomes a batch of 1 as a view, without a copy. Feature maps stay
-channels-last from block to block, and so a task that travelled and one that stayed are computed by
-the same kernels, to the last bit.
+Feature maps stay channels-last from block to block, and so a task that travelled and one that
+stayed are computed by the same kernels, to the last bit. A single task becomes a batch of 1 as a
+view, without a copy.
 """
 
 from __future__ import annotations
 
-import ctypes
-import statistics
-import time
 from collections.abc import Sequence
-from itertools import starmap
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mdibench.codec.codecs import BFLOAT16
 from mdibench.compute.confidence import MEASURES, Measure
+from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.core.records import Outcome, Task
-from mdibench.models.cost import count_flops
 from mdibench.models.network import MultiExitNetwork
-
-WARMUP_CALLS = 5
 
 
 class TorchEngine:
@@ -32,111 +28,67 @@ class TorchEngine:
         self,
         network: MultiExitNetwork,
         measure: Measure = "max-softmax",
-        temperatures: Sequence[float] | None = None,
+        hosted: Hosted | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """``temperatures``: one per exit, by which its logits are divided (calibration)."""
+        """``hosted`` is every block with its head by default."""
+        self._hosted = hosted or Hosted.every_block(network.exits)
+        self._exits = network.exits
         self._measure = MEASURES[measure]
-        self._temperatures = tuple(temperatures or (1.0,) * network.exits)
         self._device = torch.device(device)
         self._on_cpu = self._device.type == "cpu"
-        self._parts = [
-            (block.eval(), head.eval())
-            for block, head in zip(network.blocks, network.heads, strict=True)
-        ]
-        for part in (part for pair in self._parts for part in pair):
-            part.to(self._device)
-        self._flops: dict[int, int] = {}
+        self._bodies = [part.eval().to(self._device) for part in network.blocks]
+        self._heads = [part.eval().to(self._device) for part in network.heads]
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """Outcomes of ``tasks``, in order; all of them are of the same block.
-
-        Payloads of the outcomes are CPU tensors ``[C, H, W]`` with memory of their own; ``None``
-        after the last block.
-        """
-        block = tasks[0].block
+        """Outcomes of ``tasks``, in order; all of them are of the same block."""
+        first = tasks[0].block
+        last = self._hosted.last_block.get(first, first)
         with torch.inference_mode():
-            features, logits = self._forward(block, _batch(tasks))
-            temperature = self._temperatures[block - 1]
-            scaled = logits if temperature == 1.0 else logits / temperature
-            confidences, predictions = self._measure(scaled)
-            said = zip(predictions.tolist(), confidences.tolist(), strict=True)
-            if block == len(self._parts):
-                return list(starmap(Outcome, said))
+            batch = _batch(tasks)
+            features = batch if self._on_cpu else batch.to(self._device, non_blocking=True)
+            for body in self._bodies[first - 1 : last]:
+                features = body(features)
+            judged = self._judge(features, last, len(tasks))
+            if last == self._exits:
+                return [Outcome(prediction, confidence) for prediction, confidence in judged]
             payloads = _items(features, len(tasks))
         return [
             Outcome(prediction, confidence, payload, payload.nbytes)
-            for (prediction, confidence), payload in zip(said, payloads, strict=True)
+            for (prediction, confidence), payload in zip(judged, payloads, strict=True)
         ]
 
-    def _forward(self, block: int, batch: Tensor) -> tuple[Tensor, Tensor]:
-        body, head = self._parts[block - 1]
-        features = body(batch if self._on_cpu else batch.to(self._device, non_blocking=True))
-        return features, head(features)
+    def _judge(self, features: Tensor, block: int, count: int) -> Sequence[tuple[int, float]]:
+        """Class and confidence of each item at the exit behind ``block``."""
+        if block not in self._hosted.heads:
+            return [(UNASKED, 0.0)] * count
+        logits = self._heads[block - 1](features) / self._hosted.temperature(block)
+        confidences, predictions = self._measure(logits.float().cpu().numpy())
+        return list(zip(predictions.tolist(), confidences.tolist(), strict=True))
 
     def flops(self, task: Task) -> int:
-        """FLOPs of ``task``, its head included; counted on the first one of its block."""
-        if task.block not in self._flops:
-            counted = count_flops(lambda: self._forward(task.block, _batch([task])))
-            self._flops[task.block] = counted
-        return self._flops[task.block]
+        """FLOPs of the call that computes ``task``."""
+        return self._hosted.flops_of(task.block)
 
 
 def _batch(tasks: Sequence[Task]) -> Tensor:
     if len(tasks) == 1:
-        items: Tensor = tasks[0].payload.unsqueeze(0)
+        items = _as_tensor(tasks[0].payload).unsqueeze(0)
     else:
-        items = torch.stack([task.payload for task in tasks])
+        items = torch.stack([_as_tensor(task.payload) for task in tasks])
     return items.contiguous(memory_format=torch.channels_last) if items.ndim == 4 else items
 
 
-def _items(features: Tensor, count: int) -> Sequence[Tensor]:
+def _as_tensor(payload: NDArray[np.generic]) -> Tensor:
+    if payload.dtype == BFLOAT16:
+        return torch.from_numpy(payload.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(payload)
+
+
+def _items(features: Tensor, count: int) -> list[NDArray[np.generic]]:
     """Each item's feature map on the CPU; none keeps the whole batch alive."""
-    if count == 1:
-        return (features.squeeze(0).cpu(),)
-    return [item.clone() for item in features.cpu()]
-
-
-def measure_block_seconds(engine: TorchEngine, item: Tensor, repeats: int = 30) -> list[float]:
-    """Median seconds of one task of each block, in order, at batch 1 on this machine.
-
-    ``item`` is one raw item uint8 ``[C, H, W]``; all blocks must be loaded.
-    """
-    medians = []
-    payload: Tensor | None = item
-    block = 1
-    while payload is not None:
-        tasks = [Task(0, block, payload)]
-        durations = [_timed(engine, tasks) for _ in range(repeats + WARMUP_CALLS)]
-        medians.append(statistics.median(durations[WARMUP_CALLS:]))
-        payload = engine.compute(tasks)[0].payload
-        block += 1
-    return medians
-
-
-def _timed(engine: TorchEngine, tasks: Sequence[Task]) -> float:
-    started = time.perf_counter()
-    engine.compute(tasks)
-    return time.perf_counter() - started
-
-
-# --- memory ------------------------------------------------------------------------------------
-# Memory of freed feature maps: kept for the next layer instead of given back to the system.
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Names of glibc's ``malloc.h``."""
-_LARGEST_TENSOR = 32 * 1024**2
-"""Bytes up to which memory comes from the heap: the most that glibc allows."""
-_KEPT = 1024**3
-
-
-def keep_freed_memory() -> bool:
-    """Ask glibc's malloc to keep what is freed; whether there was one to ask.
-
-    By default it gives large blocks back at once, and each layer of a batch then has its pages
-    fetched and zeroed anew, which costs up to a third of the batch's time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_TENSOR) and mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    features = features.cpu()
+    maps = [features[0]] if count == 1 else [item.clone() for item in features]
+    if features.dtype is torch.bfloat16:
+        return [item.view(torch.int16).numpy().view(BFLOAT16) for item in maps]
+    return [item.numpy() for item in maps]

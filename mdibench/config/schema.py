@@ -97,7 +97,9 @@ class ModelSection(ConfigSection):
     """Folder of the data set's files; by default $MDIBENCH_DATA, else the user's cache."""
     max_batch: Count = 1
     """Waiting tasks of the same block that are computed together, at most."""
-    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    engine: Literal["auto", "torch", "onnxruntime"] = "auto"
+    """What runs the blocks; ``auto``: ONNX Runtime where the network exports faithfully."""
+    device: Literal["cpu", "cuda", "tensorrt", "openvino", "auto"] = "cpu"
     """What every rank computes its blocks on; ``auto``: CUDA on the ranks that have it."""
     confidence: Literal["max-softmax", "entropy", "margin", "patience"] = "max-softmax"
     """What C_k is (docs/models.md)."""

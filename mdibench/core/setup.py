@@ -33,6 +33,9 @@ class WorkerSetup:
     offers_raw: bool = False
     output_limit: int = 50
     max_batch: int = 1
+    last_block: Mapping[int, int] = field(default_factory=dict)
+    """Block -> last block of the call that begins with it, where that is a later one: blocks that
+    follow each other here with no decision between them are computed together."""
     lookahead: int = 1
     """Batches that the engine gets in advance, so that it need not wait for the next decision."""
     patience: bool = False

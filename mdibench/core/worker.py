@@ -194,16 +194,17 @@ class Worker:
 
     def _judge(self, entry: Entry, outcome: Outcome, batch: tuple[int, float]) -> None:
         task, setup = entry.task, self.setup
+        block = setup.last_block.get(task.block, task.block)
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
         seen = (self.waiting, len(self.output_queue), self.gamma_s)
-        if leaves(task.block, confidence, self.thresholds, setup.early_exit):
+        if leaves(block, confidence, self.thresholds, setup.early_exit):
             verdict = "exit"
-            self._exit(task, outcome.prediction, confidence)
+            self._exit(task, block, outcome.prediction, confidence)
         else:
             following = Task(
                 item=task.item,
-                block=task.block + 1,
+                block=block + 1,
                 payload=outcome.payload,
                 payload_bytes=outcome.payload_bytes,
                 prediction=outcome.prediction,
@@ -219,15 +220,15 @@ class Worker:
             judged = (confidence, self.thresholds[task.block - 1], outcome.prediction, verdict)
             self._out.append(compute_step(self._now, setup.rank, entry, batch, judged, seen))
 
-    def _exit(self, task: Task, prediction: int, confidence: float) -> None:
-        self.counters.exits[task.block - 1] += 1
+    def _exit(self, task: Task, block: int, prediction: int, confidence: float) -> None:
+        self.counters.exits[block - 1] += 1
         self._send_home(
             Result(
                 item=task.item,
-                exit=task.block,
+                exit=block,
                 prediction=prediction,
                 confidence=confidence,
-                threshold=self.thresholds[task.block - 1],
+                threshold=self.thresholds[block - 1],
                 path=(*task.path, self.setup.rank),
                 hops=task.hops,
                 wire_bytes=task.wire_bytes,

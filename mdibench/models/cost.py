@@ -95,6 +95,13 @@ def _describe_block(
     given = features.to(device)
     with torch.no_grad():
         output = block(given)
-    flops = count_flops(lambda: head(block(given)))
+    head_flops = count_flops(lambda: head(output))
     parameters = sum(p.numel() for part in (block, head) for p in part.parameters())
-    return BlockInfo(flops, parameters, tuple(output.shape[1:]), output.nbytes), output
+    info = BlockInfo(
+        flops=count_flops(lambda: block(given)) + head_flops,
+        parameters=parameters,
+        output_shape=tuple(output.shape[1:]),
+        output_bytes=output.nbytes,
+        head_flops=head_flops,
+    )
+    return info, output

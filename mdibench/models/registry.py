@@ -12,7 +12,6 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,8 @@ from mdibench.data.registry import check_name, item_format
 from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.weights import load_weights, packaged
+from mdibench.models.packaged import weights_file
+from mdibench.models.weights import load_weights
 from mdibench.network.plan import ModelInfo
 
 BUILDERS: Mapping[str, Callable[[int], MultiExitNetwork]] = {
@@ -100,22 +100,6 @@ def _users_network(name: str, dataset: str) -> MultiExitNetwork:
     from mdibench.models.users import load_users_network
 
     return load_users_network(name, *item_format(dataset))
-
-
-def weights_file(name: str, weights: str | None) -> Path | None:
-    """The file to load: ``weights``, else the package's own; a user's network may have none.
-
-    Raises UserError for a network of ours that the package holds no weights of.
-    """
-    if weights is not None:
-        return Path(weights).expanduser()
-    if ":" in name:
-        return None
-    path = packaged(name)
-    if not path.exists():
-        remedy = f"run `mdibench train {name}` and set model.weights"
-        raise UserError(Problem(f"no trained weights for '{name}' in the package", "model", remedy))
-    return path
 
 
 def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExitNetwork:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -20,19 +20,13 @@ from torch import Tensor, nn
 
 from mdibench.errors import Problem, UserError
 from mdibench.models.network import MultiExitNetwork
+from mdibench.record.files import DRAFT, write_whole
 
-FOLDER = Path(__file__).parent / "weights"
 CARD = ".md"
-DRAFT = ".partial"
-"""What the files beside a weights file end in: its card, and itself while it is written."""
+"""What the name of its card ends in."""
 REMEDY = "fetch or train the file again"
 
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
-
-
-def packaged(name: str) -> Path:
-    """Where the package keeps the weights of network ``name``, whether there are any or not."""
-    return FOLDER / f"{name}.safetensors"
 
 
 def make_place(path: Path) -> None:
@@ -61,15 +55,6 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
     write_whole(path, lambda draft: save_file(tensors, draft, metadata))
 
 
-def write_whole(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a draft beside ``path``, then put it there: all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(DRAFT)
-    save(draft)
-    draft.chmod(0o644)  # safetensors makes files that only their owner can read
-    draft.replace(path)
-
-
 def _stored(value: Tensor) -> Tensor:
     plain = value.detach().cpu()
     if plain.is_floating_point():
@@ -84,11 +69,6 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
         content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy()
         value = zlib.crc32(content.data, value)
     return f"{value:08x}"
-
-
-def fingerprint(path: Path | None) -> str:
-    """CRC-32 of the whole file, by which other files can name it; empty where there is none."""
-    return f"{zlib.crc32(path.read_bytes()):08x}" if path is not None and path.is_file() else ""
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class BlockInfo:
     """What the plan must know of block k with its head.
 
-    ``seconds`` is the time of one item on the machine that measured it, 0 where unknown;
-    ``output_bytes`` the size of the feature map it hands on, without a codec.
+    ``flops`` are those of the block with its head, ``head_flops`` of the head alone. ``seconds`` is
+    the time of one item on the machine that measured it, 0 where unknown; ``output_bytes`` the size
+    of the feature map it hands on, without a codec.
     """
 
     flops: int
@@ -19,6 +21,7 @@ class BlockInfo:
     output_shape: tuple[int, ...]
     output_bytes: int
     seconds: float = 0.0
+    head_flops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,26 @@ class ModelInfo:
     def exits(self) -> int:
         """K."""
         return len(self.blocks)
+
+    def with_heads(self, heads: Collection[int]) -> ModelInfo:
+        """The network of which only the exit heads of blocks ``heads`` are computed."""
+        blocks = tuple(
+            block
+            if number in heads
+            else replace(block, flops=block.flops - block.head_flops, head_flops=0)
+            for number, block in enumerate(self.blocks, 1)
+        )
+        return replace(self, blocks=blocks)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> ModelInfo:
+        """The reverse of ``dataclasses.asdict`` after a way through JSON."""
+        blocks = tuple(
+            BlockInfo(**{**block, "output_shape": tuple(block["output_shape"])})
+            for block in facts["blocks"]
+        )
+        shape = tuple(facts["input_shape"])
+        return cls(**{**facts, "input_shape": shape, "blocks": blocks})
 
 
 @dataclass(frozen=True, slots=True)

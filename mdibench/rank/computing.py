@@ -12,7 +12,6 @@ from typing import Protocol
 from mdibench.compute.engine import Engine
 from mdibench.core.events import Computed
 from mdibench.core.records import Task
-from mdibench.network.plan import Device
 
 
 class Computing(Protocol):
@@ -66,16 +65,17 @@ class InlineCompute:
 class ComputeThread:
     """Runs one batch after the other; ``wait`` doubles as the loop's sleep.
 
-    With an emulated ``device`` a batch takes as long as it would take there: the thread computes
+    On an emulated device a batch takes as long as it would take there: the thread computes
     for real, then sleeps until the deadline. A batch whose real computation is slower than that
     is an overrun. Durations are those of this thread's own clock.
     """
 
-    def __init__(self, engine: Engine, device: Device | None = None) -> None:
+    def __init__(self, engine: Engine, task_s: Sequence[float] | None = None) -> None:
+        """``task_s``: emulated seconds of a task, by the first block of its call."""
         self.overruns = 0
         self.flops = 0
         self._engine = engine
-        self._device = device
+        self._task_s = task_s
         self._batches: SimpleQueue[tuple[Task, ...] | None] = SimpleQueue()
         self._done: deque[Computed | BaseException] = deque()
         self._news = threading.Lock()
@@ -124,8 +124,8 @@ class ComputeThread:
         self.flops += len(tasks) * self._engine.flops(tasks[0])
         begun_s = time.perf_counter()
         outcomes = tuple(self._engine.compute(tasks))
-        if self._device is not None:
-            self._pace(begun_s, self._device.block_s[tasks[0].block - 1], len(tasks))
+        if self._task_s is not None:
+            self._pace(begun_s, self._task_s[tasks[0].block - 1], len(tasks))
         return Computed(outcomes, time.perf_counter() - begun_s)
 
     def _pace(self, begun_s: float, task_s: float, tasks: int) -> None:

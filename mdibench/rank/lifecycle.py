@@ -27,22 +27,33 @@ from mdibench.assembly.progress import Progress
 from mdibench.assembly.sampling import ProcessFacts
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
 from mdibench.assembly.workload import (
-    bottleneck_pairs,
+    NULL,
+    bottleneck_file,
+    call_seconds,
+    hosted_by,
+    last_blocks,
     load_items,
     make_engine,
     measured,
     planned,
-    set_up_torch,
-    torch_device,
+    set_up_compute,
     with_seconds,
 )
 from mdibench.compute.engine import Engine
+from mdibench.compute.engines import (
+    EngineChoice,
+    build,
+    choose,
+    has_onnxruntime,
+    pack_graphs,
+    unpack_graphs,
+)
 from mdibench.config.reading import load_config, noted, parse_config, read_text
 from mdibench.config.schema import RunConfig
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
-from mdibench.network.plan import Device, ModelInfo, Plan
+from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan
 from mdibench.rank.computing import ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
@@ -147,24 +158,23 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
     text = from_source(group, lambda: _read_config(order))
     config = parse_config(text, str(order.config), order.overrides)
-    set_up_torch(config.run.threads, launch.local_size)
-    info, plan = _plan(config, group)
-    found = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
-    judging = ExitRule.from_json(**found)
-    blocks, source = plan.blocks[group.rank], group.rank == SOURCE
-    engine = together(group, lambda: make_engine(config.model, blocks, judging.temperatures))
-    pairs = together(group, lambda: bottleneck_pairs(config, plan))
+    threads = set_up_compute(config.run.threads, launch.local_size)
+    prepared = _prepare(config, group)
+    info, plan, rule = prepared.info, prepared.plan, prepared.rule
+    source = group.rank == SOURCE
+    engine = _engine(config, prepared, group, threads)
+    pairs = _pairs(config, plan, group)
     items = together(group, lambda: load_items(config.model) if source else None)
     kept = noted(text, order.overrides)
-    facts = _facts(config, kept, info, plan, judging, group)
+    facts = _facts(config, kept, prepared, group, threads)
     writer = together(group, lambda: open_run(facts) if source else None)
 
     clock = _run_clock(group, facts)
     strays = StrayErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(strays)
     post = _post_office(config, plan, info, pairs, group)
-    node = make_node(config, plan, group.rank, judging.thresholds, items)
-    compute = _computing(engine, plan.devices[group.rank], group.size)
+    node = make_node(config, plan, group.rank, rule.thresholds, items)
+    compute = _computing(engine, config, plan, group)
     hooks: Hooks
     if writer is not None:
         progress = Progress(
@@ -191,28 +201,81 @@ def _read_config(order: Order) -> str:
     return read_text(order.config)
 
 
-def _plan(config: RunConfig, group: RankGroup) -> tuple[ModelInfo, Plan]:
-    """The network's costs, as rank 0 measures them where the placement needs it, and the plan."""
-    info, plan = together(group, lambda: planned(config, group.size))
-    if group.size == 1 or config.emulation is not None:
-        return info, plan
-    timed = with_seconds(info, from_source(group, lambda: measured(config.model)))
-    return timed, make_plan(config, group.size, timed)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What rank 0 finds out for all ranks before they load anything.
+
+    ``choice`` is the engine; its graphs are on rank 0 alone. The null block needs none.
+    """
+
+    info: ModelInfo
+    plan: Plan
+    rule: ExitRule
+    choice: EngineChoice | None
+
+
+def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
+    """The network's costs, the plan, the engine and the exit rule, as rank 0 has them.
+
+    So that a worker needs neither the weights nor torch to know what it must host.
+    """
+    able = group.share(has_onnxruntime())
+    lacking = "" if all(able) else f"rank {able.index(False)}"
+    chosen: list[EngineChoice] = []
+
+    def costs() -> list[Any]:
+        info, _ = planned(config, group.size)
+        if config.model.name != NULL:
+            chosen.append(choose(config.model, lacking))
+        if group.size > 1 and config.emulation is None:
+            info = with_seconds(info, measured(config, info, *chosen))
+        return [asdict(info), *((choice.name, choice.why) for choice in chosen)]
+
+    told, *engine = from_source(group, costs)
+    info = ModelInfo.from_json(told)
+    plan = make_plan(config, group.size, info)
+    rule = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
+    if engine and not chosen:
+        chosen.append(EngineChoice(*engine[0]))
+    return Prepared(info, plan, ExitRule.from_json(**rule), chosen[0] if chosen else None)
+
+
+def _engine(config: RunConfig, prepared: Prepared, group: RankGroup, threads: int) -> Engine:
+    """This rank's engine; rank 0 cuts the graphs of all ranks and hands them out."""
+    info, choice, temperatures = prepared.info, prepared.choice, prepared.rule.temperatures
+    hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
+    own = hosted[group.rank]
+    if choice is None:
+        return make_engine(config.model, info, own)
+    parcels = None
+    if group.rank == SOURCE:
+        parcels = [pack_graphs(choice.graphs_for(each)) for each in hosted]
+    graphs = unpack_graphs(group.scatter(parcels))
+    name, exits = choice.name, info.exits
+    return together(group, lambda: build(name, config.model, own, graphs, exits, threads))
+
+
+def _pairs(config: RunConfig, plan: Plan, group: RankGroup) -> dict[int, CodecPair]:
+    """The bottleneck pairs by cut, of rank 0's file."""
+    if all(link.codec != "bottleneck" for link in plan.links.values()):
+        return {}
+    from mdibench.codec.bottleneck import pairs_from_bytes
+
+    path = from_source(group, lambda: str(bottleneck_file(config)))
+    content = Path(path).read_bytes() if group.rank == SOURCE else None
+    return pairs_from_bytes(group.broadcast(content))
 
 
 def _facts(
-    config: RunConfig, text: str, info: ModelInfo, plan: Plan, judging: ExitRule, group: RankGroup
+    config: RunConfig, text: str, prepared: Prepared, group: RankGroup, threads: int
 ) -> RunPreamble:
     """What all ranks know of each other before the run."""
-    import torch
-
     from mdibench.transport import link_probe
     from mdibench.transport.mpi import library, processor_name, thread_level
 
     own = environment.host_facts() | {
         "rank": group.rank,
-        "torch_threads": torch.get_num_threads(),
-        "torch_device": str(torch_device(config.model.device)),
+        "threads": threads,
         "mpi": library(),
         "mpi_processor": processor_name(),
         "mpi_thread_level": thread_level(),
@@ -220,13 +283,15 @@ def _facts(
     }
     offset_s, error_s = group.clock_offset(time.perf_counter)
     shared = group.share([own, offset_s, error_s])
+    choice = prepared.choice
     return RunPreamble(
         config=config,
         text=text,
-        kind=run_kind(config, plan),
-        plan=plan,
-        model=info,
-        judging=judging,
+        kind=run_kind(config, prepared.plan),
+        plan=prepared.plan,
+        model=prepared.info,
+        judging=prepared.rule,
+        engine={"name": choice.name, "why": choice.why} if choice else None,
         ranks=[facts for facts, _, _ in shared],
         clock_offsets_s=[offset for _, offset, _ in shared],
         clock_error_s=max(error for _, _, error in shared),
@@ -260,11 +325,13 @@ def _post_office(
     return PostOffice(endpoint, links, uniform, coder=Coder(pairs), exits=plan.exits)
 
 
-def _computing(engine: Engine, device: Device | None, ranks: int) -> Computing:
+def _computing(engine: Engine, config: RunConfig, plan: Plan, group: RankGroup) -> Computing:
     """A thread, so that computing and communication overlap; a rank alone needs none."""
-    if ranks == 1 and device is None:
-        return InlineCompute(engine)
-    return ComputeThread(engine, device)
+    device = plan.devices[group.rank]
+    if device is None:
+        return InlineCompute(engine) if group.size == 1 else ComputeThread(engine)
+    last = last_blocks(config, plan.blocks[group.rank])
+    return ComputeThread(engine, call_seconds(device.block_s, last))
 
 
 def _process_facts(meter: Meter | None) -> ProcessFacts:

@@ -31,7 +31,7 @@ TableRows = list[tuple[Cell, ...]]
 
 LATENCIES = ("latency-mean", "p50", "p95", "p99", "max")
 FACTS = (
-    ("host", "host"), ("cpu", "processor"), ("cores", "cores"), ("torch_threads", "threads"),
+    ("host", "host"), ("cpu", "processor"), ("cores", "cores"), ("threads", "threads"),
     ("memory_bytes", "memory"), ("load_1min", "load"), ("governor", "governor"),
     ("kernel", "kernel"), ("python", "python"), ("torch", "torch"), ("mpi", "mpi"),
     ("mdibench", "mdibench"),

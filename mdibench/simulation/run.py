@@ -83,7 +83,7 @@ def build_world(scenario: Scenario, record: Callable[[str, tuple[object, ...]], 
     ]
     parts = Parts(
         nodes=nodes,
-        engines=[scenario.engine()] * plan.ranks,
+        engines=scenario.engines(),
         links={pair: LinkClock(link) for pair, link in plan.links.items()},
         service_time=service_times(scenario),
         message_bytes=_message_bytes(scenario),
@@ -141,7 +141,7 @@ def _sample(world: World, writer: RunWriter, t_s: float) -> None:
 
 def _facts(scenario: Scenario) -> RunPreamble:
     ranks = range(scenario.plan.ranks)
-    virtual = {"host": VIRTUAL_HOST, "cores": 0, "torch_threads": 0}
+    virtual = {"host": VIRTUAL_HOST, "cores": 0, "threads": 0}
     return RunPreamble(
         config=scenario.config,
         text=scenario.text,

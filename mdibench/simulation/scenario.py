@@ -11,10 +11,14 @@ from mdibench.assembly.state_machines import ExitRule, exit_rule_of
 from mdibench.assembly.workload import (
     NULL,
     SourceItems,
+    call_seconds,
+    exits_early,
+    hosted_by,
+    last_blocks,
     load_items,
     measured,
     planned,
-    set_up_torch,
+    set_up_compute,
     with_seconds,
 )
 from mdibench.compute.engine import Engine, NullEngine
@@ -23,7 +27,6 @@ from mdibench.config.schema import RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
-from mdibench.policy.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from mdibench.record.profile import Profile
@@ -68,14 +71,21 @@ class Scenario:
     @property
     def early_exit(self) -> bool:
         """Whether items may leave before the last exit."""
-        given = self.config.scheme.early_exit
-        return SCHEMES[self.config.scheme.name].early_exit if given is None else given
+        return exits_early(self.config)
 
-    def engine(self) -> Engine:
-        """Answers with the recorded outcomes."""
+    def engines(self) -> list[Engine]:
+        """The engine of each rank, which answers with the recorded outcomes.
+
+        Ranks that host the same blocks share one.
+        """
+        by_blocks = {blocks: self._engine(blocks) for blocks in set(self.plan.blocks)}
+        return [by_blocks[blocks] for blocks in self.plan.blocks]
+
+    def _engine(self, blocks: frozenset[int]) -> Engine:
+        hosted = hosted_by(self.config, blocks, self.model)
         if self.recordings is None:
-            return NullEngine(self.model.exits)
-        return self.recordings.engine(self.model)
+            return NullEngine(self.model.exits, hosted)
+        return self.recordings.engine(self.model, hosted)
 
     def items(self) -> SourceItems:
         """The evaluation items; their tensors are not needed any more."""
@@ -103,8 +113,8 @@ def load_scenario(
     known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
         if not known:
-            set_up_torch(config.run.threads, ranks)
-        seconds = [b.seconds for b in known.blocks] if known else measured(config.model)
+            set_up_compute(config.run.threads, ranks)
+        seconds = [b.seconds for b in known.blocks] if known else measured(config, model)
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
     judging = exit_rule_of(config, model.exits)
@@ -169,17 +179,22 @@ def service_times(scenario: Scenario) -> ServiceTime:
 
     Without a device and with a profile, times are drawn from what was measured.
     """
-    block_s, devices = scenario.block_s, scenario.plan.devices
+    config, devices = scenario.config, scenario.plan.devices
+    last = [last_blocks(config, blocks) for blocks in scenario.plan.blocks]
+    task_s = [
+        call_seconds(times, joined) for times, joined in zip(scenario.block_s, last, strict=True)
+    ]
     if scenario.profile is None or all(devices):
-        return lambda rank, tasks: block_s[rank][tasks[0].block - 1] * len(tasks)
-    uniform = generator(scenario.config, "service").random
+        return lambda rank, tasks: task_s[rank][tasks[0].block - 1] * len(tasks)
+    uniform = generator(config, "service").random
     spreads = [spread(block, uniform) for block in scenario.profile.blocks]
 
     def seconds(rank: int, tasks: Sequence[Task]) -> float:
-        block = tasks[0].block - 1
+        block = tasks[0].block
         if devices[rank] is None:
-            return spreads[block](len(tasks))
-        return block_s[rank][block] * len(tasks)
+            called = spreads[block - 1 : last[rank].get(block, block)]
+            return sum(draw(len(tasks)) for draw in called)
+        return task_s[rank][block - 1] * len(tasks)
 
     return seconds
 

@@ -24,8 +24,9 @@ from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.models.evaluation import BATCH, ExitScores, score
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import home_dataset, load_network, weights_file
-from mdibench.models.weights import fingerprint, make_place
+from mdibench.models.packaged import fingerprint, weights_file
+from mdibench.models.registry import home_dataset, load_network
+from mdibench.models.weights import make_place
 from mdibench.training.training_job import usable_cores
 
 STATISTICS_ITEMS = 500

@@ -14,7 +14,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mdibench.compute.confidence import MEASURES, Measure
@@ -23,7 +22,8 @@ from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import ExitScores, score
-from mdibench.models.registry import load_model, model_info, weights_file
+from mdibench.models.packaged import weights_file
+from mdibench.models.registry import load_model, model_info
 from mdibench.record.files import cache_folder
 
 Floats = NDArray[np.floating]
@@ -244,7 +244,7 @@ def confidences(
     """``[K, N]``: what the engine would give as C_k for every item."""
     scale = temperatures or (1.0,) * len(scores.logits)
     rows = [
-        MEASURES[measure](torch.from_numpy(logits) / temperature)[0].numpy()
+        MEASURES[measure](logits / np.float32(temperature))[0]
         for logits, temperature in zip(scores.logits, scale, strict=True)
     ]
     return np.stack(rows)

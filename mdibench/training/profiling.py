@@ -16,8 +16,9 @@ from torch import Tensor
 from mdibench import __version__
 from mdibench.codec.bottleneck import CodecPair, load_pairs, packaged_ratios
 from mdibench.codec.codecs import encoded_bytes
+from mdibench.compute.memory import keep_freed_memory
 from mdibench.compute.timing import time_calls
-from mdibench.compute.torch_engine import TorchEngine, keep_freed_memory
+from mdibench.compute.torch_engine import TorchEngine
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.core.records import Task
 from mdibench.data.dataset import Split

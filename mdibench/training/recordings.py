@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.compute.engine import RecordedEngine
+from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.models.network import MultiExitNetwork
@@ -46,14 +46,14 @@ class Recordings:
         hits: NDArray[np.bool_] = self.predictions == self.labels
         return hits
 
-    def engine(self, model: ModelInfo) -> RecordedEngine:
-        """An engine that answers from these recordings."""
+    def engine(self, model: ModelInfo, hosted: Hosted) -> RecordedEngine:
+        """An engine that answers from these recordings for the blocks of ``hosted``."""
         sizes = [block.output_bytes for block in model.blocks[:-1]]
         return RecordedEngine(
             self.predictions.tolist(),
             self.confidences.tolist(),
             [*sizes, 0],
-            [block.flops for block in model.blocks],
+            hosted,
         )
 
     def judged(self, patience: bool) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.compute.memory import keep_freed_memory
 from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
 from mdibench.models.cost import describe

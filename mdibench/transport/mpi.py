@@ -160,6 +160,25 @@ class RankGroup:
         _quietly(self._comm.Ibcast([buffer, MPI.BYTE], 0))
         return buffer.tobytes()
 
+    def scatter(self, payloads: Sequence[bytes] | None) -> bytes:
+        """Of rank 0's ``payloads``, the one of this rank."""
+        if self.rank != 0:
+            return self._receive_large()
+        assert payloads is not None
+        for rank, payload in enumerate(payloads[1:], 1):
+            size = np.array([len(payload)], np.int64)
+            _quietly(self._comm.Isend([size, MPI.INT64_T], rank, _TAG))
+            _quietly(self._comm.Isend([np.frombuffer(payload, np.uint8), MPI.BYTE], rank, _TAG))
+        return payloads[0]
+
+    def _receive_large(self) -> bytes:
+        """A message of rank 0 whose size comes before it."""
+        size = np.empty(1, np.int64)
+        _quietly(self._comm.Irecv([size, MPI.INT64_T], 0, _TAG))
+        buffer = np.empty(int(size[0]), np.uint8)
+        _quietly(self._comm.Irecv([buffer, MPI.BYTE], 0, _TAG))
+        return buffer.tobytes()
+
     def gather(self, payload: bytes) -> list[bytes]:
         """Every rank's bytes, on every rank, by rank."""
         sizes = np.empty(self.size, np.int64)

@@ -17,15 +17,14 @@ from heapq import heappop, heappush
 from itertools import chain
 from typing import Protocol, TypeAlias
 
-import torch
-
-from mdibench.codec.codecs import CODECS, Coder, as_tensor
+from mdibench.codec.codecs import CODECS, Array, Coder
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import SOURCE, Copy, Result, State, Task
 from mdibench.core.wire import (
     HEADER_BYTES,
     NO_LAYOUT,
     Body,
+    CodecId,
     Layout,
     Message,
     MessageKind,
@@ -194,17 +193,20 @@ class PostOffice:
         kind: MessageKind,
         state: State,
         body: Body,
-        payload: Buffer | bytes = b"",
+        payload: Array | bytes = b"",
         layout: Layout = NO_LAYOUT,
         rank: int = 0,
         number: int = 0,
     ) -> tuple[Buffer, int]:
         """A pooled buffer with header and payload, and the message's size."""
         buffer = self.endpoint.pool.take()
-        size = HEADER_BYTES + len(payload)
-        view = buffer.data
-        pack(view, kind, state, body, len(payload), layout, rank, number)
-        view[HEADER_BYTES:size] = payload  # type: ignore[assignment]
+        size = HEADER_BYTES + (len(payload) if isinstance(payload, bytes) else payload.nbytes)
+        pack(buffer.data, kind, state, body, size - HEADER_BYTES, layout, rank, number)
+        if isinstance(payload, bytes):
+            buffer.data[HEADER_BYTES:size] = payload
+        else:  # one copy, whatever the strides of the feature map
+            place = buffer[HEADER_BYTES:size].view(payload.dtype)
+            place.reshape(payload.shape)[...] = payload
         return buffer, size
 
     def _next_number(self, target: int) -> int:
@@ -289,15 +291,18 @@ class PostOffice:
 
     def _open_tensor(
         self, buffer: Buffer, sender: int, layout: Layout, size: int, block: int
-    ) -> tuple[torch.Tensor, int]:
-        """A tensor that may live in ``buffer``, which returns to the pool when the tensor dies."""
+    ) -> tuple[Array, int]:
+        """A feature map. One that lives in ``buffer`` gives it back to the pool when it dies."""
         self._check_sender(sender)
         self._check_block(block)
         begun_s = self._clock()
         array = self._coder.decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout, block - 1)
-        weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
+        if layout.codec is CodecId.NONE:
+            weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
+        else:
+            self.endpoint.pool.give(buffer)
         self.traffic.encode_s += self._clock() - begun_s
-        return as_tensor(array, layout.dtype), array.nbytes
+        return array, array.nbytes
 
     def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
         if message.kind is MessageKind.THRESHOLDS:

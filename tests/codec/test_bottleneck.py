@@ -14,8 +14,8 @@ from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
+from mdibench.models.packaged import FOLDER, fingerprint, packaged
 from mdibench.models.registry import load_network, model_info
-from mdibench.models.weights import FOLDER, fingerprint, packaged
 from mdibench.training.bottleneck import (
     PairRecipe,
     TrainablePair,

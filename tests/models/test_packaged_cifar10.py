@@ -11,8 +11,9 @@ import pytest
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_dataset
 from mdibench.models.evaluation import score
+from mdibench.models.packaged import packaged
 from mdibench.models.registry import load_network
-from mdibench.models.weights import packaged, read_metadata
+from mdibench.models.weights import read_metadata
 
 FOLDER = packaged("x").parent
 NETWORKS = sorted(

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from mdibench.errors import UserError
 from mdibench.models import digits_cnn
+from mdibench.models.packaged import packaged
 from mdibench.models.registry import Absent, load_network
-from mdibench.models.weights import load_weights, packaged, read_metadata, save_weights
+from mdibench.models.weights import load_weights, read_metadata, save_weights
 
 
 @pytest.fixture

@@ -1,0 +1,301 @@
+"""A network's blocks as ONNX graphs: exported once by rank 0, kept in the user's cache, checked.
+
+``exported`` gives one graph per block, each with the block's exit head in it; ``cut`` joins and
+trims them to the calls of one rank. An export counts as faithful only if it answers like the
+network itself on real items. The cache is keyed by the content of everything that shapes the
+graphs: the weights, the code of the network, and the versions of the exporter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdibench.compute.engine import Engine, Hosted
+from mdibench.compute.onnx_engine import FEATURES, INPUT, LOGITS, OnnxEngine
+from mdibench.config.schema import ModelSection
+from mdibench.core.records import Task
+from mdibench.errors import MdibenchError
+from mdibench.network.plan import ModelInfo
+from mdibench.record.files import cache_folder, write_whole
+
+if TYPE_CHECKING:
+    from mdibench.models.network import MultiExitNetwork
+
+ITEMS = 64
+"""Real items that an export is checked on."""
+TOLERANCE = 1e-4
+"""Largest difference of a confidence."""
+_FORMAT = "1"
+_LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime")
+_FILE = "export.json"
+log = logging.getLogger(__name__)
+
+
+class NotExported(MdibenchError):
+    """The network has no faithful export here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """``graphs[k-1]`` is block k with its head; ``worst`` the largest difference of a confidence
+    on the items that it was checked on.
+    """
+
+    info: ModelInfo
+    graphs: tuple[bytes, ...]
+    worst: float
+
+
+def exported(model: ModelSection) -> Export:
+    """The graphs of the configured network, from the cache where they are there.
+
+    Raises NotExported where a library is missing, the exporter fails, or answers differ.
+    """
+    known = kept(model)
+    if known is None:
+        for library in _LIBRARIES[1:]:
+            if _version(library) is None:
+                raise NotExported(f"{library} is not installed")
+        known = _export(model)
+        _write(_folder(model), known)
+    return known
+
+
+@cache
+def kept(model: ModelSection) -> Export | None:
+    """The export of the configured network in the cache, if there is one."""
+    return _read(_folder(model))
+
+
+def _folder(model: ModelSection) -> Path:
+    return cache_folder() / "engines" / _key(model)
+
+
+# --- exporting -----------------------------------------------------------------------------------
+
+
+def _export(model: ModelSection) -> Export:
+    import torch
+
+    from mdibench.models.registry import load_model, model_info
+
+    network = load_model(model)
+    log.info("exporting %s to ONNX, once for these weights", network.name)
+    graphs = []
+    given = torch.zeros((2, *network.input_shape), dtype=torch.uint8)
+    for block, head in zip(network.blocks, network.heads, strict=True):
+        graphs.append(_graph(torch.nn.ModuleList([block, head]), given))
+        with torch.no_grad():
+            given = block(given)
+    return Export(model_info(model), tuple(graphs), _checked(graphs, network, model))
+
+
+def _graph(parts: Any, given: Any) -> bytes:
+    """One block and its head as one ONNX model, for batches of any size."""
+    import torch
+
+    class WithHead(torch.nn.Module):
+        """The block's feature map, and its head's logits."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.block, self.head = parts
+
+        def forward(self, items: Any) -> tuple[Any, Any]:
+            """Both outputs of a call."""
+            features = self.block(items)
+            return features, self.head(features)
+
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                WithHead().eval(),
+                (given,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                input_names=[INPUT],
+                output_names=[FEATURES, LOGITS],
+                verbose=False,
+            )
+        assert program is not None
+        graph: bytes = program.model_proto.SerializeToString()
+    except Exception as failure:  # whatever the exporter raises
+        first = (str(failure).strip().splitlines() or [""])[0][:200]
+        raise NotExported(f"the exporter failed ({type(failure).__name__}: {first})") from failure
+    return graph
+
+
+def _checked(graphs: Sequence[bytes], network: MultiExitNetwork, model: ModelSection) -> float:
+    """The largest difference of a confidence; NotExported where the answers are not the same."""
+    from mdibench.compute.torch_engine import TorchEngine
+    from mdibench.data.registry import load_dataset
+
+    items = load_dataset(model.dataset, model.data_dir).evaluation.inputs[:ITEMS]
+    hosted = Hosted.every_block(network.exits)
+    by_block = dict(enumerate(graphs, 1))
+    theirs = _answers(TorchEngine(network, "max-softmax", hosted), items, network.exits)
+    ours = _answers(
+        OnnxEngine(by_block, "max-softmax", hosted, network.exits), items, network.exits
+    )
+    gaps = np.abs(theirs[1] - ours[1]).max(axis=1)
+    for block, gap in enumerate(gaps, 1):
+        if not gap <= TOLERANCE or (theirs[0][block - 1] != ours[0][block - 1]).any():
+            raise NotExported(f"the export answers differently at exit {block} (by {gap:.1e})")
+    return float(gaps.max())
+
+
+def _answers(engine: Engine, items: NDArray[np.uint8], exits: int) -> NDArray[np.float64]:
+    """Predictions and confidences of every exit, ``[2, K, N]``."""
+    said = []
+    payloads: list[Any] = list(items)
+    for block in range(1, exits + 1):
+        outcomes = engine.compute([Task(0, block, payload) for payload in payloads])
+        said.append([(outcome.prediction, outcome.confidence) for outcome in outcomes])
+        payloads = [outcome.payload for outcome in outcomes]
+    return np.array(said, np.float64).transpose(2, 0, 1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks about its own internals."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+def _key(model: ModelSection) -> str:
+    """A name that changes with the weights, the network's code and the exporter.
+
+    For networks of the package it is made without loading torch.
+    """
+    digest = hashlib.sha256(f"{_FORMAT} {model.name} {model.dataset}".encode())
+    for library in _LIBRARIES:
+        digest.update(f"{library} {_version(library)}".encode())
+    sources = [*sorted(Path(__file__).parents[1].glob("models/*.py")), Path(__file__)]
+    if ":" in model.name:
+        sources += _code_and_weights(model, digest)
+    elif (file := _weights(model)) is not None:
+        sources.append(file)
+    for source in sources:
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+def _weights(model: ModelSection) -> Path | None:
+    from mdibench.models.packaged import weights_file
+
+    return weights_file(model.name, model.weights)
+
+
+def _code_and_weights(model: ModelSection, digest: Any) -> list[Path]:
+    """The source files of a user's network; its weights go into ``digest``."""
+    import sys
+
+    from mdibench.models.registry import load_model
+
+    network = load_model(model)
+    files = set()
+    for part in (*network.blocks, *network.heads):
+        digest.update(repr(part).encode())
+        for name, value in part.state_dict().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value.float().cpu().numpy()).data)
+        files |= {sys.modules[type(module).__module__].__file__ for module in part.modules()}
+    files.add(sys.modules[model.name.partition(":")[0]].__file__)
+    return sorted(Path(file) for file in files if file and "site-packages" not in file)
+
+
+def _read(folder: Path) -> Export | None:
+    """What the cache holds; nothing where a file is missing, cut or damaged."""
+    try:
+        facts = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        graphs = tuple((folder / name).read_bytes() for name in facts["sha256"])
+        if [_digest(graph) for graph in graphs] != list(facts["sha256"].values()):
+            return None
+        return Export(ModelInfo.from_json(facts["info"]), graphs, float(facts["worst"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _write(folder: Path, export: Export) -> None:
+    """Keep ``export`` if that is possible: a run does not fail for want of a cache."""
+    named = {f"block-{at}.onnx": graph for at, graph in enumerate(export.graphs, 1)}
+    facts = {
+        "worst": export.worst,
+        "sha256": {name: _digest(graph) for name, graph in named.items()},
+        "info": asdict(export.info),
+    }
+    try:
+        for name, graph in named.items():
+            write_whole(folder / name, lambda draft, graph=graph: draft.write_bytes(graph))  # type: ignore[misc]
+        text = json.dumps(facts, indent=1)
+        write_whole(folder / _FILE, lambda draft: draft.write_text(text, encoding="utf-8"))
+    except OSError as failure:
+        log.info("ONNX graphs not kept: %s", failure)
+
+
+def _digest(graph: bytes) -> str:
+    return hashlib.sha256(graph).hexdigest()
+
+
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+# --- the calls of one rank -----------------------------------------------------------------------
+
+
+def cut(export: Export, hosted: Hosted) -> dict[int, bytes]:
+    """First block of each call -> its graph: blocks joined, heads that nobody asks for left out."""
+    return {
+        first: _joined(export, first, last, hosted.heads)
+        for first, last in hosted.last_block.items()
+    }
+
+
+def _joined(export: Export, first: int, last: int, heads: frozenset[int]) -> bytes:
+    """Blocks ``first`` to ``last`` as one graph."""
+    if first == last and last in heads and last < export.info.exits:
+        return export.graphs[first - 1]
+    import onnx
+    from onnx import compose
+    from onnx.utils import Extractor
+
+    whole = compose.add_prefix(onnx.load_from_string(export.graphs[first - 1]), f"{first}/")
+    for block in range(first + 1, last + 1):
+        following = compose.add_prefix(onnx.load_from_string(export.graphs[block - 1]), f"{block}/")
+        io_map = [(f"{block - 1}/{FEATURES}", f"{block}/{INPUT}")]
+        whole = compose.merge_models(whole, following, io_map)
+    wanted = [FEATURES] * (last < export.info.exits) + [LOGITS] * (last in heads)
+    outputs = [f"{last}/{name}" for name in wanted]
+    trimmed: bytes = (
+        Extractor(whole).extract_model([f"{first}/{INPUT}"], outputs).SerializeToString()
+    )
+    return trimmed

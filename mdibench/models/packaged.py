@@ -1,0 +1,36 @@
+"""Where the package keeps weights, and which file a config means: known without loading torch."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from mdibench.errors import Problem, UserError
+
+FOLDER = Path(__file__).parent / "weights"
+
+
+def packaged(name: str) -> Path:
+    """Where the package keeps the weights of network ``name``, whether there are any or not."""
+    return FOLDER / f"{name}.safetensors"
+
+
+def weights_file(name: str, weights: str | None) -> Path | None:
+    """The file to load: ``weights``, else the package's own; a user's network may have none.
+
+    Raises UserError for a network of ours that the package holds no weights of.
+    """
+    if weights is not None:
+        return Path(weights).expanduser()
+    if ":" in name:
+        return None
+    path = packaged(name)
+    if not path.exists():
+        remedy = f"run `mdibench train {name}` and set model.weights"
+        raise UserError(Problem(f"no trained weights for '{name}' in the package", "model", remedy))
+    return path
+
+
+def fingerprint(path: Path | None) -> str:
+    """CRC-32 of the whole file, by which other files can name it; empty where there is none."""
+    return f"{zlib.crc32(path.read_bytes()):08x}" if path is not None and path.is_file() else ""
