@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Protocol
@@ -13,12 +13,30 @@ from mdibench.compute.engine import Engine
 from mdibench.core.events import Computed
 from mdibench.core.records import Task
 
+LONGEST_INLINE_S = 1e-3
+"""A call that takes longer runs in a thread of its own."""
+CALLS_BEFORE_JUDGING = 5
+"""Of a block, before its time decides."""
+
 
 class Computing(Protocol):
     """Who runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
 
-    overruns: int
-    flops: int
+    @property
+    def overruns(self) -> int:
+        """Tasks that took longer than the emulated device's time."""
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of all batches."""
+
+    @property
+    def works_in_wait(self) -> bool:
+        """Whether ``wait`` itself computes, however short a time it is given."""
+
+    @property
+    def supplied(self) -> bool:
+        """Whether a batch is being computed beside the loop, and the next one is there."""
 
     def submit(self, tasks: tuple[Task, ...]) -> None:
         """Compute these next."""
@@ -31,35 +49,110 @@ class Computing(Protocol):
 
 
 class InlineCompute:
-    """Runs batches in the loop's own thread: for a rank that is alone.
+    """Runs batches in the loop's own thread: for short calls, and for a rank that is alone.
 
-    It has no messages to tend to meanwhile, and two threads would only hand the interpreter's
-    lock to and fro.
+    Two threads hand the interpreter's lock to each other several times a batch, which costs more
+    than a short call takes. Messages meanwhile wait for its end.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.overruns = 0
         self.flops = 0
-        self._engine = engine
-        self._batches: deque[tuple[Task, ...]] = deque()
+        self.engine = engine
+        self.batches: deque[tuple[Task, ...]] = deque()
+
+    @property
+    def works_in_wait(self) -> bool:
+        """``wait`` computes if anything was submitted."""
+        return bool(self.batches)
+
+    @property
+    def supplied(self) -> bool:
+        """Nothing is computed beside the loop."""
+        return False
 
     def submit(self, tasks: tuple[Task, ...]) -> None:
         """Compute these next."""
-        self._batches.append(tasks)
+        self.batches.append(tasks)
 
     def wait(self, seconds: float) -> Computed | None:
         """Run the next batch now; without one, sleep for ``seconds``."""
-        if not self._batches:
+        if not self.batches:
             time.sleep(max(0.0, seconds))
             return None
-        tasks = self._batches.popleft()
-        self.flops += len(tasks) * self._engine.flops(tasks[0])
+        tasks = self.batches.popleft()
+        self.flops += len(tasks) * self.engine.flops(tasks[0])
         begun_s = time.perf_counter()
-        outcomes = tuple(self._engine.compute(tasks))
+        outcomes = tuple(self.engine.compute(tasks))
         return Computed(outcomes, time.perf_counter() - begun_s)
 
     def stop(self) -> None:
         """There is nothing to stop."""
+
+
+class AdaptiveCompute:
+    """Inline while every call is short, in a thread from the first block on that takes longer.
+
+    So a message waits for ``LONGEST_INLINE_S`` at most. A block's time is its shortest so far: on
+    a shared core, single calls say nothing.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._inline = InlineCompute(engine)
+        self._thread: ComputeThread | None = None
+        self._shortest_s: dict[int, float] = {}
+        self._calls = Counter[int]()
+
+    @property
+    def _current(self) -> InlineCompute | ComputeThread:
+        return self._thread or self._inline
+
+    @property
+    def overruns(self) -> int:
+        """None: there is no emulated device."""
+        return 0
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of all batches so far."""
+        return self._inline.flops + (self._thread.flops if self._thread else 0)
+
+    @property
+    def works_in_wait(self) -> bool:
+        """Whether ``wait`` computes."""
+        return self._current.works_in_wait
+
+    @property
+    def supplied(self) -> bool:
+        """Whether the thread has a batch to compute after this one."""
+        return self._current.supplied
+
+    def submit(self, tasks: tuple[Task, ...]) -> None:
+        """Compute these next."""
+        self._current.submit(tasks)
+
+    def wait(self, seconds: float) -> Computed | None:
+        """The next finished batch, or ``None`` when there is none within ``seconds``."""
+        if self._thread is not None:
+            return self._thread.wait(seconds)
+        block = self._inline.batches[0][0].block if self._inline.batches else 0
+        computed = self._inline.wait(seconds)
+        if computed is not None and self._calls[block] < CALLS_BEFORE_JUDGING:
+            self._judge(block, computed.seconds)
+        return computed
+
+    def _judge(self, block: int, seconds: float) -> None:
+        self._calls[block] += 1
+        self._shortest_s[block] = min(seconds, self._shortest_s.get(block, seconds))
+        judged = self._calls[block] == CALLS_BEFORE_JUDGING
+        if judged and self._shortest_s[block] > LONGEST_INLINE_S:
+            self._thread = ComputeThread(self._inline.engine)
+            for tasks in self._inline.batches:
+                self._thread.submit(tasks)
+
+    def stop(self) -> None:
+        """Compute nothing more."""
+        self._current.stop()
 
 
 class ComputeThread:
@@ -82,6 +175,16 @@ class ComputeThread:
         self._news.acquire()
         self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
         self._thread.start()
+
+    @property
+    def works_in_wait(self) -> bool:
+        """Never: the thread computes."""
+        return False
+
+    @property
+    def supplied(self) -> bool:
+        """Whether a batch waits behind the one that is being computed."""
+        return not self._batches.empty()
 
     def submit(self, tasks: tuple[Task, ...]) -> None:
         """Compute these next."""

@@ -55,7 +55,7 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan
-from mdibench.rank.computing import ComputeThread, Computing, InlineCompute
+from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
@@ -326,10 +326,10 @@ def _post_office(
 
 
 def _computing(engine: Engine, config: RunConfig, plan: Plan, group: RankGroup) -> Computing:
-    """A thread, so that computing and communication overlap; a rank alone needs none."""
+    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone."""
     device = plan.devices[group.rank]
     if device is None:
-        return InlineCompute(engine) if group.size == 1 else ComputeThread(engine)
+        return InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
     last = last_blocks(config, plan.blocks[group.rank])
     return ComputeThread(engine, call_seconds(device.block_s, last))
 

@@ -23,6 +23,9 @@ BURST = 4
 """Polls in a row before a sleep: a single poll does not complete MPI's progress."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
+QUIET_SLEEP_S = 1e-3
+"""The first sleep while the engine works and has its next batch: until one of them is done, no
+message can change what this rank computes, and every poll takes the interpreter from the engine."""
 LONGEST_SLEEP_S = 4e-3
 """A message that comes while the loop sleeps waits this long at most."""
 
@@ -112,7 +115,8 @@ class Loop:
 
     def _poll(self) -> bool:
         """One burst of polls; whether anything happened."""
-        for _ in range(0 if self._alone else BURST):
+        polls = 1 if self.compute.works_in_wait else BURST
+        for _ in range(0 if self._alone else polls):
             incoming = self.post.poll()
             for event in incoming:
                 self._take(event)
@@ -125,6 +129,8 @@ class Loop:
         due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:
+            if self.compute.supplied:
+                self._sleep_s = max(self._sleep_s, QUIET_SLEEP_S)
             due_s = min(due_s, self._sleep_s)
             self._sleep_s = longer(self._sleep_s)
         if due_s > 0 and self._collect(due_s):
