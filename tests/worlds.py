@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mdibench.compute.engine import RecordedEngine
+from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.core.node import Node
 from mdibench.core.records import Task
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant
@@ -80,7 +80,8 @@ def build(spec: Spec) -> tuple[World, list[tuple[str, tuple[object, ...]]]]:
     outcomes = random.Random(spec.seed)
     predictions = [[outcomes.randrange(4) for _ in range(spec.samples)] for _ in range(spec.exits)]
     confidences = [[outcomes.random() for _ in range(spec.samples)] for _ in range(spec.exits)]
-    engine = RecordedEngine(predictions, confidences, [4000] * spec.exits, [1] * spec.exits)
+    hosted = Hosted.every_block(spec.exits)
+    engine = RecordedEngine(predictions, confidences, [4000] * spec.exits, hosted)
     parts = Parts(
         nodes=[_node(spec, edges, rank) for rank in range(len(spec.hosts))],
         engines=[engine] * len(spec.hosts),

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
 
 from mdibench.codec.codecs import CODECS, Array, Coder
 from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
@@ -82,6 +84,14 @@ class _Handed:
     target: int
     handed_s: float
     emulated: bool
+
+
+class Received(np.ndarray[Any, np.dtype[Any]]):
+    """A feature map in a receive buffer.
+
+    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
+    feature map, which so outlives them.
+    """
 
 
 Incoming: TypeAlias = Event | Mail
@@ -298,6 +308,7 @@ class PostOffice:
         begun_s = self._clock()
         array = self._coder.decode(buffer[HEADER_BYTES : HEADER_BYTES + size], layout, block - 1)
         if layout.codec is CodecId.NONE:
+            array = array.view(Received)
             weakref.finalize(array, self.endpoint.pool.give, buffer).atexit = False
         else:
             self.endpoint.pool.give(buffer)

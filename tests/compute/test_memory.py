@@ -1,6 +1,6 @@
 import platform
 
-from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.compute.memory import keep_freed_memory
 
 
 def test_glibc_is_asked_and_others_are_left_alone() -> None:

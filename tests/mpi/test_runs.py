@@ -11,6 +11,7 @@ import torch
 
 import mdibench
 from mdibench.assembly.workload import load_items, make_engine, model_info
+from mdibench.compute.engine import Hosted
 from mdibench.config.reading import noted
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
@@ -44,7 +45,8 @@ def alone() -> dict[int, tuple[int, int]]:
     torch.set_num_threads(1)
     model = ModelSection(name="digits-cnn", dataset="digits")
     exits = model_info(model).exits
-    engine, items = make_engine(model, range(1, exits + 1)), load_items(model)
+    hosted = Hosted.every_block(exits)
+    engine, items = make_engine(model, model_info(model), hosted), load_items(model)
     answers = {}
     for sample in range(len(items.labels)):
         payload, _ = items.fetch(sample)

@@ -96,14 +96,15 @@ NANO = ['emulation.device="jetson-nano"']
 def test_recordings_are_those_of_the_engine_and_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mdibench.assembly.workload import load_items, make_engine
+    from mdibench.assembly.workload import load_items, make_engine, model_info
+    from mdibench.compute.engine import Hosted
     from mdibench.core.records import Task
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = ModelSection()
     recorded = record(model)
     (kept,) = (tmp_path / "mdibench" / "recordings").iterdir()
-    items, engine = load_items(model), make_engine(model, range(1, 6))
+    items, engine = load_items(model), make_engine(model, model_info(model), Hosted.every_block(5))
     for sample in range(20):
         task = Task(0, 1, items.fetch(sample)[0], sample=sample)
         for k in range(5):

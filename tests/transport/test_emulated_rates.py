@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
-import torch
 
 from mdibench.core.events import Arrived, LinkFree
 from mdibench.core.records import State, Task
@@ -18,7 +18,7 @@ from tests.transport.fakes import Clock, connect
 
 STEP_S = 0.0001
 """How often the loops look at their links here."""
-FEATURES = torch.zeros(12_288)
+FEATURES = np.zeros(12_288, np.float32)
 SIZE_BITS = 8 * (HEADER_BYTES + FEATURES.nbytes)
 
 

@@ -6,7 +6,6 @@ import gc
 
 import numpy as np
 import pytest
-import torch
 
 from mdibench.core.events import Arrived, Delivered, LinkFree, Suspected, ThresholdsSet
 from mdibench.core.records import Result, State, Task
@@ -34,19 +33,19 @@ def offices(clock: Clock, link: Link) -> tuple[PostOffice, PostOffice]:
     )
 
 
-def a_task(payload: torch.Tensor) -> Task:
+def a_task(payload: np.ndarray) -> Task:
     return Task(5, 2, payload, payload.nbytes, prediction=1, streak=1, path=(0,), hops=1)
 
 
 def test_a_tensor_crosses_and_is_timed(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    features = torch.randn(4, 3, 3)
+    features = np.random.default_rng(1).normal(size=(4, 3, 3)).astype(np.float32)
     here.send(1, STATE, a_task(features))
     (arrived,) = there.poll()
     assert isinstance(arrived, Arrived)
     assert (arrived.sender, arrived.state) == (0, STATE)
     assert isinstance(arrived.body, Task)
-    assert torch.equal(arrived.body.payload, features)
+    assert np.array_equal(arrived.body.payload, features)
     assert arrived.body.payload_bytes == features.nbytes
     assert arrived.body.wire_bytes == HEADER_BYTES + features.nbytes
     clock.now = 0.25
@@ -55,7 +54,7 @@ def test_a_tensor_crosses_and_is_timed(clock: Clock) -> None:
 
 
 def test_an_emulated_link_frees_itself_and_delivers_later(clock: Clock) -> None:
-    features = torch.zeros(100)
+    features = np.zeros(100, np.float32)
     size = HEADER_BYTES + 400
     here, there = offices(clock, Link(bandwidth_bps=8 * size, delay_s=0.5))  # one message a second
     here.send(1, STATE, a_task(features))
@@ -101,7 +100,7 @@ def test_junk_is_counted_and_refused(clock: Clock) -> None:
 
 def test_a_payload_that_does_not_fit_its_layout_is_refused(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    here.send(1, STATE, a_task(torch.zeros(4)))
+    here.send(1, STATE, a_task(np.zeros(4, np.float32)))
     endpoint = there.endpoint
     assert isinstance(endpoint, FakeEndpoint)
     endpoint.inbox[0][1][12] = 5  # shape (4,) becomes (5,)
@@ -111,10 +110,10 @@ def test_a_payload_that_does_not_fit_its_layout_is_refused(clock: Clock) -> None
 
 def test_a_buffer_returns_to_the_pool_when_its_tensor_dies(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    here.send(1, STATE, a_task(torch.ones(8)))
+    here.send(1, STATE, a_task(np.ones(8, np.float32)))
     (arrived,) = there.poll()
     assert isinstance(arrived, Arrived) and isinstance(arrived.body, Task)
-    view = arrived.body.payload.unsqueeze(0)
+    view = arrived.body.payload[None]
     pool = there.endpoint.pool
     free = len(pool._free)
     del arrived
@@ -140,7 +139,7 @@ def test_mail_is_handed_on(clock: Clock) -> None:
 
 def test_a_message_that_was_overtaken_does_not_bring_back_an_older_state(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    here.send(1, State(40, 0.01, 2), a_task(torch.zeros(4)))
+    here.send(1, State(40, 0.01, 2), a_task(np.zeros(4, np.float32)))
     here.send(1, State(0, 0.01, 2), None)
     endpoint = there.endpoint
     assert isinstance(endpoint, FakeEndpoint)
@@ -156,11 +155,11 @@ def test_what_fits_neither_the_topology_nor_the_network_is_refused(clock: Clock)
         for end in ends
     ]
     careful = PostOffice(ends[0], {1: LinkClock(Link())}, lambda: 0.5, clock, exits=3)
-    far = Task(5, 4, torch.zeros(2), 8)
+    far = Task(5, 4, np.zeros(2, np.float32), 8)
     everyone[1].send(0, STATE, far)  # block 4 of 3
     everyone[1].send(0, STATE, Result(5, 9, 1, 0.5, 0.5))
     everyone[1].announce((0.5, 0.5))
-    everyone[2].send(0, STATE, a_task(torch.zeros(2)))  # no neighbour of 0
+    everyone[2].send(0, STATE, a_task(np.zeros(2, np.float32)))  # no neighbour of 0
     everyone[2].send(0, STATE, None)
     assert careful.poll() == []
     assert careful.traffic.refused == 5
