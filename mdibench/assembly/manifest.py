@@ -17,7 +17,6 @@ from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.network.plan import ModelInfo, Plan
-from mdibench.network.planning import plan_facts
 from mdibench.record import run_folder
 from mdibench.record.run_folder import RunWriter
 
@@ -59,6 +58,8 @@ def open_run(facts: RunPreamble, started: datetime | None = None, token: str = "
 
 
 def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any]:
+    from mdibench.network.planning import plan_facts
+
     config = facts.config
     return {
         "id": name,

@@ -22,7 +22,6 @@ from mdibench.compute.timing import block_seconds
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
-from mdibench.network.planning import make_plan, network_problems
 from mdibench.policy.exits import stay_if_hosted
 from mdibench.policy.schemes import SCHEMES
 
@@ -61,6 +60,8 @@ def model_info(model: ModelSection) -> ModelInfo:
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
     """The network's costs and the plan for ``ranks``; UserError with the mistakes of both."""
+    from mdibench.network.planning import make_plan, network_problems
+
     try:
         model = model_info(config.model)
     except UserError as failure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -110,6 +110,44 @@ class Plan:
     devices: tuple[Device | None, ...]
     ways: frozenset[tuple[int, int]] = frozenset()
     """The directions of ``links`` that tasks and results may take."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON-able data, so that rank 0 can tell the others."""
+        return {
+            "ranks": self.ranks,
+            "exits": self.exits,
+            "topology": self.topology,
+            "placement": self.placement,
+            "blocks": [sorted(held) for held in self.blocks],
+            "neighbours": self.neighbours,
+            "next_hops": [list(hops.items()) for hops in self.next_hops],
+            "toward_source": self.toward_source,
+            "links": [(*pair, asdict(link)) for pair, link in self.links.items()],
+            "devices": [device and asdict(device) for device in self.devices],
+            "ways": sorted(self.ways),
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Plan:
+        """The reverse of ``to_json`` after a way through JSON."""
+        return cls(
+            ranks=facts["ranks"],
+            exits=facts["exits"],
+            topology=facts["topology"],
+            placement=facts["placement"],
+            blocks=tuple(frozenset(held) for held in facts["blocks"]),
+            neighbours=tuple(tuple(ranks) for ranks in facts["neighbours"]),
+            next_hops=tuple(
+                {block: tuple(ranks) for block, ranks in hops} for hops in facts["next_hops"]
+            ),
+            toward_source=tuple(tuple(ranks) for ranks in facts["toward_source"]),
+            links={(source, target): Link(**link) for source, target, link in facts["links"]},
+            devices=tuple(
+                device and Device(**device | {"block_s": tuple(device["block_s"])})
+                for device in facts["devices"]
+            ),
+            ways=frozenset((source, target) for source, target in facts["ways"]),
+        )
 
     def hosts(self, block: int) -> tuple[int, ...]:
         """Ranks that host ``block``, ascending."""

@@ -54,7 +54,6 @@ from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
-from mdibench.network.planning import make_plan
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
@@ -224,16 +223,18 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
     chosen: list[EngineChoice] = []
 
     def costs() -> list[Any]:
-        info, _ = planned(config, group.size)
+        from mdibench.network.planning import make_plan
+
+        info, plan = planned(config, group.size)
         if config.model.name != NULL:
             chosen.append(choose(config.model, lacking))
         if group.size > 1 and config.emulation is None:
             info = with_seconds(info, measured(config, info, *chosen))
-        return [asdict(info), *((choice.name, choice.why) for choice in chosen)]
+            plan = make_plan(config, group.size, info)
+        return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
 
-    told, *engine = from_source(group, costs)
-    info = ModelInfo.from_json(told)
-    plan = make_plan(config, group.size, info)
+    told, planned_by_source, *engine = from_source(group, costs)
+    info, plan = ModelInfo.from_json(told), Plan.from_json(planned_by_source)
     rule = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
     if engine and not chosen:
         chosen.append(EngineChoice(*engine[0]))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from mdibench.config.reading import parse_config
 from mdibench.config.schema import RunConfig
-from mdibench.network.plan import Link, Plan
+from mdibench.network.plan import Link, ModelInfo, Plan
 from mdibench.network.planning import make_plan, plan_facts, usual_ranks
 from mdibench.policy.schemes import SCHEMES
 from tests.network.examples import FIVE, model_of, planned, refused
@@ -381,3 +382,12 @@ def test_facts_for_the_manifest() -> None:
         "links": [{"source": 0, "target": 1, **link}, {"source": 1, "target": 0, **link}],
         "devices": [None, "generic"],
     }
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+def test_a_plan_survives_its_way_to_other_ranks(emulated: bool) -> None:
+    emulation = '[emulation]\ndevice = "jetson-nano"\nlink = "wifi-5ghz"' if emulated else ""
+    config = parse_config(f'[topology]\nname = "5-mesh"\n{emulation}', "config.toml")
+    plan = make_plan(config, 5, FIVE)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert ModelInfo.from_json(json.loads(json.dumps(asdict(FIVE)))) == FIVE

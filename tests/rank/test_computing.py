@@ -9,7 +9,6 @@ import pytest
 
 from mdibench.core.events import Computed
 from mdibench.core.records import Outcome, Task
-from mdibench.network.plan import Device
 from mdibench.rank.computing import ComputeThread, InlineCompute
 
 
@@ -71,7 +70,7 @@ def test_an_engine_error_is_raised_in_the_loop() -> None:
 
 
 def test_a_task_takes_the_emulated_device_s_time() -> None:
-    thread = ComputeThread(Engine(), Device("slow", (0.001, 0.02)))
+    thread = ComputeThread(Engine(), (0.001, 0.02))
     thread.submit((Task(1, 2), Task(2, 2)))
     done = waited(thread)
     assert 0.04 <= done.seconds < 0.2
@@ -80,7 +79,7 @@ def test_a_task_takes_the_emulated_device_s_time() -> None:
 
 
 def test_a_device_faster_than_this_machine_is_an_overrun() -> None:
-    thread = ComputeThread(Engine(), Device("impossible", (1e-9,)))
+    thread = ComputeThread(Engine(), (1e-9,))
     thread.submit((Task(1, 1),))
     waited(thread)
     assert thread.overruns == 1
