@@ -112,6 +112,7 @@ def facts_of(results: Path) -> dict[str, Any]:
     shares = (ends.cpu_s["last"] - ends.cpu_s["first"]) / (ends.t_s["last"] - ends.t_s["first"])
     return {
         "rate": float(done.sum()) / (window["end_s"] - window["start_s"]),
+        "accuracy": float(frames.items.correct[done].mean()),
         "cpu_share": [float(share) for share in shares],
         "rss_mib": [float(rss) / 2**20 for rss in ends.rss_bytes["max"]],
     }

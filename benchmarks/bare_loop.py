@@ -1,6 +1,8 @@
-"""A bare torch loop over the items that a run with scheme ``local`` would classify.
+"""A bare loop over the items that a run would classify: the engine and nothing else.
 
-``python -m benchmarks.bare_loop MODEL THRESHOLD SECONDS`` prints its rate as JSON.
+``python -m benchmarks.bare_loop MODEL DATASET ENGINE THRESHOLD SECONDS`` prints its rate as JSON.
+With a threshold of ``none`` nobody leaves early: then ONNX Runtime runs the whole network as one
+graph, and torch computes the last head alone.
 """
 
 from __future__ import annotations
@@ -8,42 +10,90 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
-import torch
+import numpy as np
 
-from mdibench.assembly.workload import load_items
-from mdibench.compute.torch_engine import keep_freed_memory
+from mdibench.compute.engine import Hosted
+from mdibench.compute.memory import keep_freed_memory
 from mdibench.config.schema import ModelSection
-from mdibench.models.registry import load_network
+from mdibench.data.registry import load_dataset
+
+Classify = Callable[[Any], int]
 
 
-def main(model: str, threshold: float, seconds: float) -> None:
-    """Classify one item after the other, leaving at the first confident head."""
-    keep_freed_memory()
+def torch_loop(model: ModelSection, threshold: float | None) -> Classify:
+    """The network's modules, one after the other."""
+    import torch
+
+    from mdibench.models.registry import load_model
+
     torch.set_num_threads(1)
-    network = load_network(model)
-    items = load_items(ModelSection(name=model, dataset="digits"))
+    network = load_model(model)
     parts = [(b.eval(), h.eval()) for b, h in zip(network.blocks, network.heads, strict=True)]
 
-    def classify(item: int) -> int:
-        features = items.fetch(item % len(items.labels))[0].unsqueeze(0)
-        for block, (body, head) in enumerate(parts, 1):
-            features = body(features)
-            confidence, prediction = head(features).softmax(1).max(1)
-            if block == len(parts) or confidence.item() >= threshold:
+    def classify(item: Any) -> int:
+        with torch.inference_mode():
+            features = torch.from_numpy(item).unsqueeze(0)
+            for block, (body, head) in enumerate(parts, 1):
+                features = body(features)
+                if threshold is None and block < len(parts):
+                    continue
+                confidence, prediction = head(features).softmax(1).max(1)
+                if threshold is not None and confidence.item() >= threshold:
+                    break
+            return int(prediction.item())
+
+    return classify
+
+
+def onnx_loop(model: ModelSection, threshold: float | None) -> Classify:
+    """Sessions, one after the other; one for everything without exits."""
+    import onnxruntime
+
+    from mdibench.compute.onnx_export import cut, exported
+
+    export = exported(model)
+    exits = export.info.exits
+    hosted = Hosted.every_block(exits)
+    if threshold is None:
+        hosted = Hosted({1: exits}, frozenset({exits}), (0,) * exits)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    sessions = [onnxruntime.InferenceSession(g, options) for g in cut(export, hosted).values()]
+    names = [session.get_inputs()[0].name for session in sessions]
+
+    def classify(item: Any) -> int:
+        features = item[None]
+        for session, name in zip(sessions, names, strict=True):
+            *following, logits = session.run(None, {name: features})
+            if threshold is not None and 1 / np.exp(logits - logits.max()).sum() >= threshold:
                 break
-        return int(prediction.item())
+            features = following[0] if following else None
+        return int(logits.argmax())
+
+    return classify
+
+
+def main(model: str, dataset: str, engine: str, threshold: str, seconds: str) -> None:
+    """Classify one item after the other for some seconds, after one of warm-up."""
+    keep_freed_memory()
+    section = ModelSection(name=model, dataset=dataset)
+    loops = {"torch": torch_loop, "onnxruntime": onnx_loop}
+    classify = loops[engine](section, None if threshold == "none" else float(threshold))
+    items = load_dataset(dataset).evaluation.inputs
 
     def rate(duration_s: float) -> float:
         count, begun = 0, time.perf_counter()
         while time.perf_counter() - begun < duration_s:
-            classify(count)
+            classify(items[count % len(items)])
             count += 1
         return count / (time.perf_counter() - begun)
 
-    with torch.inference_mode():
-        rate(1.0)
-        print(json.dumps({"rate": rate(seconds)}))
+    rate(1.0)
+    print(json.dumps({"rate": rate(float(seconds))}))
 
 
-main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -25,6 +25,7 @@ warmup_s = 0.0
 duration_s = 20.0
 [model]
 name = "tests.mpi.networks:{fault}"
+engine = "torch"  # a fault in Python is in no graph
 [admission]
 mode = "fixed-rate"
 interarrival_s = 0.02
