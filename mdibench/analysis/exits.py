@@ -17,7 +17,7 @@ Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class ExitRow:
+class ExitFigures:
     """Exit ``exit`` (from 1) over the classified items of the measured window."""
 
     exit: int
@@ -29,7 +29,7 @@ class ExitRow:
     latency_p50_s: float
 
 
-def exit_rows(columns: Mapping[str, Numbers], count: int) -> tuple[ExitRow, ...]:
+def exit_figures(columns: Mapping[str, Numbers], count: int) -> tuple[ExitFigures, ...]:
     """One row per exit 1 to ``count``, of ``EXIT_COLUMNS`` with one value per classified item."""
     exits = columns["exit"]
     return tuple(
@@ -38,10 +38,10 @@ def exit_rows(columns: Mapping[str, Numbers], count: int) -> tuple[ExitRow, ...]
     )
 
 
-def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitRow:
+def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitFigures:
     n, correct, confidence = len(left["exit"]), left["correct"], left["confidence"]
     right = mean_by(left["sample"], correct)
-    return ExitRow(
+    return ExitFigures(
         exit=k,
         items=n,
         share=wilson(n, total),

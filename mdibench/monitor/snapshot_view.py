@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import Array
 from mdibench.monitor.facts import RunFacts
 from mdibench.monitor.history import SHARES, Memory, Span, edges_of, history_of
@@ -27,7 +28,7 @@ from mdibench.monitor.snapshot import (
 )
 from mdibench.monitor.state import Signs, phase_at, state_of
 from mdibench.monitor.statistics import Share, percentiles, share_by_sample
-from mdibench.monitor.tables import DROPPED, OK, EventRow, RankTable, Tables
+from mdibench.monitor.tables import DROPPED, OK, RankTable, Tables
 
 EVENTS_SHOWN = 500
 SLOW_ITEMS = 20

@@ -49,7 +49,7 @@ class RunWriter:
         self._manifest = version | manifest
         self._stream = LiveWriter(folder / STREAM)
         self.append = self._stream.append
-        """``append(table, row)``: remember a row. The stream's own method, for speed."""
+        """``append(row)``: remember a row. The stream's own method, for speed."""
         self._write_manifest()
 
     def flush(self) -> None:
