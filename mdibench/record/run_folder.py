@@ -20,6 +20,7 @@ import psutil
 
 from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
+from mdibench.record.files import write_text_whole
 from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
@@ -95,13 +96,8 @@ class RunWriter:
         self._manifest["warnings"] = [*self._manifest.get("warnings", ()), text]
 
     def _write_manifest(self) -> None:
-        draft = self.folder / f".{MANIFEST}.draft"
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(_plain(self._manifest), file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / MANIFEST)
+        text = json.dumps(_plain(self._manifest), indent=1) + "\n"
+        write_text_whole(self.folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

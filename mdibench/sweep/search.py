@@ -21,6 +21,7 @@ from mdibench.config.reading import parse_config, read_text, resolved
 from mdibench.config.schema import CLOCKED_MODES, RunConfig, SearchSection
 from mdibench.errors import MdibenchError, Problem, UserError
 from mdibench.network.planning import usual_ranks
+from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
 
@@ -108,9 +109,7 @@ class Search:
             "trials": [asdict(trial) for trial in self.trials],
             "config": resolved(self.config),
         }
-        draft = self.folder / f".{FILE}.draft"
-        draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.folder / FILE)
+        write_text_whole(self.folder / FILE, json.dumps(facts, indent=1) + "\n")
 
 
 def _wanted(config: RunConfig, where: str) -> SearchSection:
