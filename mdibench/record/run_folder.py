@@ -25,6 +25,8 @@ from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
+STOP = "stop"
+"""A file of this name in a run's folder asks the run to end in good order."""
 SILENCE_S = 30.0
 """A run that still says ``running`` after this long without a record has lost its writer."""
 

@@ -12,9 +12,9 @@ import numpy as np
 from mdibench.bounds.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
 from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
+from mdibench.report import WIDTH
 from mdibench.simulation.scenario import Scenario, batch_seconds
 
-WIDTH = 80
 MOST_LIMITS = 10
 SHARES = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
 """Rates of the accuracy table, as shares of the bound."""

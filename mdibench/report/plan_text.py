@@ -14,8 +14,8 @@ from mdibench.config.schema import RunConfig
 from mdibench.network.devices import LINKS
 from mdibench.network.plan import Link, ModelInfo, Plan
 from mdibench.network.planning import plan_facts
+from mdibench.report import WIDTH
 
-WIDTH = 80
 MOST_ROWS = 40
 """Ranks and links beyond this number are summed up in one line."""
 
