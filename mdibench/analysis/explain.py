@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.metrics import RunSummary, due_in, read_items
+from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import SOURCE, LinkFigures, Window
 from mdibench.bounds.inputs import model_of, ratio_of
 from mdibench.codec.sizes import task_bytes
@@ -28,8 +29,6 @@ STEP_NUMBERS = (
     "rank", "item", "block", "queued_s", "duration_s", "target", "info_age_s", "payload_bytes",
     "batch",
 )  # fmt: skip
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from mdibench.analysis import workers
 from mdibench.analysis.exits import EXIT_COLUMNS, ExitFigures, calibration_error, exit_figures
+from mdibench.analysis.shares import Numbers, right_samples
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Estimate,
     batch_means,
     event_rate,
-    mean_by,
     quantile,
     wilson,
 )
@@ -40,8 +40,6 @@ ITEM_NUMBERS = (
 CURVE: tuple[float, ...] = tuple(
     np.round(np.append(np.arange(0, 0.99, 0.01), np.arange(0.99, 1, 0.0005)), 4).tolist()
 )
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +225,7 @@ def _measured(items: ItemColumns, window: Window, ranks: tuple[RankFigures, ...]
 
 def _accuracy(items: ItemColumns, over: NDArray[np.bool_]) -> Estimate:
     right = np.nan_to_num(np.where(items.ok, items["correct"], 0.0))
-    each = mean_by(items["sample"][over], right[over])
-    return wilson(float(each.sum()), each.size)
+    return wilson(*right_samples(items["sample"][over], right[over]))
 
 
 def _energy_j(ranks: tuple[RankFigures, ...]) -> float:

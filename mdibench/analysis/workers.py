@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdibench.analysis.shares import Numbers
 from mdibench.record.reader import RunReader
 
-Numbers = NDArray[np.float64]
 Window = tuple[float, float]
 
 SOURCE = 0

@@ -31,10 +31,12 @@ _NULL_SIDE = 8
 
 @dataclass(frozen=True, slots=True)
 class SourceItems:
-    """The evaluation items: ``fetch(sample)`` gives the raw tensor ``[C, H, W]`` and its bytes."""
+    """What is admitted: ``fetch(sample)`` gives the raw tensor ``[C, H, W]`` and its bytes."""
 
     labels: Sequence[int]
     fetch: Callable[[int], tuple[Any, int]]
+    arrivals_s: Sequence[float] = ()
+    """Recorded times of arrivals, where the config names a trace of them."""
 
 
 def model_info(model: ModelSection) -> ModelInfo:
@@ -96,19 +98,21 @@ def torch_device(wanted: str) -> torch.device:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def load_items(model: ModelSection) -> SourceItems:
-    """The evaluation split of the configured data set."""
+def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceItems:
+    """The evaluation split of the configured data set, to arrive as ``arrivals_s`` say."""
     import torch
 
     if model.name == NULL:
         tensor = torch.zeros((1, _NULL_SIDE, _NULL_SIDE), dtype=torch.uint8)
-        return SourceItems([0] * 1000, lambda sample: (tensor, tensor.numel()))
+        return SourceItems([0] * 1000, lambda sample: (tensor, tensor.numel()), arrivals_s)
     from mdibench.data.registry import load_dataset
 
     split = load_dataset(model.dataset, model.data_dir).evaluation
     inputs = torch.from_numpy(split.inputs)
     item_bytes = inputs[0].numel()
-    return SourceItems(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
+    return SourceItems(
+        split.labels.tolist(), lambda sample: (inputs[sample], item_bytes), arrivals_s
+    )
 
 
 def set_up_torch(threads: int, local_size: int) -> None:

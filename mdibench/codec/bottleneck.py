@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from mdibench.errors import Problem, UserError
-from mdibench.models.weights import FOLDER, write_whole
+from mdibench.models.weights import FOLDER, save_tensors
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -129,17 +129,19 @@ def packaged_ratios(network: str) -> list[float]:
 
 
 def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, str]) -> None:
-    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically.
+    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, all of it or nothing.
 
     All pairs of a file have numbers of as many bits.
     """
     tensors = {
-        f"cuts.{cut}.{part}": np.ascontiguousarray(getattr(pair, part), dtype=np.float32)
+        f"cuts.{cut}.{part}": torch.from_numpy(
+            np.ascontiguousarray(getattr(pair, part), dtype=np.float32)
+        )
         for cut, pair in pairs.items()
         for part in PARTS
     }
     (bits,) = {pair.bits for pair in pairs.values()}
-    write_whole(path, lambda draft: save_file(tensors, draft, {**facts, "bits": str(bits)}))
+    save_tensors(path, tensors, {**facts, "bits": str(bits)})
 
 
 def load_pairs(

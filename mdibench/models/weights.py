@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from mdibench.errors import Problem, UserError
 from mdibench.models.network import MultiExitNetwork
+from mdibench.record.files import draft_of, write_whole
 
 FOLDER = Path(__file__).parent / "weights"
 CARD = ".md"
-DRAFT = ".partial"
-"""What the files beside a weights file end in: its card, and itself while it is written."""
+"""What the card beside a weights file ends in."""
 REMEDY = "fetch or train the file again"
 
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
@@ -38,19 +38,19 @@ def packaged(name: str) -> Path:
 def make_place(path: Path) -> None:
     """Make sure that ``path`` can be written, before hours go into what it is to hold.
 
-    Raises OSError where it cannot, UserError for a name that its card or its draft takes.
+    Raises OSError where it cannot, UserError for a name that its card takes.
     """
-    if path.suffix in (CARD, DRAFT):
-        what = f"weights cannot be called *{path.suffix}: a file beside them is"
+    if path.suffix == CARD:
+        what = f"weights cannot be called *{CARD}: the card beside them is"
         raise UserError(Problem(what, str(path), f"{path.stem}.safetensors"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(DRAFT)
+    draft = draft_of(path)
     draft.touch()
     draft.unlink()
 
 
 def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
-    """Write the network's weights with ``facts`` in the metadata, atomically."""
+    """Write the network's weights with ``facts`` in the metadata, all of it or nothing."""
     tensors: dict[str, Tensor] = {}
     metadata = {"network": network.name, "classes": str(network.classes), **facts}
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
@@ -58,16 +58,17 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
             stored = {name: _stored(value) for name, value in part.state_dict().items()}
             metadata[f"crc32 {kind}.{index}"] = checksum(stored)
             tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
-    write_whole(path, lambda draft: save_file(tensors, draft, metadata))
+    save_tensors(path, tensors, metadata)
 
 
-def write_whole(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a draft beside ``path``, then put it there: all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(DRAFT)
-    save(draft)
-    draft.chmod(0o644)  # safetensors makes files that only their owner can read
-    draft.replace(path)
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write a safetensors file with ``facts`` in its metadata, all of it or nothing."""
+
+    def write(draft: Path) -> None:
+        save_file(dict(tensors), draft, dict(facts))
+        draft.chmod(0o644)  # safetensors makes files that only their owner can read
+
+    write_whole(path, write)
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -22,12 +22,10 @@ from mdibench.core.records import SOURCE
 from mdibench.core.rows import EventRow, Row
 from mdibench.core.wire import HEADER_BYTES, MessageKind, pack_rows, unpack_rows
 from mdibench.errors import InvariantError, MdibenchError, WireError
-from mdibench.record.run_folder import RunWriter
+from mdibench.record.run_folder import STOP, RunWriter
 from mdibench.transport.post_office import Mail, PostOffice
 
 log = logging.getLogger(__name__)
-STOP_FILE = "stop"
-"""A file of this name in the run's folder asks for an orderly end."""
 LAST_WORDS_S = 15.0
 """How long rank 0 waits for the other ranks' last telemetry."""
 
@@ -218,7 +216,7 @@ class SourceHooks:
                 what = f"{gone}: no last telemetry within {LAST_WORDS_S:g} s of the end; gone?"
                 raise MdibenchError(what)
             self.finished = True
-        elif source.phase == "admitting" and (self.writer.folder / STOP_FILE).exists():
+        elif source.phase == "admitting" and (self.writer.folder / STOP).exists():
             return StopRequested("asked by the monitor")
         return None
 

@@ -121,7 +121,7 @@ def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> No
     run = scenario.config.run
     source = world.parts.nodes[SOURCE].source
     assert source is not None
-    progress = Progress(run.warmup_s + run.duration_s, quiet)
+    progress = Progress(run.admission_end_s, quiet)
     samples = 0
     while not world.run(until_s=samples * run.sample_s):
         _sample(world, writer, samples * run.sample_s)

@@ -18,12 +18,11 @@ from mdibench.assembly.workload import (
     with_seconds,
 )
 from mdibench.compute.engine import Engine, NullEngine
-from mdibench.config.reading import load_config, noted, read_text
+from mdibench.config.reading import noted, read_config
 from mdibench.config.schema import RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
-from mdibench.policy.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from mdibench.record.profile import Profile
@@ -48,7 +47,8 @@ class Scenario:
 
     ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are what
     the real network says about the items; None for the null block. ``profile`` has the spread of
-    the block times, where one was given, for the ranks without an emulated device.
+    the block times, where one was given, for the ranks without an emulated device. ``arrivals_s``
+    are those of the config's trace file.
     """
 
     config: RunConfig
@@ -59,17 +59,12 @@ class Scenario:
     judging: ExitRule
     recordings: Recordings | None
     profile: Profile | None = None
+    arrivals_s: Sequence[float] = ()
 
     @property
     def thresholds(self) -> tuple[float, ...]:
         """T_e of every exit at the start."""
         return self.judging.thresholds
-
-    @property
-    def early_exit(self) -> bool:
-        """Whether items may leave before the last exit."""
-        given = self.config.scheme.early_exit
-        return SCHEMES[self.config.scheme.name].early_exit if given is None else given
 
     def engine(self) -> Engine:
         """Answers with the recorded outcomes."""
@@ -80,9 +75,9 @@ class Scenario:
     def items(self) -> SourceItems:
         """The evaluation items; their tensors are not needed any more."""
         if self.recordings is None:
-            return load_items(self.config.model)
-        size = self.model.input_bytes
-        return SourceItems(self.recordings.labels.tolist(), lambda sample: (None, size))
+            return load_items(self.config.model, self.arrivals_s)
+        size, labels = self.model.input_bytes, self.recordings.labels.tolist()
+        return SourceItems(labels, lambda sample: (None, size), self.arrivals_s)
 
 
 def load_scenario(
@@ -97,7 +92,8 @@ def load_scenario(
     the folder ``profile``; without one they are measured here.
     Raises UserError with all that the user must mend.
     """
-    config = load_config(path, overrides)
+    file = read_config(path, overrides)
+    config = file.config
     ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
     model, plan = planned(config, ranks)
     known = _read_profile(profile, config, model) if profile else None
@@ -111,13 +107,14 @@ def load_scenario(
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
-        text=noted(read_text(path), overrides),
+        text=noted(file.text, overrides),
         model=model,
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],
         judging=judging,
         recordings=_recordings(config, judging, profile),
         profile=known,
+        arrivals_s=file.arrivals_s,
     )
 
 
