@@ -37,10 +37,11 @@ from scipy.stats import t as student_t
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mdibench.rank.launch import command, environment, launcher
-from mdibench.record import run_folder, schema
+from mdibench.record import run_folder
 from mdibench.record.columns import read_columns
 from mdibench.record.run_folder import RunWriter
 from tests.monitor.synthetic import Synthetic
+from tests.rows import row_of
 
 RANKS = 16
 EXITS = 5
@@ -112,15 +113,12 @@ def live_run(results: Path, seconds: float) -> Iterator[Path]:
 
 
 def _write(writer: RunWriter, synthetic: Synthetic, stop: threading.Event) -> None:
-    rows = [
-        (_known_s(row), table, [row.get(name) for name in schema.names(table)])
-        for table, row in synthetic.rows()
-    ]
+    rows = [(_known_s(values), row_of(table, values)) for table, values in synthetic.rows()]
     start_s, place = time.monotonic(), 0
     while not stop.is_set() and place < len(rows):
         now_s = time.monotonic() - start_s
         while place < len(rows) and rows[place][0] <= now_s:
-            writer.append(*rows[place][1:])
+            writer.append(rows[place][1])
             place += 1
         writer.flush()
         time.sleep(0.05)

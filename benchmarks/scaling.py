@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from mdibench.bounds.capacity import capacity, fleet_of
 from mdibench.bounds.inputs import go_on_after
 from mdibench.core.records import SOURCE
+from mdibench.core.rows import ItemRow, Row
 from mdibench.network.devices import MBIT
-from mdibench.record.schema import names
 from mdibench.report.bound_text import demand_of
 from mdibench.simulation.run import build_world
 from mdibench.simulation.scenario import Scenario, load_scenario
@@ -161,10 +161,10 @@ def _scenario(
 
 def _run(scenario: Scenario) -> tuple[World, dict[str, NDArray[np.float64]]]:
     """The world after its run, and the columns of its items."""
-    rows: list[tuple[object, ...]] = []
+    rows: list[ItemRow] = []
 
-    def record(table: str, row: tuple[object, ...]) -> None:
-        if table == "items":
+    def record(row: Row) -> None:
+        if isinstance(row, ItemRow):
             rows.append(row)
 
     world = build_world(scenario, record)
@@ -173,10 +173,8 @@ def _run(scenario: Scenario) -> tuple[World, dict[str, NDArray[np.float64]]]:
     while not world.run(world.now + 1.0) and source.phase == "admitting":
         pass
     world.run()
-    columns = names("items")
     wanted = ("item", "exit", "scheduled_s", "completed_s", "latency_s", "hops")
-    at = [columns.index(name) for name in wanted]
-    table = np.array([[row[index] for index in at] for row in rows], np.float64)
+    table = np.array([[getattr(row, name) for name in wanted] for row in rows], np.float64)
     return world, dict(zip(wanted, table.T, strict=True))
 
 

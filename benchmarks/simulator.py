@@ -136,7 +136,7 @@ def bound_seconds(workers: int = GRID) -> tuple[float, float]:
 
 
 def _cost(scenario: Scenario) -> Cost:
-    world = build_world(scenario, lambda table, row: None)
+    world = build_world(scenario, lambda row: None)
     started = time.process_time()
     world.run()
     seconds = time.process_time() - started

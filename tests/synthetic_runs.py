@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mdibench.core.rows import ROWS
 from mdibench.record import run_folder, schema
 from mdibench.record.run_folder import RunWriter
 from mdibench.record.tables import arrow_schema
@@ -318,7 +319,7 @@ def write_run(folder: Path, model: Model, finish: bool = True, **fields: Any) ->
     writer = RunWriter(folder, facts | {"status": "running"})
     for name, columns in tables(model).items():
         for row in zip(*whole(columns, name).values(), strict=True):
-            writer.append(name, [_plain(value) for value in row])
+            writer.append(ROWS[name]._make(_plain(value) for value in row))
     if finish:
         writer.finish(facts["status"], facts["reason"])
     else:

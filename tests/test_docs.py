@@ -13,25 +13,21 @@ import matplotlib as mpl
 import pytest
 
 from mdibench.analysis.frames import RUN_COLUMNS
+from mdibench.core.rows import ROWS
 from mdibench.record import schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 MARK = "<!-- tables: made by tests/test_docs.py -->"
-ABOUT = {
-    "items": "one row per offered item, written once, when the item ends",
-    "telemetry": "one row per rank and sample; counters are cumulative since the start",
-    "links": "one row per direction of a link and sample; counters are cumulative",
-    "steps": "one row per computation of a traced item or decision about it",
-    "events": "one row per notable event",
-}
 
 
 def tables() -> str:
     """Every table of the run files, as Markdown."""
     lines = []
     for table, columns in schema.TABLES.items():
-        lines += [f"### {table}", "", f"{ABOUT[table].capitalize()}.", ""]
-        lines += _rows([(c.name, c.type, c.meaning) for c in columns])
+        lines += [f"### {table}", "", str(ROWS[table].__doc__), ""]
+        lines += _rows(
+            [(c.name, f"{c.type} or null" if c.nullable else c.type, c.meaning) for c in columns]
+        )
     lines += ["### runs", "", "Only as a frame of `mdibench.load`: one row per run.", ""]
     lines += _rows([(name, kind, text) for name, (kind, text) in RUN_COLUMNS.items()])
     return "\n".join(lines)

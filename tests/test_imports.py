@@ -28,6 +28,7 @@ def loaded(code: str) -> set[str]:
         ("import mdibench.core.node, mdibench.simulation.world", HEAVY - {"numpy", "torch"}),
         ("import mdibench.core.node, mdibench.policy.schemes", HEAVY | {"random", "pydantic"}),
         ("import mdibench.record.run_folder", HEAVY),
+        ("import mdibench.monitor.plain, mdibench.monitor.history", HEAVY - {"numpy"}),
         (
             "import mdibench.rank.lifecycle, mdibench.compute.torch_engine, "
             "mdibench.models.registry, "

@@ -11,12 +11,12 @@ from typing import Any
 from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.core.node import Node
 from mdibench.core.records import Task
+from mdibench.core.rows import ROWS, Row
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Link
 from mdibench.policy.schemes import SCHEMES
-from mdibench.record.schema import names
 from mdibench.simulation.world import Parts, World
 from mdibench.transport.links import LinkClock
 
@@ -42,11 +42,11 @@ class Ran:
     """A world after its run, with the rows that it recorded."""
 
     world: World
-    rows: list[tuple[str, tuple[object, ...]]]
+    rows: list[Row]
 
     def table(self, name: str) -> list[dict[str, object]]:
         """The rows of one table, as dicts."""
-        return [dict(zip(names(name), row, strict=True)) for t, row in self.rows if t == name]
+        return [row._asdict() for row in self.rows if isinstance(row, ROWS[name])]
 
     @property
     def source(self) -> Source:
@@ -73,10 +73,10 @@ def distances(edges: Iterable[tuple[int, int]], goals: Iterable[int]) -> dict[in
     return found
 
 
-def build(spec: Spec) -> tuple[World, list[tuple[str, tuple[object, ...]]]]:
+def build(spec: Spec) -> tuple[World, list[Row]]:
     """A world that has not run yet, and the list its rows will go to."""
     edges = list(spec.edges)
-    rows: list[tuple[str, tuple[object, ...]]] = []
+    rows: list[Row] = []
     outcomes = random.Random(spec.seed)
     predictions = [[outcomes.randrange(4) for _ in range(spec.samples)] for _ in range(spec.exits)]
     confidences = [[outcomes.random() for _ in range(spec.samples)] for _ in range(spec.exits)]
@@ -90,7 +90,7 @@ def build(spec: Spec) -> tuple[World, list[tuple[str, tuple[object, ...]]]]:
         message_bytes=lambda n, m, body: (
             192 + (body.payload_bytes if isinstance(body, Task) else 0)
         ),
-        record=lambda table, row: rows.append((table, row)),
+        record=rows.append,
     )
     return World(parts, random.Random(spec.seed)), rows
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 
 import click
 
@@ -70,7 +71,7 @@ class Setting:
     def placement(self) -> str:
         """The same cut in a config."""
         bounds = (0, *self.ends, self.blocks)
-        held = [list(range(a + 1, b + 1)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        held = [list(range(a + 1, b + 1)) for a, b in pairwise(bounds)]
         table = ", ".join(f"{rank} = {blocks}" for rank, blocks in enumerate(held))
         return f"blocks = {{ {table} }}"
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.analysis.findings import CheckInput, Finding, Level, Numbers
+from mdibench.analysis.findings import CheckInput, Finding, Level
 from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
+from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import BATCHES, batch_means, time_average, warm_up_length
 from mdibench.analysis.steadiness import steady
 from mdibench.analysis.workers import telemetry

@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 from mdibench.analysis import statistics
 from mdibench.analysis.metrics import ItemColumns, due_in, read_items
 from mdibench.analysis.run_groups import Metric, Run, RunGroup
+from mdibench.analysis.shares import MOST_SAMPLES, Numbers, sample_means
 from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
 from mdibench.errors import IncomparableRuns
 
 ALPHA = 0.05
-SAMPLES = 2.0**24
-"""More samples than a data set has."""
 COVERED = 0.9
 """Share of either run's items that pairs must cover: else what is missing may be the difference."""
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +211,8 @@ def _same_items(a: Run, b: Run, metric: Metric) -> tuple[Numbers, Numbers]:
         return nothing
     if metric.kind != "share":
         return x[at_a], y[at_b]
-    samples = both % SAMPLES
-    return statistics.mean_by(samples, x[at_a]), statistics.mean_by(samples, y[at_b])
+    samples = both % MOST_SAMPLES
+    return sample_means(samples, x[at_a]), sample_means(samples, y[at_b])
 
 
 def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
@@ -223,7 +220,7 @@ def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
     items = read_items(run.reader)
     column, counts = JUDGED[metric.key]
     chosen = due_in(items, run.summary.window) & counts(items)
-    ids = items["item"] * SAMPLES + items["sample"]
+    ids = items["item"] * MOST_SAMPLES + items["sample"]
     values = np.nan_to_num(np.where(items.ok, items[column], 0.0))
     return ids[chosen], values[chosen]
 

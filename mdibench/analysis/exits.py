@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdibench.analysis.statistics import Estimate, mean_by, wilson
+from mdibench.analysis.shares import Numbers, right_samples
+from mdibench.analysis.statistics import Estimate, wilson
 
 CALIBRATION_BINS = 10
 EXIT_COLUMNS = ("exit", "sample", "correct", "confidence", "latency_s")
 
-Numbers = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
-class ExitRow:
+class ExitFigures:
     """Exit ``exit`` (from 1) over the classified items of the measured window."""
 
     exit: int
@@ -29,7 +27,7 @@ class ExitRow:
     latency_p50_s: float
 
 
-def exit_rows(columns: Mapping[str, Numbers], count: int) -> tuple[ExitRow, ...]:
+def exit_figures(columns: Mapping[str, Numbers], count: int) -> tuple[ExitFigures, ...]:
     """One row per exit 1 to ``count``, of ``EXIT_COLUMNS`` with one value per classified item."""
     exits = columns["exit"]
     return tuple(
@@ -38,14 +36,13 @@ def exit_rows(columns: Mapping[str, Numbers], count: int) -> tuple[ExitRow, ...]
     )
 
 
-def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitRow:
+def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitFigures:
     n, correct, confidence = len(left["exit"]), left["correct"], left["confidence"]
-    right = mean_by(left["sample"], correct)
-    return ExitRow(
+    return ExitFigures(
         exit=k,
         items=n,
         share=wilson(n, total),
-        accuracy=wilson(float(right.sum()), right.size),
+        accuracy=wilson(*right_samples(left["sample"], correct)),
         confidence=float(confidence.mean()) if n else np.nan,
         calibration_error=calibration_error(confidence, correct),
         latency_p50_s=float(np.median(left["latency_s"])) if n else np.nan,

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.metrics import RunSummary, due_in, read_items
-from mdibench.analysis.workers import SOURCE, LinkRow, Window
+from mdibench.analysis.shares import Numbers
+from mdibench.analysis.workers import SOURCE, LinkFigures, Window
 from mdibench.bounds.inputs import model_of, ratio_of
 from mdibench.codec.sizes import task_bytes
 from mdibench.record.reader import RunReader
@@ -28,8 +29,6 @@ STEP_NUMBERS = (
     "rank", "item", "block", "queued_s", "duration_s", "target", "info_age_s", "payload_bytes",
     "batch",
 )  # fmt: skip
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +292,7 @@ def ways_out(summary: RunSummary, manifest: dict[str, Any]) -> list[Way]:
     return found
 
 
-def _rate_of_a_hop(row: LinkRow | None) -> float:
+def _rate_of_a_hop(row: LinkFigures | None) -> float:
     """Bits per second of a mean task on its way; NaN where none was sent."""
     if row is None or not row.tasks or not row.hop_delay_s > 0:
         return math.nan

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdibench.analysis.metrics import ItemColumns, RunSummary
+from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import Series
 
 Level = Literal["ok", "warning", "invalid"]
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import workers
-from mdibench.analysis.exits import EXIT_COLUMNS, ExitRow, calibration_error, exit_rows
+from mdibench.analysis.exits import EXIT_COLUMNS, ExitFigures, calibration_error, exit_figures
+from mdibench.analysis.shares import Numbers, right_samples
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Estimate,
     batch_means,
     event_rate,
-    mean_by,
     quantile,
     wilson,
 )
-from mdibench.analysis.workers import LinkRow, RankRow, Window, link_rows, rank_rows
+from mdibench.analysis.workers import LinkFigures, RankFigures, Window, link_figures, rank_figures
 from mdibench.record.reader import RunReader
 
 ITEM_NUMBERS = (
@@ -40,8 +40,6 @@ ITEM_NUMBERS = (
 CURVE: tuple[float, ...] = tuple(
     np.round(np.append(np.arange(0, 0.99, 0.01), np.arange(0.99, 1, 0.0005)), 4).tolist()
 )
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +132,9 @@ class RunSummary:
     window: Window
     ledger: Ledger
     measured: Measured
-    exits: tuple[ExitRow, ...]
-    ranks: tuple[RankRow, ...]
-    links: tuple[LinkRow, ...]
+    exits: tuple[ExitFigures, ...]
+    ranks: tuple[RankFigures, ...]
+    links: tuple[LinkFigures, ...]
     bound_per_s: float
     bound_binding: str
 
@@ -145,7 +143,7 @@ def summarise(reader: RunReader, items: ItemColumns) -> RunSummary:
     """The figures of the run that ``reader`` reads and ``items`` are of."""
     window = measured_window(reader, items)
     identity = _identity(reader)
-    ranks = rank_rows(reader, window)
+    ranks = rank_figures(reader, window)
     bound = reader.manifest.get("bound") or {}
     return RunSummary(
         identity=identity,
@@ -154,7 +152,7 @@ def summarise(reader: RunReader, items: ItemColumns) -> RunSummary:
         measured=_measured(items, window, ranks),
         exits=_exits(items, window, identity.exits),
         ranks=ranks,
-        links=link_rows(reader, window),
+        links=link_figures(reader, window),
         bound_per_s=float(bound.get("rate_per_s") or math.nan),
         bound_binding=str(bound.get("binding") or ""),
     )
@@ -196,7 +194,7 @@ def due_in(items: ItemColumns, window: Window) -> NDArray[np.bool_]:
     return inside
 
 
-def _measured(items: ItemColumns, window: Window, ranks: tuple[RankRow, ...]) -> Measured:
+def _measured(items: ItemColumns, window: Window, ranks: tuple[RankFigures, ...]) -> Measured:
     due = due_in(items, window)
     ok = due & items.ok
     latency_s = items["latency_s"][ok]
@@ -227,11 +225,10 @@ def _measured(items: ItemColumns, window: Window, ranks: tuple[RankRow, ...]) ->
 
 def _accuracy(items: ItemColumns, over: NDArray[np.bool_]) -> Estimate:
     right = np.nan_to_num(np.where(items.ok, items["correct"], 0.0))
-    each = mean_by(items["sample"][over], right[over])
-    return wilson(float(each.sum()), each.size)
+    return wilson(*right_samples(items["sample"][over], right[over]))
 
 
-def _energy_j(ranks: tuple[RankRow, ...]) -> float:
+def _energy_j(ranks: tuple[RankFigures, ...]) -> float:
     """Of all hosts; NaN unless each has a meter."""
     known = {row.host: row.energy_j for row in ranks if not math.isnan(row.energy_j)}
     complete = known and {row.host for row in ranks} == set(known)
@@ -246,11 +243,11 @@ def _per_item(total: float, items: int) -> Estimate:
     return Estimate(total / items, n=items) if items and total else UNKNOWN
 
 
-def _exits(items: ItemColumns, window: Window, count: int) -> tuple[ExitRow, ...]:
+def _exits(items: ItemColumns, window: Window, count: int) -> tuple[ExitFigures, ...]:
     ok = due_in(items, window) & items.ok
     columns = {name: items[name][ok] for name in EXIT_COLUMNS}
     deepest = int(columns["exit"].max()) if ok.any() else 0
-    return exit_rows(columns, max(count, deepest))
+    return exit_figures(columns, max(count, deepest))
 
 
 def _ledger(reader: RunReader, items: ItemColumns, window: Window) -> Ledger:

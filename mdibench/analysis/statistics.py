@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, bdtrik, ndtri, stdtr, stdtrit
 
+from mdibench.analysis.shares import Numbers, wilson_interval
+
 LEVEL = 0.95
 BATCHES = 20
 NEAR_LEAST = 1.3
 """MSER-5's minimum is flat and noisy: the first cut within this factor of it is taken."""
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +61,9 @@ class Estimate:
 UNKNOWN = Estimate(math.nan)
 
 
-def wilson(successes: float, n: int, level: float = LEVEL) -> Estimate:
+def wilson(successes: float, n: int) -> Estimate:
     """A share of ``n`` independent trials with Wilson's score interval."""
-    if n <= 0:
-        return UNKNOWN
-    z = float(ndtri((1 + level) / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n)
-
-
-def mean_by(names: ArrayLike, values: ArrayLike) -> Numbers:
-    """The mean of the values of each name, in order of first appearance; NaN names nothing twice.
-
-    What repeats an observation (a sample that is sent again) is no further independent one.
-    """
-    _, first, of = np.unique(
-        np.asarray(names), return_index=True, return_inverse=True, equal_nan=False
-    )
-    means: Numbers = np.bincount(of, np.asarray(values, np.float64)) / np.bincount(of)
-    return means[np.argsort(first)]
+    return Estimate(successes / n, *wilson_interval(successes, n), n) if n > 0 else UNKNOWN
 
 
 def mean_of_independent(values: ArrayLike, level: float = LEVEL) -> Estimate:

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from mdibench.analysis.findings import CheckInput, Finding, Numbers
+from mdibench.analysis.findings import CheckInput, Finding
+from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import BATCHES, Estimate, Trend, trend
 
 Swung = Literal["uncontrolled", "never", "few", "enough"]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdibench.analysis.shares import Numbers
 from mdibench.record.reader import RunReader
 
-Numbers = NDArray[np.float64]
 Window = tuple[float, float]
 
 SOURCE = 0
@@ -27,7 +26,7 @@ STATES = ("compute", "encode", "send", "wait", "idle")
 
 
 @dataclass(frozen=True, slots=True)
-class RankRow:
+class RankFigures:
     """Worker ``rank`` over the measured window.
 
     ``split`` are shares of its time by ``STATES``; they sum to 1 unless encoding overlapped
@@ -56,7 +55,7 @@ class RankRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkRow:
+class LinkFigures:
     """One direction of a link over the measured window. ``used`` is NaN without a known limit."""
 
     source: int
@@ -116,19 +115,21 @@ def _split(numbers: dict[str, Numbers], keys: list[str]) -> Iterator[tuple[Numbe
         yield key, Series(columns["t_s"], columns)
 
 
-def rank_rows(reader: RunReader, window: Window) -> tuple[RankRow, ...]:
+def rank_figures(reader: RunReader, window: Window) -> tuple[RankFigures, ...]:
     """One row per rank that sent telemetry."""
     samples = telemetry(reader, COUNTERS + LEVELS)
-    return tuple(_rank_row(reader.manifest, rank, s, window) for rank, s in samples.items())
+    return tuple(_rank_figures(reader.manifest, rank, s, window) for rank, s in samples.items())
 
 
-def _rank_row(manifest: dict[str, Any], rank: int, series: Series, window: Window) -> RankRow:
+def _rank_figures(
+    manifest: dict[str, Any], rank: int, series: Series, window: Window
+) -> RankFigures:
     plan, facts = manifest.get("plan") or {}, _at(manifest.get("ranks"), rank) or {}
     gain = {name: series.gain(name, window) for name in COUNTERS}
     span_s = max(0.0, min(window[1], float(series.t_s[-1])) - window[0])
     queues = series.inside("input_queue", window) + series.inside("output_queue", window)
     memory = series.columns["rss_bytes"]
-    return RankRow(
+    return RankFigures(
         rank=rank,
         host=str(facts.get("host") or _at(plan.get("hosts"), rank) or ""),
         device=str(_at(plan.get("devices"), rank) or facts.get("device") or ""),
@@ -154,24 +155,26 @@ def _time_split(gain: Mapping[str, float], span_s: float) -> dict[str, float]:
     return dict(zip(STATES, [*shares, max(0.0, 1 - sum(shares))], strict=True))
 
 
-def link_rows(reader: RunReader, window: Window) -> tuple[LinkRow, ...]:
+def link_figures(reader: RunReader, window: Window) -> tuple[LinkFigures, ...]:
     """One row per direction of a link that was sampled."""
     columns = ["t_s", "source", "target", "messages", "tasks", "bytes", "hop_delay_s", "ping_pongs"]
     numbers = reader.numbers("links", columns)
     plan = reader.manifest.get("plan") or {}
     known = {(link.get("source"), link.get("target")): link for link in plan.get("links") or ()}
     return tuple(
-        _link_row(known.get((int(key[0]), int(key[1])), {}), key, series, window)
+        _link_figures(known.get((int(key[0]), int(key[1])), {}), key, series, window)
         for key, series in _split(numbers, ["source", "target"])
     )
 
 
-def _link_row(facts: dict[str, Any], key: Numbers, series: Series, window: Window) -> LinkRow:
+def _link_figures(
+    facts: dict[str, Any], key: Numbers, series: Series, window: Window
+) -> LinkFigures:
     size = series.gain("bytes", window)
     span_s = max(0.0, min(window[1], float(series.t_s[-1])) - window[0])
     rate_bps = 8 * size / span_s if span_s else math.nan
     delays = series.inside("hop_delay_s", window)
-    return LinkRow(
+    return LinkFigures(
         source=int(key[0]),
         target=int(key[1]),
         codec=str(facts.get("codec") or ""),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +62,7 @@ def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any
     from mdibench.network.planning import plan_facts
 
     config = facts.config
+    start_s, end_s = config.run.measured_window_s
     return {
         "id": name,
         "name": config.run.name,
@@ -82,15 +84,9 @@ def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any
         "clock_offsets_s": list(facts.clock_offsets_s),
         "clock_error_s": facts.clock_error_s,
         "probe": list(facts.probe),
-        "window": planned_window(config),
+        "window": {"start_s": start_s, "end_s": end_s if isfinite(end_s) else None},
         "warnings": warnings_before(facts),
     }
-
-
-def planned_window(config: RunConfig) -> dict[str, float | None]:
-    """The measured window as the config wants it; open-ended when it counts items."""
-    end_s = None if config.run.items else config.run.warmup_s + config.run.duration_s
-    return {"start_s": config.run.warmup_s, "end_s": end_s}
 
 
 def warnings_before(facts: RunPreamble) -> list[str]:

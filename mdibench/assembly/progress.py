@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 
@@ -15,10 +16,10 @@ _WIDTH = 79
 
 
 class Progress:
-    """Shows the source's progress on stderr; ``total_s`` is warm-up plus duration."""
+    """Shows the source's progress on stderr; ``end_s`` is when the clock ends admission."""
 
-    def __init__(self, total_s: float, quiet: bool = False) -> None:
-        self._total_s = total_s
+    def __init__(self, end_s: float, quiet: bool = False) -> None:
+        self._end = f" of {end_s:.1f}" if math.isfinite(end_s) else ""
         self._quiet = quiet
         self._terminal = sys.stderr.isatty() or TERMINAL_VARIABLE in os.environ
         self._next_s = 0.0
@@ -40,7 +41,7 @@ class Progress:
         totals = source.totals
         accuracy = f"{totals.correct / totals.ok:.3f}" if totals.ok else "-"
         return (
-            f"{now:6.1f} of {self._total_s:.1f} s  {source.phase}  offered {totals.offered}  "
+            f"{now:6.1f}{self._end} s  {source.phase}  offered {totals.offered}  "
             f"ok {totals.ok}  in flight {source.in_flight}  dropped {totals.dropped}  "
             f"accuracy {accuracy}"
         )

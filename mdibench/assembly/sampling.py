@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mdibench.core.node import Node
-from mdibench.core.wire import TableRow
+from mdibench.core.rows import EventRow, LinkRow, TelemetryRow
 from mdibench.transport.links import Traffic
 
 
@@ -24,39 +23,59 @@ NO_PROCESS = ProcessFacts()
 
 def telemetry_row(
     node: Node, traffic: Traffic, t_s: float, process: ProcessFacts = NO_PROCESS
-) -> TableRow:
-    """One row of the table ``telemetry`` about ``node`` at ``t_s``."""
+) -> TelemetryRow:
+    """The telemetry of ``node`` at ``t_s``."""
     worker, source, counters = node.worker, node.source, node.worker.counters
     waiting, leaving = worker.input_queue.statistics(), worker.output_queue.statistics()
-    row = (
-        t_s, worker.setup.rank, worker.waiting, leaving.length,
-        waiting.peak, leaving.peak, waiting.waited_s, leaving.waited_s,
-        counters.tasks, counters.busy_s, traffic.encode_s, counters.send_s, counters.wait_s,
-        worker.gamma_s, traffic.sent_bytes, traffic.received_bytes, traffic.gossip_bytes,
-        list(counters.exits), worker.thresholds[0],
-        source.interarrival_s if source else None,
-        source.totals.offered if source else None,
-        source.in_flight if source else None,
-        traffic.overruns, traffic.flops, traffic.refused, process.rss_bytes, process.cpu_s,
-        process.energy_j,
-    )  # fmt: skip
-    return "telemetry", row
+    return TelemetryRow(
+        t_s=t_s,
+        rank=worker.setup.rank,
+        input_queue=worker.waiting,
+        output_queue=leaving.length,
+        input_peak=waiting.peak,
+        output_peak=leaving.peak,
+        input_waited_s=waiting.waited_s,
+        output_waited_s=leaving.waited_s,
+        tasks=counters.tasks,
+        busy_s=counters.busy_s,
+        encode_s=traffic.encode_s,
+        send_s=counters.send_s,
+        wait_s=counters.wait_s,
+        gamma_s=worker.gamma_s,
+        sent_bytes=traffic.sent_bytes,
+        received_bytes=traffic.received_bytes,
+        gossip_bytes=traffic.gossip_bytes,
+        exits=list(counters.exits),
+        threshold=worker.thresholds[0],
+        interarrival_s=source.interarrival_s if source else None,
+        offered=source.totals.offered if source else None,
+        in_flight=source.in_flight if source else None,
+        overruns=traffic.overruns,
+        flops=traffic.flops,
+        refused=traffic.refused,
+        rss_bytes=process.rss_bytes,
+        cpu_s=process.cpu_s,
+        energy_j=process.energy_j,
+    )
 
 
-def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[TableRow]:
-    """One row of the table ``links`` for each neighbour of ``node``."""
-    rows: list[TableRow] = []
-    for rank, neighbour in node.worker.neighbours.items():
-        link = traffic.links[rank]
-        row = (
-            t_s, node.worker.setup.rank, rank, link.messages, link.tasks, link.bytes,
-            neighbour.hop_delay_s or None, neighbour.ping_pongs,
-        )  # fmt: skip
-        rows.append(("links", row))
-    return rows
+def link_rows(node: Node, traffic: Traffic, t_s: float) -> list[LinkRow]:
+    """The link from ``node`` to each of its neighbours at ``t_s``."""
+    return [
+        LinkRow(
+            t_s=t_s,
+            source=node.worker.setup.rank,
+            target=rank,
+            messages=traffic.links[rank].messages,
+            tasks=traffic.links[rank].tasks,
+            bytes=traffic.links[rank].bytes,
+            hop_delay_s=neighbour.hop_delay_s or None,
+            ping_pongs=neighbour.ping_pongs,
+        )
+        for rank, neighbour in node.worker.neighbours.items()
+    ]
 
 
-def log_line(row: Sequence[object]) -> str:
-    """A row of the table ``events`` as a line of ``log.txt``."""
-    t_s, rank, level, kind, text = row
-    return f"{t_s:10.4f} rank {rank} {level} {kind}: {text}\n"
+def log_line(row: EventRow) -> str:
+    """An event as a line of ``log.txt``."""
+    return f"{row.t_s:10.4f} rank {row.rank} {row.level} {row.kind}: {row.text}\n"

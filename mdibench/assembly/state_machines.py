@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from mdibench.assembly.workload import SourceItems, exits_early, last_blocks
-from mdibench.config.reading import read_trace
-from mdibench.config.schema import DEFAULT_THRESHOLD, AdmissionSection, RunConfig
+from mdibench.assembly.workload import SourceItems, last_blocks
+from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, traced_arrivals
@@ -18,18 +16,9 @@ from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Plan
 from mdibench.policy.admission import Gains
-from mdibench.policy.schemes import SCHEMES
 
 ATTEMPTS = 3
 """How often an item is tried before it counts as lost."""
-
-
-def thresholds_of(config: RunConfig, exits: int) -> tuple[float, ...]:
-    """T_e^k for every exit, as the config gives them."""
-    given = config.scheme.threshold
-    if isinstance(given, list):
-        return tuple(given)
-    return (DEFAULT_THRESHOLD if given is None else given,) * exits
 
 
 def generator(config: RunConfig, purpose: str) -> random.Random:
@@ -41,18 +30,18 @@ def worker_setup(
     config: RunConfig, plan: Plan, rank: int, thresholds: tuple[float, ...]
 ) -> WorkerSetup:
     """What worker ``rank`` must know."""
-    scheme = SCHEMES[config.scheme.name]
+    scheme = config.scheme
     return WorkerSetup(
         rank=rank,
         blocks=plan.blocks[rank],
         neighbours=plan.neighbours[rank],
         next_hops=plan.next_hops[rank],
         toward_source=plan.toward_source[rank],
-        scheme=scheme,
-        early_exit=exits_early(config),
+        scheme=scheme.policies,
+        early_exit=scheme.exits_early,
         thresholds=thresholds,
-        offers_raw=scheme.offers_raw or config.scheme.source_offloads_raw,
-        output_limit=config.scheme.output_queue_limit,
+        offers_raw=scheme.offers_raw,
+        output_limit=scheme.output_queue_limit,
         max_batch=config.model.max_batch,
         last_block=last_blocks(config, plan.blocks[rank]),
         patience=config.model.confidence == "patience",
@@ -76,7 +65,7 @@ def source_setup(
     return SourceSetup(
         mode=admission.mode,
         interarrival_s=1.0 if admission.arrivals == "trace" else admission.interarrival_s,
-        gaps=_gaps(config, admission),
+        gaps=_gaps(config, items.arrivals_s),
         order=order,
         labels=items.labels,
         fetch=items.fetch,
@@ -117,11 +106,11 @@ def make_node(
     return Node(worker, Source(source_setup(config, items, thresholds)))
 
 
-def _gaps(config: RunConfig, admission: AdmissionSection) -> Iterator[float]:
-    if admission.arrivals == "poisson":
+def _gaps(config: RunConfig, arrivals_s: Sequence[float]) -> Iterator[float]:
+    if config.admission.arrivals == "poisson":
         return poisson(generator(config, "arrivals"))
-    if admission.arrivals == "trace":
-        return traced_arrivals(read_trace(Path(admission.trace_file or "")))
+    if config.admission.arrivals == "trace":
+        return traced_arrivals(arrivals_s)
     return constant()
 
 
@@ -148,8 +137,8 @@ class ExitRule:
 def exit_rule_of(config: RunConfig, exits: int) -> ExitRule:
     """The config's thresholds; a target is looked up on the calibration split, on this rank."""
     scheme = config.scheme
-    if scheme.target_accuracy is None and scheme.accuracy_drop is None:
-        return ExitRule(thresholds_of(config, exits))
+    if not scheme.calibrated:
+        return ExitRule(scheme.thresholds(exits))
     from mdibench.training.calibration import calibrated_exits
 
     found = calibrated_exits(config.model, scheme)

@@ -23,7 +23,6 @@ from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 from mdibench.policy.exits import stay_if_hosted
-from mdibench.policy.schemes import SCHEMES
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -39,6 +38,8 @@ class SourceItems:
 
     labels: Sequence[int]
     fetch: Callable[[int], tuple[Any, int]]
+    arrivals_s: Sequence[float] = ()
+    """Recorded times of arrivals, where the config names a trace of them."""
 
 
 def model_info(model: ModelSection) -> ModelInfo:
@@ -67,15 +68,9 @@ def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
     except UserError as failure:
         own = [_located(problem, config) for problem in failure.problems]
         raise UserError(*own, *network_problems(config, ranks)) from None
-    if not exits_early(config):
+    if not config.scheme.exits_early:
         model = model.with_heads({model.exits})
     return model, make_plan(config, ranks, model)
-
-
-def exits_early(config: RunConfig) -> bool:
-    """Whether items may leave before the last exit."""
-    given = config.scheme.early_exit
-    return SCHEMES[config.scheme.name].early_exit if given is None else given
 
 
 def hosted_by(
@@ -85,7 +80,7 @@ def hosted_by(
     last.
     """
     last_block = {block: block for block in blocks} | last_blocks(config, blocks)
-    heads = frozenset(blocks) if exits_early(config) else frozenset({model.exits})
+    heads = frozenset(blocks) if config.scheme.exits_early else frozenset({model.exits})
     flops = tuple(block.flops for block in model.blocks)
     return Hosted(last_block, heads, flops, tuple(temperatures))
 
@@ -96,7 +91,7 @@ def last_blocks(config: RunConfig, blocks: Collection[int]) -> dict[int, int]:
     Without early exits, and where the scheme leaves following tasks to the worker that can compute
     them, there is no decision between two blocks that it hosts.
     """
-    if exits_early(config) or SCHEMES[config.scheme.name].place is not stay_if_hosted:
+    if config.scheme.exits_early or config.scheme.policies.place is not stay_if_hosted:
         return {}
     last: dict[int, int] = {}
     for block in sorted(blocks, reverse=True):
@@ -127,17 +122,19 @@ def make_engine(
     return build(chosen.name, model, hosted, chosen.graphs_for(hosted), info.exits)
 
 
-def load_items(model: ModelSection) -> SourceItems:
-    """The evaluation split of the configured data set."""
+def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceItems:
+    """The evaluation split of the configured data set, to arrive as ``arrivals_s`` say."""
     if model.name == NULL:
         item = np.zeros((1, _NULL_SIDE, _NULL_SIDE), np.uint8)
-        return SourceItems([0] * 1000, lambda sample: (item, item.nbytes))
+        return SourceItems([0] * 1000, lambda sample: (item, item.nbytes), arrivals_s)
     from mdibench.data.registry import load_dataset
 
     split = load_dataset(model.dataset, model.data_dir).evaluation
     inputs = split.inputs
     item_bytes = inputs[0].nbytes
-    return SourceItems(split.labels.tolist(), lambda sample: (inputs[sample], item_bytes))
+    return SourceItems(
+        split.labels.tolist(), lambda sample: (inputs[sample], item_bytes), arrivals_s
+    )
 
 
 def set_up_compute(threads: int, local_size: int) -> int:
@@ -159,7 +156,7 @@ def measured(config: RunConfig, info: ModelInfo, choice: EngineChoice | None = N
     if model.name == NULL:
         return [0.0] * _NULL_EXITS
     alone = Hosted.every_block(info.exits)
-    heads = alone.heads if exits_early(config) else frozenset({info.exits})
+    heads = alone.heads if config.scheme.exits_early else frozenset({info.exits})
     engine = make_engine(model, info, replace(alone, heads=heads), choice)
     return block_seconds(engine, np.zeros(info.input_shape, np.uint8))
 

@@ -1,4 +1,4 @@
-"""The capacity bound of a plan that has not run, and of a run with what was measured in it.
+"""What the capacity bound needs: the demand of items, and a recorded run with what it measured.
 
 The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
 shares of items that really went on after each exit, so that no scheduling, however clever, could
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.bounds.capacity import Bound, Demand, Fleet, capacity, fleet_of
+from mdibench.bounds.capacity import Demand, Fleet, capacity
 from mdibench.codec.sizes import USUAL_RATIO, task_bytes
+from mdibench.config.schema import SchemeSection
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import UserError
-from mdibench.network.plan import BlockInfo, Link, ModelInfo, Plan
+from mdibench.network.plan import BlockInfo, Link, ModelInfo
 from mdibench.policy.exits import raw_items_first, stay_if_hosted
-from mdibench.policy.schemes import SCHEMES, Scheme
 from mdibench.record.reader import RunReader
 
 BlockSeconds = Sequence[Sequence[float]]
@@ -34,12 +34,15 @@ def demand(
     model: ModelInfo,
     block_s: BlockSeconds,
     go_on: Sequence[float],
-    scheme: Scheme,
-    source_offloads_raw: bool = False,
+    scheme: SchemeSection,
+    raw_may_leave: bool = False,
     bottleneck: float = USUAL_RATIO,
 ) -> Demand:
-    """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k."""
-    offers_raw = scheme.offers_raw or source_offloads_raw
+    """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k.
+
+    ``raw_may_leave``: raw data may leave the source whatever the scheme says.
+    """
+    offers_raw, place = scheme.offers_raw or raw_may_leave, scheme.policies.place
     return Demand(
         block_s=block_s,
         go_on=go_on,
@@ -48,24 +51,9 @@ def demand(
             for codec in {ln.codec for ln in fleet.links.values()}
         },
         result_bytes=HEADER_BYTES,
-        raw_stays=not offers_raw or scheme.place is stay_if_hosted,
-        tasks_stay=scheme.place in (stay_if_hosted, raw_items_first),
+        raw_stays=not offers_raw or place is stay_if_hosted,
+        tasks_stay=place in (stay_if_hosted, raw_items_first),
     )
-
-
-def bound_of_plan(
-    plan: Plan,
-    model: ModelInfo,
-    block_s: BlockSeconds,
-    go_on: Sequence[float],
-    scheme: Scheme,
-    source_offloads_raw: bool = False,
-    bottleneck: float = USUAL_RATIO,
-) -> Bound:
-    """The bound of a plan. Raises UserError where nothing limits the rate."""
-    fleet = fleet_of(plan)
-    asked = demand(fleet, model, block_s, go_on, scheme, source_offloads_raw, bottleneck)
-    return capacity(fleet, asked)
 
 
 def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
@@ -85,15 +73,14 @@ def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
 
 def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     manifest = reader.manifest
-    plan, section = manifest["plan"], manifest["config"]["scheme"]
+    plan, scheme = manifest["plan"], SchemeSection(**manifest["config"]["scheme"])
     fleet, model = _fleet(plan), model_of(manifest["model"])
-    scheme, offers_raw = SCHEMES[section["name"]], bool(section.get("source_offloads_raw"))
     ratio = ratio_of(manifest)
     block_s = measured_block_s(reader, model)
     go_on = _go_on(reader, model.exits)
-    asked = demand(fleet, model, block_s, go_on, scheme, offers_raw, ratio)
+    asked = demand(fleet, model, block_s, go_on, scheme, bottleneck=ratio)
     bound = capacity(fleet, asked)
-    lifted = demand(fleet, model, block_s, go_on, scheme, True, ratio)
+    lifted = demand(fleet, model, block_s, go_on, scheme, raw_may_leave=True, bottleneck=ratio)
     return {
         "rate_per_s": bound.rate_per_s,
         "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),

@@ -28,15 +28,16 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     and data need not be here yet; weights that a run would refuse are told.
     """
     from mdibench.assembly.workload import planned
-    from mdibench.config.reading import load_config, read_text
+    from mdibench.config.reading import read_config
     from mdibench.network.planning import usual_ranks
     from mdibench.report.plan_text import plan_json, plan_lines
     from mdibench.simulation.scripted_events import check_events
     from mdibench.sweep.matrix import read_matrix
 
-    loaded = load_config(config, overrides)
+    file = read_config(config, overrides)
+    loaded = file.config
     if loaded.sweep is not None:
-        read_matrix(read_text(config), str(config), overrides)
+        read_matrix(file.text, str(config), overrides)
     model, plan = planned(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS)
     check_events(loaded, plan)
     _check_weights(loaded.model)

@@ -19,8 +19,8 @@ from mdibench import errors
 from mdibench.cli.hosts import check_hostfile
 from mdibench.rank import host_comparison, machine
 from mdibench.rank.machine import MachineFact
+from mdibench.report import WIDTH
 
-WIDTH = 80
 MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
 
 

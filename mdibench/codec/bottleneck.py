@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from mdibench.errors import Problem, UserError
-from mdibench.models.packaged import FOLDER
-from mdibench.record.files import write_whole
+from mdibench.models.packaged import FOLDER, save_tensors
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -131,7 +129,7 @@ def packaged_ratios(network: str) -> list[float]:
 
 
 def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, str]) -> None:
-    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically.
+    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, all of it or nothing.
 
     All pairs of a file have numbers of as many bits.
     """
@@ -141,7 +139,7 @@ def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, s
         for part in PARTS
     }
     (bits,) = {pair.bits for pair in pairs.values()}
-    write_whole(path, lambda draft: save_file(tensors, draft, {**facts, "bits": str(bits)}))
+    save_tensors(path, tensors, {**facts, "bits": str(bits)})
 
 
 def load_pairs(

@@ -65,7 +65,7 @@ def choose(model: ModelSection, lacking: str = "") -> EngineChoice:
         except NotExported as failure:
             reason = str(failure)
         else:
-            why = f"its answers differ from torch's by at most {export.worst:.0e} in confidence"
+            why = f"confidences within {export.worst:.0e} of torch's"
             return EngineChoice("onnxruntime", why, export)
     if model.engine == "onnxruntime":
         remedy = '"auto" falls back to torch, which runs any network'

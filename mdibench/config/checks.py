@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 
 from mdibench.config.messages import Mistake, choose
 from mdibench.config.origins import KeyPath, dotted
-from mdibench.config.schema import ALTERNATIVES, RunConfig
+from mdibench.config.schema import ALTERNATIVES, CLOCKED_MODES, RunConfig
 from mdibench.core.records import SOURCE
 from mdibench.policy.schemes import SCHEMES
-
-CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
-"""Admission modes in which arrivals follow a schedule of their own."""
 
 
 def contradictions(config: RunConfig) -> list[Mistake]:
@@ -85,7 +81,7 @@ def _trace(config: RunConfig) -> Iterator[Mistake]:
         yield Mistake(
             trace_file, "nothing reads this file", 'give arrivals = "trace" as well', (arrivals,)
         )
-    if admission.arrivals == "trace" and admission.mode not in CLOCKED_MODES:
+    if admission.arrivals == "trace" and not admission.clocked:
         yield Mistake(
             arrivals,
             f'mode "{admission.mode}" makes its own arrivals and cannot follow a trace',
@@ -134,8 +130,7 @@ LINK_CHANGES = ("bandwidth_mbps", "delay_ms")
 
 
 def _events(config: RunConfig) -> Iterator[Mistake]:
-    run = config.run
-    end_s = math.inf if run.items else run.warmup_s + run.duration_s + run.drain_s
+    end_s = config.run.latest_end_s
     for index, event in enumerate(config.events):
         path: KeyPath = ("events", index)
         needed = EVENT_KEYS[event.kind]
@@ -154,7 +149,7 @@ def _events(config: RunConfig) -> Iterator[Mistake]:
             yield Mistake((*path, "at_s"), what, "give an earlier time, or a longer run.duration_s")
         if event.kind in ("join", "leave", "fail") and event.rank == SOURCE:
             yield Mistake((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
-        if event.kind == "load" and config.admission.mode not in CLOCKED_MODES:
+        if event.kind == "load" and not config.admission.clocked:
             remedy = f"give admission.mode = {' or '.join(CLOCKED_MODES)}"
             mode = f'mode "{config.admission.mode}" makes its own arrivals'
             yield Mistake(path, f"{mode} and knows no load steps", remedy, (("admission", "mode"),))

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import tomli_w
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -52,10 +53,12 @@ def mistakes(error: ValidationError, data: Mapping[str, Any]) -> list[Mistake]:
 def choose(name: str, known: Iterable[str]) -> str:
     """A remedy for an unknown ``name``: the nearest of ``known``, or all of them."""
     known = list(known)
+    return _near_miss(name, known) or f"known: {', '.join(known)}"
+
+
+def _near_miss(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    return f"known: {', '.join(known)}"
+    return f'did you mean "{near[0]}"?' if near else ""
 
 
 def shown(value: object) -> str:
@@ -65,13 +68,13 @@ def shown(value: object) -> str:
 
 
 def toml(value: Any) -> str:
-    """``value`` as TOML in one line."""
+    """``value`` as TOML in one line; tomli-w alone would give each element of a list its own."""
     if isinstance(value, dict):
-        inside = ", ".join(f"{json.dumps(key)} = {toml(below)}" for key, below in value.items())
+        inside = ", ".join(f"{toml(key)} = {toml(below)}" for key, below in value.items())
         return f"{{{inside}}}"
     if isinstance(value, list):
         return f"[{', '.join(toml(below) for below in value)}]"
-    return json.dumps(value, default=str)
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").removesuffix("\n")
 
 
 def expected(path: KeyPath) -> str:
@@ -110,10 +113,8 @@ def _finding(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake
         return Mistake(path, "this key is missing", f"give {expected(path)}")
     if kind == "literal_error":
         allowed = _literals(path)
-        remedy = f"allowed: {', '.join(allowed)}"
-        near = get_close_matches(str(value), allowed, n=1)
-        hint = f'did you mean "{near[0]}"? ' if near else ""
-        return Mistake(path, f"{shown(value)} is not known", hint + remedy)
+        remedy = f"{_near_miss(str(value), allowed)} allowed: {', '.join(allowed)}".lstrip()
+        return Mistake(path, f"{shown(value)} is not known", remedy)
     what = "is out of range" if kind in RANGE_ERRORS else "does not fit here"
     return Mistake(path, f"{shown(value)} {what}", f"give {expected(whole)}")
 
@@ -123,7 +124,7 @@ def _unknown_key(path: KeyPath, value: object) -> Mistake:
     kind = "section" if len(path) == 1 and isinstance(value, (dict, list)) else "key"
     siblings = _fields_at(path[:-1])
     homes = [section for section in _fields_at(()) if name in _fields_at((section,))]
-    if homes and not get_close_matches(name, siblings, n=1):
+    if homes and not _near_miss(name, siblings):
         return Mistake(path, f"unknown {kind}", f"it belongs to [{homes[0]}]")
     return Mistake(path, f"unknown {kind}", choose(name, siblings))
 

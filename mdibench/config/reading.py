@@ -1,7 +1,7 @@
 """A config file, read: TOML and overrides in, a RunConfig or every mistake at once out.
 
-The source's rank reads the file once (``read_text``), and every rank parses the same text with
-``parse_config``, so that no other host needs the file.
+``read_config`` opens the file and the files of the run that it names, each once. In a run the
+source's rank does so; every other rank parses the same text, and its host needs no file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,36 @@ from pydantic import ValidationError
 from mdibench.config.checks import contradictions
 from mdibench.config.messages import Mistake, mistakes
 from mdibench.config.origins import KeyPath, Origins, key_lines
-from mdibench.config.schema import ALTERNATIVES, DEFAULT_THRESHOLD, RunConfig
+from mdibench.config.schema import ALTERNATIVES, RunConfig
 from mdibench.errors import Problem, UserError
 
 LARGEST_BYTES = 4 * 1024 * 1024
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A config with the text it was read from, and the arrival times of its trace file, if any."""
+
+    text: str
+    config: RunConfig
+    arrivals_s: Sequence[float] = ()
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigFile:
     """The config in the file ``path``, with ``section.key=value`` overrides laid over it.
 
-    A trace file that it names is read too, to find its mistakes before a run starts.
     Raises UserError with all problems at once, each with file, line and key.
     """
-    config = parse_config(read_text(path), str(path), overrides)
-    if config.admission.trace_file is not None:
-        read_trace(Path(config.admission.trace_file), config.where("admission", "trace_file"))
-    return config
+    text = read_text(path)
+    config = parse_config(text, str(path), overrides)
+    trace = config.admission.trace_file
+    where = config.where("admission", "trace_file")
+    return ConfigFile(text, config, () if trace is None else read_trace(Path(trace), where))
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The config alone, of ``read_config``."""
+    return read_config(path, overrides).config
 
 
 def parse_config(text: str, where: str, overrides: Sequence[str] = ()) -> RunConfig:
@@ -109,10 +124,9 @@ def read_trace(path: Path, key: str = "admission.trace_file") -> list[float]:
 def resolved(config: RunConfig) -> dict[str, Any]:
     """The config as JSON-able data with every default in it, as a run's files keep it."""
     data = config.model_dump(mode="json", exclude={"sweep"})
-    scheme, placement, topology = data["scheme"], data["placement"], data["topology"]
-    targets = (scheme["threshold"], scheme["target_accuracy"], scheme["accuracy_drop"])
-    if targets == (None, None, None):
-        scheme["threshold"] = DEFAULT_THRESHOLD
+    placement, topology = data["placement"], data["topology"]
+    if not config.scheme.calibrated:
+        data["scheme"]["threshold"] = config.scheme.start_threshold
     if not any(placement.values()):
         placement["partition"] = True
     if topology["name"] is None and topology["edges"] is None:

@@ -3,17 +3,22 @@
 The text under a key is what ``mdibench keys`` and docs/config.md say of it.
 
 Only shape and ranges are checked here, key by key. What several keys must agree on is checked
-where a file is read (``mdibench.config_file``), and what the world size and the network have to
+where a file is read (``mdibench.config.reading``), and what the world size and the network have to
 say where the plan of a run is made (``mdibench.network.planning``).
+
+What follows from the keys of one section is a property of that section, so that a run, its plan,
+its simulation and its record agree on it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
 
 from mdibench.config.origins import KeyPath, Origins
+from mdibench.policy.schemes import SCHEMES, Scheme
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,6 +37,8 @@ RankPair = Annotated[tuple[Rank, Rank], Strict(False)]
 
 DEFAULT_THRESHOLD = 0.8
 """T_e where the config gives neither a threshold nor a target."""
+CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
+"""Admission modes in which arrivals follow a schedule of their own."""
 
 ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
     (("scheme", "threshold"), ("scheme", "target_accuracy"), ("scheme", "accuracy_drop")),
@@ -83,6 +90,21 @@ class RunSection(ConfigSection):
     label: str = ""
     """Free text that the report groups by, e.g. the cell of a sweep."""
 
+    @property
+    def admission_end_s(self) -> float:
+        """When the clock ends admission, from the start of the run; infinite where ``items`` do."""
+        return math.inf if self.items else self.warmup_s + self.duration_s
+
+    @property
+    def measured_window_s(self) -> tuple[float, float]:
+        """Planned start and end of the measured window; a run may be stopped before its end."""
+        return self.warmup_s, self.admission_end_s
+
+    @property
+    def latest_end_s(self) -> float:
+        """When the run is over at the latest, from its start; infinite where ``items`` end it."""
+        return self.admission_end_s + self.drain_s
+
 
 class ModelSection(ConfigSection):
     """The network, its data and how it computes."""
@@ -123,6 +145,36 @@ class SchemeSection(ConfigSection):
     source_offloads_raw: bool = False
     """Whether τ_1 may join O_0 too."""
 
+    @property
+    def policies(self) -> Scheme:
+        """The scheme called ``name``; KeyError where there is none (a file's is checked)."""
+        return SCHEMES[self.name]
+
+    @property
+    def exits_early(self) -> bool:
+        """Whether items may leave before the last exit: as given, else as the scheme says."""
+        return self.policies.early_exit if self.early_exit is None else self.early_exit
+
+    @property
+    def offers_raw(self) -> bool:
+        """Whether τ_1 may leave the source: by the scheme, or as ``source_offloads_raw`` says."""
+        return self.policies.offers_raw or self.source_offloads_raw
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether T_e is chosen on the calibration split, to meet a target."""
+        return self.target_accuracy is not None or self.accuracy_drop is not None
+
+    @property
+    def start_threshold(self) -> float | list[float]:
+        """T_e, or one per exit, as given or by default; meaningless where it is ``calibrated``."""
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
+
+    def thresholds(self, exits: int) -> tuple[float, ...]:
+        """``start_threshold`` as T_e^k for each of ``exits`` exits."""
+        start = self.start_threshold
+        return tuple(start) if isinstance(start, list) else (start,) * exits
+
 
 class AdmissionSection(ConfigSection):
     """How items arrive, and what the source adapts (algorithms 3 and 4)."""
@@ -161,6 +213,16 @@ class AdmissionSection(ConfigSection):
     ``adapt-rate`` takes arrivals that were turned away for a queue beyond T_Q2: behind a bottleneck
     of another rank the source's own queues stay short.
     """
+
+    @property
+    def clocked(self) -> bool:
+        """Whether arrivals follow a schedule of their own, whatever the system does with them."""
+        return self.mode in CLOCKED_MODES
+
+    @property
+    def rate_per_s(self) -> float:
+        """1 / μ: the rate of arrivals, at the start where a controller moves it."""
+        return 1 / self.interarrival_s
 
 
 class PlacementSection(ConfigSection):

@@ -6,6 +6,6 @@ Rules of this package:
 * time and a seeded generator are handed in;
 * events go in, instructions come out; a driver performs them (``runtime``).
 
-Read it in this order: ``records`` (what travels), ``events`` (what goes in and out), ``queues``,
-``setup``, ``neighbours``, ``steps``, ``worker``, ``arrivals``, ``source``, ``node``.
+Read it in this order: ``records`` (what travels), ``rows`` (what is recorded), ``events`` (what
+goes in and out), ``queues``, ``setup``, ``neighbours``, ``worker``, ``source``, ``node``.
 """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mdibench.core.records import Copy, Outcome, Result, State, Task
+from mdibench.core.rows import Row
 
 # --- events: what happened -----------------------------------------------------------------------
 
@@ -147,10 +148,9 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A row for the table ``table`` of the run's files, in the order of its columns."""
+    """A row for the run's files."""
 
-    table: str
-    row: tuple[object, ...]
+    row: Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
-from mdibench.core.records import Result, Task
+from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import SourceSetup
 from mdibench.policy.admission import adapt_interarrival, adapt_threshold
 
@@ -274,26 +275,55 @@ class Source:
         correct = result.prediction == label
         self.totals.ok += 1
         self.totals.correct += correct
-        row = (
-            flight.item, flight.sample, label, result.prediction, correct, result.exit,
-            result.confidence, result.threshold, flight.scheduled_s, flight.admitted_s, now,
-            now - flight.scheduled_s, result.hops, result.wire_bytes,
-            ">".join(map(str, result.path)), flight.attempt + 1, "ok", "",
-        )  # fmt: skip
-        self._out.append(Note("items", row))
+        row = ItemRow(
+            item=flight.item,
+            sample=flight.sample,
+            label=label,
+            prediction=result.prediction,
+            correct=correct,
+            exit=result.exit,
+            confidence=result.confidence,
+            threshold=result.threshold,
+            scheduled_s=flight.scheduled_s,
+            admitted_s=flight.admitted_s,
+            completed_s=now,
+            latency_s=now - flight.scheduled_s,
+            hops=result.hops,
+            wire_bytes=result.wire_bytes,
+            path=">".join(map(str, result.path)),
+            attempts=flight.attempt + 1,
+            status="ok",
+            reason="",
+        )
+        self._out.append(Note(row))
 
     def _lose(self, flight: Flight, reason: str) -> None:
         self.totals.lost += 1
         self._record_failure(flight, "lost", reason)
 
     def _record_failure(self, flight: Flight, status: str, reason: str) -> None:
-        admitted_s = None if status == "dropped" else flight.admitted_s
-        row = (
-            flight.item, flight.sample, int(self.setup.labels[flight.sample]), None, None, None,
-            None, None, flight.scheduled_s, admitted_s, None, None, None, None, "",
-            flight.attempt + 1, status, reason,
-        )  # fmt: skip
-        self._out.append(Note("items", row))
+        row = ItemRow(
+            item=flight.item,
+            sample=flight.sample,
+            label=int(self.setup.labels[flight.sample]),
+            prediction=None,
+            correct=None,
+            exit=None,
+            confidence=None,
+            threshold=None,
+            scheduled_s=flight.scheduled_s,
+            admitted_s=None if status == "dropped" else flight.admitted_s,
+            completed_s=None,
+            latency_s=None,
+            hops=None,
+            wire_bytes=None,
+            path="",
+            attempts=flight.attempt + 1,
+            status=status,
+            reason=reason,
+        )
+        self._out.append(Note(row))
 
     def _note_phase(self, now: float, text: str) -> None:
-        self._out.append(Note("events", (now, 0, "info", "phase", text)))
+        row = EventRow(t_s=now, rank=SOURCE, level="info", kind="phase", text=text)
+        self._out.append(Note(row))

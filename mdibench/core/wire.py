@@ -15,6 +15,7 @@ from struct import Struct
 from typing import Any, TypeAlias
 
 from mdibench.core.records import Result, State, Task
+from mdibench.core.rows import ROWS, Row, table_of
 from mdibench.errors import WireError
 
 MAGIC = b"MDIX"
@@ -192,8 +193,6 @@ def unpack(
 
 # --- payloads that are not tensors ---------------------------------------------------------------
 
-TableRow: TypeAlias = tuple[str, tuple[object, ...]]
-
 
 def pack_numbers(numbers: Sequence[float] | Sequence[int], code: str) -> bytes:
     """``numbers`` as little-endian ``d`` (thresholds) or ``q`` (items and attempts)."""
@@ -207,14 +206,14 @@ def unpack_numbers(payload: bytes | memoryview, code: str) -> tuple[float, ...]:
     return Struct(f"<{len(payload) // 8}{code}").unpack(payload)
 
 
-def pack_rows(rows: Sequence[TableRow]) -> bytes:
-    """Rows of the run's tables as JSON."""
-    return json.dumps([[table, *row] for table, row in rows], separators=(",", ":")).encode()
+def pack_rows(rows: Sequence[Row]) -> bytes:
+    """Rows of the run's files as JSON."""
+    return json.dumps([[table_of(row), *row] for row in rows], separators=(",", ":")).encode()
 
 
-def unpack_rows(payload: bytes | memoryview) -> list[TableRow]:
+def unpack_rows(payload: bytes | memoryview) -> list[Row]:
     """The reverse of ``pack_rows``."""
     try:
-        return [(table, tuple(row)) for table, *row in json.loads(bytes(payload))]
-    except (ValueError, TypeError) as error:
+        return [ROWS[table]._make(values) for table, *values in json.loads(bytes(payload))]
+    except (ValueError, TypeError, KeyError) as error:
         raise WireError(f"telemetry that is no JSON rows: {error}") from None

@@ -29,7 +29,7 @@ from mdibench.core.events import (
 from mdibench.core.neighbours import Neighbour, smoothed
 from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Outcome, Result, State, Task
-from mdibench.core.rows import compute_step, keep_step, send_step, traced
+from mdibench.core.rows import EventRow, compute_step, keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
@@ -197,7 +197,7 @@ class Worker:
         block = setup.last_block.get(task.block, task.block)
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
-        seen = (self.waiting, len(self.output_queue), self.gamma_s)
+        input_queue, output_queue = self.waiting, len(self.output_queue)
         if leaves(block, confidence, self.thresholds, setup.early_exit):
             verdict = "exit"
             self._exit(task, block, outcome.prediction, confidence)
@@ -217,8 +217,21 @@ class Worker:
             )
             verdict = self._place(following, entry.sender)
         if traced(task.item, setup.trace):
-            judged = (confidence, self.thresholds[task.block - 1], outcome.prediction, verdict)
-            self._out.append(compute_step(self._now, setup.rank, entry, batch, judged, seen))
+            row = compute_step(
+                now=self._now,
+                rank=setup.rank,
+                entry=entry,
+                batch=batch[0],
+                batch_s=batch[1],
+                confidence=confidence,
+                threshold=self.thresholds[task.block - 1],
+                prediction=outcome.prediction,
+                verdict=verdict,
+                input_queue=input_queue,
+                output_queue=output_queue,
+                gamma_s=self.gamma_s,
+            )
+            self._out.append(Note(row))
 
     def _exit(self, task: Task, block: int, prediction: int, confidence: float) -> None:
         self.counters.exits[block - 1] += 1
@@ -332,7 +345,8 @@ class Worker:
     def _keep(self, decision: Keep, view: OffloadView) -> None:
         entry = self.output_queue.pop(self._now)
         if traced(entry.task.item, self.setup.trace):
-            self._out.append(keep_step(self._now, self.setup.rank, entry, decision, view))
+            row = keep_step(self._now, self.setup.rank, entry, decision, view)
+            self._out.append(Note(row))
         self.input_queue.put(Entry(entry.task, self._now, entry.sender))
 
     def _offload(self, decision: Offload, view: OffloadView) -> None:
@@ -340,8 +354,8 @@ class Worker:
         entry = self.output_queue.pop(self._now)
         task = entry.task
         if traced(task.item, self.setup.trace):
-            rank = self.setup.rank
-            self._out.append(send_step(self._now, rank, entry, decision, view, neighbour))
+            row = send_step(self._now, self.setup.rank, entry, decision, view, neighbour)
+            self._out.append(Note(row))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         neighbour.note_sent((task.item, task.attempt))
         self._under_way += 1
@@ -399,4 +413,5 @@ class Worker:
     # --- what the run files learn ---------------------------------------------------------------
 
     def _event(self, level: str, kind: str, text: str) -> None:
-        self._out.append(Note("events", (self._now, self.setup.rank, level, kind, text)))
+        row = EventRow(t_s=self._now, rank=self.setup.rank, level=level, kind=kind, text=text)
+        self._out.append(Note(row))

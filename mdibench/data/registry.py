@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from mdibench.config.messages import choose
 from mdibench.data.dataset import Dataset
 from mdibench.errors import Problem, UserError
 
@@ -59,6 +59,5 @@ def check_name(name: str) -> None:
     """Raise UserError, with the nearest known name, unless ``name`` is a data set."""
     if name in DATASETS:
         return
-    near = get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(DATASETS)}"
-    raise UserError(Problem(f"unknown data set '{name}'", "model.dataset", hint))
+    problem = f'unknown data set "{name}"'
+    raise UserError(Problem(problem, "model.dataset", choose(name, DATASETS)))

@@ -1,11 +1,20 @@
-"""Where the package keeps weights, and which file a config means: known without loading torch."""
+"""Where the package keeps weights, which file a config means, and how tensors are saved.
+
+Nothing here loads torch.
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from mdibench.errors import Problem, UserError
+from mdibench.record.files import write_whole
 
 FOLDER = Path(__file__).parent / "weights"
 
@@ -34,3 +43,13 @@ def weights_file(name: str, weights: str | None) -> Path | None:
 def fingerprint(path: Path | None) -> str:
     """CRC-32 of the whole file, by which other files can name it; empty where there is none."""
     return f"{zlib.crc32(path.read_bytes()):08x}" if path is not None and path.is_file() else ""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> None:
+    """Write a safetensors file with ``facts`` in its metadata, all of it or nothing."""
+
+    def write(draft: Path) -> None:
+        save_file(dict(tensors), draft, dict(facts))
+        draft.chmod(0o644)  # safetensors makes files that only their owner can read
+
+    write_whole(path, write)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
+from mdibench.config.messages import choose
 from mdibench.config.schema import ModelSection
 from mdibench.data.registry import check_name, item_format
 from mdibench.errors import InvariantError, Problem, UserError
@@ -116,10 +116,8 @@ def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExi
 
 
 def _unknown(name: str) -> Problem:
-    near = get_close_matches(name, BUILDERS, n=1)
-    known = f"known: {', '.join(BUILDERS)}, or your own as 'package.module:function'"
-    hint = f"did you mean '{near[0]}'?" if near else known
-    return Problem(f"unknown network '{name}'", "model.name", hint)
+    remedy = choose(name, [*BUILDERS, "or your own as package.module:function"])
+    return Problem(f'unknown network "{name}"', "model.name", remedy)
 
 
 # --- folding -----------------------------------------------------------------------------------

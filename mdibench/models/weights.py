@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdibench.errors import Problem, UserError
 from mdibench.models.network import MultiExitNetwork
-from mdibench.record.files import DRAFT, write_whole
+from mdibench.models.packaged import save_tensors
+from mdibench.record.files import draft_of
 
 CARD = ".md"
-"""What the name of its card ends in."""
+"""What the card beside a weights file ends in."""
 REMEDY = "fetch or train the file again"
 
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
@@ -32,19 +32,19 @@ _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
 def make_place(path: Path) -> None:
     """Make sure that ``path`` can be written, before hours go into what it is to hold.
 
-    Raises OSError where it cannot, UserError for a name that its card or its draft takes.
+    Raises OSError where it cannot, UserError for a name that its card takes.
     """
-    if path.suffix in (CARD, DRAFT):
-        what = f"weights cannot be called *{path.suffix}: a file beside them is"
+    if path.suffix == CARD:
+        what = f"weights cannot be called *{CARD}: the card beside them is"
         raise UserError(Problem(what, str(path), f"{path.stem}.safetensors"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(DRAFT)
+    draft = draft_of(path)
     draft.touch()
     draft.unlink()
 
 
 def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
-    """Write the network's weights with ``facts`` in the metadata, atomically."""
+    """Write the network's weights with ``facts`` in the metadata, all of it or nothing."""
     tensors: dict[str, Tensor] = {}
     metadata = {"network": network.name, "classes": str(network.classes), **facts}
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
@@ -52,7 +52,7 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
             stored = {name: _stored(value) for name, value in part.state_dict().items()}
             metadata[f"crc32 {kind}.{index}"] = checksum(stored)
             tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
-    write_whole(path, lambda draft: save_file(tensors, draft, metadata))
+    save_tensors(path, {name: value.numpy() for name, value in tensors.items()}, metadata)
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -25,8 +25,6 @@ from mdibench.monitor.tables import Tables
 from mdibench.record import run_folder
 from mdibench.record.stream import LiveReader
 
-STOP = "stop"
-"""A file of this name in its folder asks a run to admit nothing more, drain and end."""
 CHECK_EVERY_S = 0.2
 """How often the manifest and the writer's process are looked at."""
 COLUMNS: Mapping[str, Sequence[str]] = {
@@ -147,7 +145,7 @@ class RunFeed:
     def request_stop(self) -> None:
         """Ask the run to drain and end. ``UserError`` where the folder cannot be written."""
         try:
-            (self.folder / STOP).touch()
+            (self.folder / run_folder.STOP).touch()
         except OSError as failure:
             what = f"cannot ask the run to end: {failure.strerror}"
             raise UserError(Problem(what, str(self.folder))) from None

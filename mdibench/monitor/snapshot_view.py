@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from mdibench.analysis.shares import right_samples
+from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import Array
 from mdibench.monitor.facts import RunFacts
 from mdibench.monitor.history import SHARES, Memory, Span, edges_of, history_of
@@ -26,8 +28,8 @@ from mdibench.monitor.snapshot import (
     Throughput,
 )
 from mdibench.monitor.state import Signs, phase_at, state_of
-from mdibench.monitor.statistics import Share, percentiles, share_by_sample
-from mdibench.monitor.tables import DROPPED, OK, EventRow, RankTable, Tables
+from mdibench.monitor.statistics import Share, percentiles
+from mdibench.monitor.tables import DROPPED, OK, RankTable, Tables
 
 EVENTS_SHOWN = 500
 SLOW_ITEMS = 20
@@ -160,7 +162,7 @@ def _quality(tables: Tables, window: _Window) -> Quality:
         """A lost item is a wrong one, and so is a dropped one where it counts."""
         if not dropped_too:
             rows = rows[columns["status"][rows] != DROPPED]
-        return share_by_sample(columns["sample"][rows], columns["right"][rows])
+        return Share(*right_samples(columns["sample"][rows], columns["right"][rows]))
 
     return Quality(
         run=share(window.measured),

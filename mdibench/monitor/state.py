@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mdibench.monitor.tables import EventRow
+from mdibench.core.rows import EventRow
 
 Word = Literal[
     "starting", "warm-up", "running", "draining", "complete", "aborted", "stalled", "failed"

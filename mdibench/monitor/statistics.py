@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mdibench.analysis.shares import wilson_interval
 from mdibench.monitor.columns import Array
 
-Z_95 = 1.959963984540054
 FEW = 30
 """Below this many observations a share is not shown as a percentage."""
 EXACT_UP_TO = 1 << 16
 BUCKETS_PER_E = 100
 """Log buckets are 1 % wide: percentiles of more than ``EXACT_UP_TO`` values are that exact."""
-MOST_SAMPLES = 1 << 24
-"""Numbers of samples that are told apart; none of the data sets is so large."""
 _SMALLEST_S = 1e-6
 BUCKETS = 2200
 
@@ -42,33 +40,13 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper end (Wilson 1927); (0, 1) when nothing was counted."""
-        n = self.count
-        if not n:
-            return 0.0, 1.0
-        p, z2 = self.value, Z_95**2
-        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = Z_95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson_interval(self.hits, self.count)
 
     @property
     def margin(self) -> float:
         """Half the interval's width."""
         low, high = self.interval
         return (high - low) / 2
-
-
-def share_by_sample(samples: Array, right: Array) -> Share:
-    """Right answers: each sample counts once, by the share of its items that were right.
-
-    An item whose sample is not known (below 0) counts for itself, and so does one out of range.
-    """
-    known = (samples >= 0) & (samples < MOST_SAMPLES)
-    times = np.bincount(samples[known])
-    hits = np.bincount(samples[known], weights=right[known])
-    seen = times > 0
-    alone = right[~known]
-    total = float((hits[seen] / times[seen]).sum() + alone.sum())
-    return Share(total, int(seen.sum()) + len(alone))
 
 
 def bucket(latency_s: Array) -> Array:

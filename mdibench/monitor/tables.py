@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import (
     Array,
     Batch,
@@ -128,17 +128,6 @@ Step: TypeAlias = tuple[tuple[str, ...], tuple[object, ...]]
 """Column names and values of a row of ``steps``: most are never looked at, so kept as they came."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """A row of ``events``."""
-
-    t_s: float
-    rank: int
-    level: str
-    kind: str
-    text: str
-
-
 class Tables:
     """Everything that a run has told so far."""
 
@@ -200,8 +189,8 @@ class Tables:
     def _load_events(self, get: Batch) -> None:
         t_s, rank = get.number("t_s"), get.whole("rank", -1)
         words = [texts(get.plain(name)) for name in ("level", "kind", "text")]
-        for row in zip(t_s.tolist(), rank.tolist(), *words, strict=True):
-            self.events.append(EventRow(*row))
+        for at_s, n, level, kind, text in zip(t_s.tolist(), rank.tolist(), *words, strict=True):
+            self.events.append(EventRow(t_s=at_s, rank=n, level=level, kind=kind, text=text))
         self._see(_largest(t_s))
 
     def _load_steps(self, get: Batch) -> None:

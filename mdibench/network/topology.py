@@ -11,7 +11,6 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import TypeAlias
 
 import networkx as nx
@@ -39,22 +38,26 @@ class NamedTopology:
 
 def full(ranks: int) -> Graph:
     """Everybody is everybody's neighbour."""
-    return directed(ranks, permutations(range(ranks), 2))
+    graph: Graph = nx.complete_graph(ranks, nx.DiGraph)
+    return graph
 
 
 def circular(ranks: int) -> Graph:
     """Tasks go round one way only, 0 -> 1 -> ... -> 0 (both ways, three would be a mesh)."""
-    return directed(ranks, ((rank, (rank + 1) % ranks) for rank in range(ranks)))
+    graph: Graph = nx.cycle_graph(ranks, nx.DiGraph)
+    return graph
 
 
 def line(ranks: int) -> Graph:
     """0 - 1 - 2 - ..., both ways."""
-    return undirected(ranks, ((rank, rank + 1) for rank in range(ranks - 1)))
+    graph: Graph = nx.path_graph(ranks).to_directed()
+    return graph
 
 
 def star(ranks: int) -> Graph:
     """The source in the middle, everybody else around it."""
-    return undirected(ranks, ((SOURCE, rank) for rank in range(1, ranks)))
+    graph: Graph = nx.star_graph(ranks - 1).to_directed()
+    return graph
 
 
 def undirected(ranks: int, edges: Iterable[tuple[int, int]]) -> Graph:
@@ -127,7 +130,7 @@ def grid(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
 
 def tree(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
     """The source is the root, and each rank has ``degree`` children until the ranks run out."""
-    return undirected(ranks, (((n - 1) // degree, n) for n in range(1, ranks)))
+    return nx.full_rary_tree(degree, ranks).to_directed()
 
 
 def small_world(ranks: int, degree: int = 4, seed: int = 0) -> Graph:

@@ -19,14 +19,13 @@ from mdibench.assembly.sampling import log_line
 from mdibench.core.events import Event, StopRequested
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
-from mdibench.core.wire import HEADER_BYTES, MessageKind, TableRow, pack_rows, unpack_rows
+from mdibench.core.rows import EventRow, Row
+from mdibench.core.wire import HEADER_BYTES, MessageKind, pack_rows, unpack_rows
 from mdibench.errors import InvariantError, MdibenchError, WireError
-from mdibench.record.run_folder import RunWriter
+from mdibench.record.run_folder import STOP, RunWriter
 from mdibench.transport.post_office import Mail, PostOffice
 
 log = logging.getLogger(__name__)
-STOP_FILE = "stop"
-"""A file of this name in the run's folder asks for an orderly end."""
 LAST_WORDS_S = 15.0
 """How long rank 0 waits for the other ranks' last telemetry."""
 
@@ -45,7 +44,7 @@ class StrayErrors(logging.Handler):
     def __init__(self, rank: int, clock: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
         self._rank, self._clock = rank, clock
-        self._rows: list[TableRow] = []
+        self._rows: list[Row] = []
         self._errors: list[BaseException] = []
         threading.excepthook = self._on_thread_error
 
@@ -54,10 +53,16 @@ class StrayErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """A log line becomes a row of the table ``events``."""
-        row = (self._clock(), self._rank, record.levelname.lower(), "log", record.getMessage())
-        self._rows.append(("events", row))
+        row = EventRow(
+            t_s=self._clock(),
+            rank=self._rank,
+            level=record.levelname.lower(),
+            kind="log",
+            text=record.getMessage(),
+        )
+        self._rows.append(row)
 
-    def take(self) -> list[TableRow]:
+    def take(self) -> list[Row]:
         """Rows since the last call; raises the first error that a thread left behind."""
         if self._errors:
             raise self._errors[0]
@@ -74,10 +79,10 @@ class Hooks(Protocol):
     def wants_sample(self) -> bool:
         """Whether the last sample is due."""
 
-    def record(self, rows: list[TableRow], now: float) -> None:
+    def record(self, rows: list[Row], now: float) -> None:
         """Take rows of the run's files."""
 
-    def keep(self, rows: list[TableRow]) -> None:
+    def keep(self, rows: list[Row]) -> None:
         """Take the last rows of a run that fails."""
 
     def mail(self, mail: Mail, now: float) -> None:
@@ -101,7 +106,7 @@ class WorkerHooks:
         self._handed_in = 0
         """Messages of telemetry so far."""
 
-    def record(self, rows: list[TableRow], now: float) -> None:
+    def record(self, rows: list[Row], now: float) -> None:
         """Send the rows to rank 0."""
         rows += self._strays.take()
         for part in _parts(rows, self._post.endpoint.pool.size - HEADER_BYTES):
@@ -111,7 +116,7 @@ class WorkerHooks:
             self._post.control(SOURCE, MessageKind.FINAL, rank=self._handed_in)
             self.finished = True
 
-    def keep(self, rows: list[TableRow]) -> None:
+    def keep(self, rows: list[Row]) -> None:
         """Rank 0 alone has files to keep them in."""
 
     def mail(self, mail: Mail, now: float) -> None:
@@ -154,15 +159,15 @@ class SourceHooks:
         """Who ended the run early."""
         self._deadline_s = float("inf")
 
-    def record(self, rows: list[TableRow], now: float) -> None:
+    def record(self, rows: list[Row], now: float) -> None:
         """Append the rows to the run's files."""
         self.keep([*rows, *self._strays.take()])
 
-    def keep(self, rows: list[TableRow]) -> None:
+    def keep(self, rows: list[Row]) -> None:
         """Append the rows, whatever else went wrong."""
-        for table, row in rows:
-            self.writer.append(table, row)
-            if table == "events":
+        for row in rows:
+            self.writer.append(row)
+            if isinstance(row, EventRow):
                 self._log.write(log_line(row))
 
     def mail(self, mail: Mail, now: float) -> None:
@@ -211,7 +216,7 @@ class SourceHooks:
                 what = f"{gone}: no last telemetry within {LAST_WORDS_S:g} s of the end; gone?"
                 raise MdibenchError(what)
             self.finished = True
-        elif source.phase == "admitting" and (self.writer.folder / STOP_FILE).exists():
+        elif source.phase == "admitting" and (self.writer.folder / STOP).exists():
             return StopRequested("asked by the monitor")
         return None
 
@@ -221,7 +226,7 @@ class SourceHooks:
         self._log.close()
 
 
-def _parts(rows: list[TableRow], limit: int) -> list[bytes]:
+def _parts(rows: list[Row], limit: int) -> list[bytes]:
     """Rows as JSON in messages of at most ``limit`` bytes."""
     packed = pack_rows(rows)
     if len(packed) <= limit:

@@ -48,7 +48,7 @@ from mdibench.compute.engines import (
     pack_graphs,
     unpack_graphs,
 )
-from mdibench.config.reading import load_config, noted, parse_config, read_text
+from mdibench.config.reading import ConfigFile, noted, parse_config, read_config
 from mdibench.config.schema import RunConfig
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
@@ -155,16 +155,16 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 
 
 def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
-    text = from_source(group, lambda: _read_config(order))
-    config = parse_config(text, str(order.config), order.overrides)
+    file = _config_file(order, group)
+    config = file.config
     threads = set_up_compute(config.run.threads, launch.local_size)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     source = group.rank == SOURCE
     engine = _engine(config, prepared, group, threads)
     pairs = _pairs(config, plan, group)
-    items = together(group, lambda: load_items(config.model) if source else None)
-    kept = noted(text, order.overrides)
+    items = together(group, lambda: load_items(config.model, file.arrivals_s) if source else None)
+    kept = noted(file.text, order.overrides)
     facts = _facts(config, kept, prepared, group, threads)
     writer = together(group, lambda: open_run(facts) if source else None)
 
@@ -176,9 +176,8 @@ def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: End
     compute = _computing(engine, config, plan, group)
     hooks: Hooks
     if writer is not None:
-        progress = Progress(
-            config.run.warmup_s + config.run.duration_s, order.quiet or order.monitor is not None
-        )
+        quiet = order.quiet or order.monitor is not None
+        progress = Progress(config.run.admission_end_s, quiet)
         hooks = SourceHooks(post, node, writer, strays, progress)
         ending.keep(writer, lambda: outcome(node), hooks)
         if order.monitor is not None:
@@ -194,10 +193,12 @@ def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: End
     compute.stop()
 
 
-def _read_config(order: Order) -> str:
-    """The config's text, once it is known to be a good config with good files beside it."""
-    load_config(order.config, order.overrides)
-    return read_text(order.config)
+def _config_file(order: Order, group: RankGroup) -> ConfigFile:
+    """The config, read by rank 0; the others parse the text that it read."""
+    source = group.rank == SOURCE
+    own = together(group, lambda: read_config(order.config, order.overrides) if source else None)
+    text = from_source(group, lambda: own.text if own else "")
+    return own or ConfigFile(text, parse_config(text, str(order.config), order.overrides))
 
 
 @dataclass(frozen=True, slots=True)

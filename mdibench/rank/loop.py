@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mdibench.assembly.sampling import ProcessFacts, link_rows, telemetry_row
 from mdibench.core.events import Announce, Compute, EndRun, Event, Note, ReportSuspect, Send, Tick
 from mdibench.core.node import Node
-from mdibench.core.wire import TableRow
+from mdibench.core.rows import Row
 from mdibench.rank.computing import Computing
 from mdibench.rank.hooks import Hooks
 from mdibench.transport.post_office import Mail, PostOffice
@@ -65,7 +65,7 @@ class Loop:
         self.post = post
         self.compute = compute
         self.hooks = hooks
-        self._rows: list[TableRow] = []
+        self._rows: list[Row] = []
         self._next_sample_s = 0.0
         self._sleep_s = SHORTEST_SLEEP_S
         self._alone = post.endpoint.size == 1
@@ -170,7 +170,7 @@ class Loop:
         self.post.report_suspect(instruction.rank, instruction.copies)
 
     def _note(self, instruction: Note) -> None:
-        self._rows.append((instruction.table, instruction.row))
+        self._rows.append(instruction.row)
 
     def _end(self, instruction: EndRun) -> None:
         self.hooks.ended(instruction.reason)

@@ -1,4 +1,4 @@
-"""Files that are written whole, and where what was fetched or computed once is kept."""
+"""Files written whole or not at all, and the folder of what all runs of a user share."""
 
 from __future__ import annotations
 
@@ -6,20 +6,42 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-DRAFT = ".partial"
-"""What the name of a file ends in while it is written."""
+from platformdirs import user_cache_path
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/mdibench``, or ``~/.cache/mdibench``."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "mdibench"
+    """The user's cache of mdibench: below ``$XDG_CACHE_HOME`` where that is set."""
+    return user_cache_path("mdibench", appauthor=False)
 
 
-def write_whole(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a draft beside ``path``, then put it there: all of it or nothing."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a draft beside ``path``, then put it there: all of it or nothing.
+
+    A reader sees the old file or the new one, after a crash too. Makes the folder where there is
+    none. Raises OSError, and whatever ``write`` raises; the draft is gone then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(DRAFT)
-    save(draft)
-    draft.chmod(0o644)  # safetensors makes files that only their owner can read
-    draft.replace(path)
+    draft = draft_of(path)
+    try:
+        write(draft)
+        sync(draft)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """``write_whole`` of a text in UTF-8."""
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def draft_of(path: Path) -> Path:
+    """Where this process writes what becomes ``path``: a hidden file beside it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.draft")
+
+
+def sync(path: Path) -> None:
+    """Have the content of ``path`` on the disk itself before anything that relies on it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

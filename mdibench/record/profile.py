@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from mdibench.errors import Problem, UserError
 
-MAJOR = 1
-MINOR = 1
+MAJOR = 2
+MINOR = 0
 JSON_FILE = "profile.json"
 PARQUET_FILE = "exits.parquet"
 
@@ -41,13 +41,18 @@ class Timing:
     deciles_s: tuple[float, ...] = ()
 
 
+def alone(times: Sequence[Timing]) -> Timing:
+    """Of ``times``, the one of a single item."""
+    return next(timing for timing in times if timing.batch == 1)
+
+
 @dataclass(frozen=True, slots=True)
 class BlockProfile:
     """Block ``block`` (from 1) with its exit head; per item unless a batch is named.
 
     ``codec_bytes`` is the size of its feature map under each codec, and ``working_bytes`` the
     largest sum of inputs, weights and outputs of one of its operations at batch 1. ``times`` are
-    of block and head together, ``head_times`` of the head alone.
+    of block and head together, ``body_times`` of the block alone, as in a run without early exits.
     """
 
     block: int
@@ -59,12 +64,16 @@ class BlockProfile:
     output_bytes: int
     codec_bytes: Mapping[str, int]
     times: tuple[Timing, ...]
-    head_times: tuple[Timing, ...]
+    body_times: tuple[Timing, ...]
 
     @property
     def seconds(self) -> float:
-        """Median time of one item alone."""
-        return next(timing.median_s for timing in self.times if timing.batch == 1)
+        """Median time of one item alone, with the head."""
+        return alone(self.times).median_s
+
+    def times_of(self, head: bool) -> tuple[Timing, ...]:
+        """With the exit head or without."""
+        return self.times if head else self.body_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,7 @@ def _block(raw: dict[str, Any]) -> BlockProfile:
     changes = {
         "output_shape": tuple(raw["output_shape"]),
         "times": tuple(_timing(timing) for timing in raw["times"]),
-        "head_times": tuple(_timing(timing) for timing in raw["head_times"]),
+        "body_times": tuple(_timing(timing) for timing in raw["body_times"]),
     }
     return BlockProfile(**{**raw, **changes})
 

@@ -20,10 +20,13 @@ import psutil
 
 from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
+from mdibench.record.files import write_text_whole
 from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
+STOP = "stop"
+"""A file of this name in a run's folder asks the run to end in good order."""
 SILENCE_S = 30.0
 """A run that still says ``running`` after this long without a record has lost its writer."""
 
@@ -49,7 +52,7 @@ class RunWriter:
         self._manifest = version | manifest
         self._stream = LiveWriter(folder / STREAM)
         self.append = self._stream.append
-        """``append(table, row)``: remember a row. The stream's own method, for speed."""
+        """``append(row)``: remember a row. The stream's own method, for speed."""
         self._write_manifest()
 
     def flush(self) -> None:
@@ -95,13 +98,8 @@ class RunWriter:
         self._manifest["warnings"] = [*self._manifest.get("warnings", ()), text]
 
     def _write_manifest(self) -> None:
-        draft = self.folder / f".{MANIFEST}.draft"
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(_plain(self._manifest), file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / MANIFEST)
+        text = json.dumps(_plain(self._manifest), indent=1) + "\n"
+        write_text_whole(self.folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from mdibench.core.rows import Row, table_of
 from mdibench.errors import Problem, UserError
 from mdibench.record import schema
 
@@ -28,20 +29,20 @@ class LiveWriter:
 
     def __init__(self, path: Path) -> None:
         self._file = FileIO(path, "xb")
-        self._pending: list[tuple[str, Sequence[object]]] = []
+        self._pending: list[Row] = []
         self._unwritten = _header()
         self._write()
 
-    def append(self, table: str, row: Sequence[object]) -> None:
-        """Remember a row of ``table``: values in the order of its columns, ``None`` for null."""
-        self._pending.append((table, row))
+    def append(self, row: Row) -> None:
+        """Remember ``row``."""
+        self._pending.append(row)
 
     def flush(self) -> None:
         """Write every remembered row. On ``OSError`` (a full disk) nothing is forgotten."""
         if not self._pending:
             return
         rows, self._pending = self._pending, []
-        self._unwritten += "".join([_line(table, row) for table, row in rows]).encode()
+        self._unwritten += "".join([_line(row) for row in rows]).encode()
         self._write()
 
     def end(self, status: str, reason: str) -> None:
@@ -168,7 +169,8 @@ def _plain(value: Any) -> Any:
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
 
 
-def _line(table: str, row: Sequence[object]) -> str:
+def _line(row: Row) -> str:
+    table = table_of(row)
     try:
         return _encode((table, *row)) + "\n"
     except ValueError:  # JSON has neither NaN nor infinity: rare, so looked for only now

@@ -6,7 +6,6 @@ a process that merely records never imports this module.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mdibench.record import schema
 from mdibench.record.columns import ARROW_TYPES, to_arrow
+from mdibench.record.files import draft_of, sync
 from mdibench.record.stream import LiveReader
 
 ROWS_PER_GROUP = 65_536
@@ -123,7 +123,7 @@ class _TableFile:
 
     def __init__(self, folder: Path, table: str) -> None:
         self._final = folder / f"{table}.parquet"
-        self._draft = folder / f".{table}.parquet.draft"
+        self._draft = draft_of(self._final)
         self._file = pq.ParquetWriter(self._draft, arrow_schema(table), compression="zstd")
         self.rows = _Gatherer(table, self._file.write_table)
 
@@ -131,8 +131,7 @@ class _TableFile:
         """Everything on disk, under a draft's name."""
         self.rows.flush()
         self._file.close()
-        with self._draft.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync(self._draft)
 
     def publish(self) -> None:
         self._draft.replace(self._final)

@@ -1,1 +1,4 @@
-"""."""
+"""Documents, tables and figures about plans and recorded runs."""
+
+WIDTH = 80
+"""Columns of the terminal that texts are made for."""

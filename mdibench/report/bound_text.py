@@ -12,10 +12,9 @@ import numpy as np
 from mdibench.bounds.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
 from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
-from mdibench.policy.schemes import SCHEMES
-from mdibench.simulation.scenario import Scenario, batch_seconds
+from mdibench.report import WIDTH
+from mdibench.simulation.scenario import Scenario, batch_seconds, profiled_times
 
-WIDTH = 80
 MOST_LIMITS = 10
 SHARES = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
 """Rates of the accuracy table, as shares of the bound."""
@@ -39,9 +38,9 @@ def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
     asked = demand_of(scenario)
     fleet = fleet_of(scenario.plan)
     bound = capacity(fleet, asked)
-    lifted = capacity(fleet, demand_of(scenario, source_offloads_raw=True))
+    lifted = capacity(fleet, demand_of(scenario, raw_may_leave=True))
     accuracies = []
-    if scenario.recordings is not None and scenario.early_exit:
+    if scenario.recordings is not None and scenario.config.scheme.exits_early:
         patience = scenario.config.model.confidence == "patience"
         seen = Outcomes(scenario.recordings.judged(patience), scenario.recordings.correct)
         rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in SHARES]
@@ -49,16 +48,15 @@ def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
     return Found(scenario, tuple(asked.go_on), bound, lifted, accuracies)
 
 
-def demand_of(scenario: Scenario, source_offloads_raw: bool = False) -> Demand:
+def demand_of(scenario: Scenario, raw_may_leave: bool = False) -> Demand:
     """What the scenario's items ask of its fleet at its thresholds."""
-    section = scenario.config.scheme
     return demand(
         fleet_of(scenario.plan),
         scenario.model,
         fastest_block_s(scenario),
         expected_go_on(scenario),
-        SCHEMES[section.name],
-        source_offloads_raw or section.source_offloads_raw,
+        scenario.config.scheme,
+        raw_may_leave,
         scenario.config.transport.bottleneck,
     )
 
@@ -72,8 +70,8 @@ def fastest_block_s(scenario: Scenario) -> BlockSeconds:
         return scenario.block_s
     sizes = range(1, scenario.config.model.max_batch + 1)
     own = [
-        min(batch_seconds(block.times, size) / size for size in sizes)
-        for block in scenario.profile.blocks
+        min(batch_seconds(times, size) / size for size in sizes)
+        for times in profiled_times(scenario.profile, scenario.config)
     ]
     return [device.block_s if device else own for device in scenario.plan.devices]
 
@@ -81,7 +79,7 @@ def fastest_block_s(scenario: Scenario) -> BlockSeconds:
 def expected_go_on(scenario: Scenario) -> tuple[float, ...]:
     """q_k: the share of items that go on after exit k, at the scenario's thresholds."""
     exits = scenario.model.exits
-    if not scenario.early_exit:
+    if not scenario.config.scheme.exits_early:
         return (*(1.0,) * (exits - 1), 0.0)
     if scenario.recordings is None:
         return tuple(1.0 - 1.0 / left for left in range(exits, 0, -1))

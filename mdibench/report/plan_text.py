@@ -10,13 +10,12 @@ from textwrap import wrap
 
 from mdibench.bounds.expectation import Expectation, expect
 from mdibench.config.reading import resolved
-from mdibench.config.schema import DEFAULT_THRESHOLD, RunConfig
+from mdibench.config.schema import RunConfig
 from mdibench.network.devices import LINKS
 from mdibench.network.plan import Link, ModelInfo, Plan
 from mdibench.network.planning import plan_facts
-from mdibench.policy.schemes import SCHEMES
+from mdibench.report import WIDTH
 
-WIDTH = 80
 MOST_ROWS = 40
 """Ranks and links beyond this number are summed up in one line."""
 
@@ -111,16 +110,13 @@ def link_text(link: Link) -> str:
 
 
 def _cost(config: RunConfig, plan: Plan, model: ModelInfo) -> Expectation:
-    scheme = SCHEMES[config.scheme.name]
-    return expect(plan, model, scheme, scheme.offers_raw or config.scheme.source_offloads_raw)
+    return expect(plan, model, config.scheme.policies, config.scheme.offers_raw)
 
 
 def _head(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
     flops = sum(block.flops for block in model.blocks)
-    scheme = SCHEMES[config.scheme.name]
-    exits = scheme.early_exit if config.scheme.early_exit is None else config.scheme.early_exit
-    admission = config.admission
-    rate = f"{1 / admission.interarrival_s:g} items/s"
+    scheme, admission = config.scheme, config.admission
+    rate = f"{admission.rate_per_s:g} items/s"
     start = {
         "adapt-rate": f", from {rate}",
         "fixed-rate": f", {rate}",
@@ -130,8 +126,11 @@ def _head(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
         [
             ("ranks", str(plan.ranks)),
             ("network", f"{model.name}: {model.exits} blocks, {flops / 1e6:.4g} MFLOP per item"),
-            ("scheme", f"{scheme.name}: {scheme.summary}"),
-            ("exits", _exits_text(config) if exits else "none: every item runs to the end"),
+            ("scheme", f"{scheme.name}: {scheme.policies.summary}"),
+            (
+                "exits",
+                _exits_text(config) if scheme.exits_early else "none: every item runs to the end",
+            ),
             ("admission", f"{admission.mode}{start.get(admission.mode, '')}"),
             ("topology", plan.topology),
             ("placement", plan.placement),
@@ -145,7 +144,7 @@ def _exits_text(config: RunConfig) -> str:
         return f"thresholds calibrated for an accuracy of {scheme.target_accuracy:g}"
     if scheme.accuracy_drop is not None:
         return f"thresholds calibrated for an accuracy drop of {scheme.accuracy_drop:g}"
-    given = DEFAULT_THRESHOLD if scheme.threshold is None else scheme.threshold
+    given = scheme.start_threshold
     text = " ".join(f"{t:g}" for t in given) if isinstance(given, list) else f"{given:g}"
     return f"at {config.model.confidence} of {text} or more"
 

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from mdibench.analysis import workers
 from mdibench.analysis.explain import PARTS, Breakdown, Decisions
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.run_groups import Run
+from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import STATES
 from mdibench.report.drawing import (
     COLUMN_IN,
@@ -33,8 +33,6 @@ from mdibench.report.drawing import (
 
 POINTS = 600
 """Points of a line over time: more cannot be told apart."""
-
-Numbers = NDArray[np.float64]
 
 
 @styled

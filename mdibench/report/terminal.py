@@ -25,11 +25,10 @@ from mdibench.analysis.checks import Finding
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.run_groups import Run, RunGroup, bound_of, study, target_of, target_word
 from mdibench.record.reader import RunReader
-from mdibench.report import tables
+from mdibench.report import WIDTH, tables
 from mdibench.report.document import Table, display
 
 Record = TypeVar("Record")
-WIDTH = 80
 MOST_ROWS = 32
 """Workers, and links, that are shown of one run."""
 BARS = " ▁▂▃▄▅▆▇█"

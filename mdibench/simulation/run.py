@@ -21,6 +21,7 @@ from mdibench.assembly.state_machines import generator, make_node
 from mdibench.codec.sizes import task_bytes
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.rows import EventRow, Row
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import INTERRUPTED, OK
 from mdibench.record.run_folder import RunWriter
@@ -67,13 +68,13 @@ def _few_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _record(writer: RunWriter, log: TextIO, table: str, row: tuple[object, ...]) -> None:
-    writer.append(table, row)
-    if table == "events":
+def _record(writer: RunWriter, log: TextIO, row: Row) -> None:
+    writer.append(row)
+    if isinstance(row, EventRow):
         log.write(log_line(row))
 
 
-def build_world(scenario: Scenario, record: Callable[[str, tuple[object, ...]], None]) -> World:
+def build_world(scenario: Scenario, record: Callable[[Row], None]) -> World:
     """The scenario's nodes, engines and links under one virtual clock at 0."""
     config, plan = scenario.config, scenario.plan
     items = scenario.items()
@@ -120,7 +121,7 @@ def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> No
     run = scenario.config.run
     source = world.parts.nodes[SOURCE].source
     assert source is not None
-    progress = Progress(run.warmup_s + run.duration_s, quiet)
+    progress = Progress(run.admission_end_s, quiet)
     samples = 0
     while not world.run(until_s=samples * run.sample_s):
         _sample(world, writer, samples * run.sample_s)
@@ -134,8 +135,9 @@ def _sample(world: World, writer: RunWriter, t_s: float) -> None:
     for node, traffic in zip(world.nodes, world.traffic, strict=True):
         if isinstance(node, Silent):
             continue
-        for table, row in (telemetry_row(node, traffic, t_s), *link_rows(node, traffic, t_s)):
-            writer.append(table, row)
+        writer.append(telemetry_row(node, traffic, t_s))
+        for row in link_rows(node, traffic, t_s):
+            writer.append(row)
     writer.flush()
 
 

@@ -12,7 +12,6 @@ from mdibench.assembly.workload import (
     NULL,
     SourceItems,
     call_seconds,
-    exits_early,
     hosted_by,
     last_blocks,
     load_items,
@@ -22,14 +21,15 @@ from mdibench.assembly.workload import (
     with_seconds,
 )
 from mdibench.compute.engine import Engine, NullEngine
-from mdibench.config.reading import load_config, noted, read_text
+from mdibench.config.reading import noted, read_config
 from mdibench.config.schema import RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
+from mdibench.record.profile import alone
 
 if TYPE_CHECKING:
-    from mdibench.record.profile import Profile
+    from mdibench.record.profile import Profile, Timing
     from mdibench.training.recordings import Recordings
 from collections.abc import Callable
 from itertools import pairwise
@@ -37,9 +37,6 @@ from itertools import pairwise
 from mdibench.assembly.state_machines import generator
 from mdibench.core.records import Task
 from mdibench.simulation.world import ServiceTime
-
-if TYPE_CHECKING:
-    from mdibench.record.profile import BlockProfile, Timing
 
 DEFAULT_WORKERS = 4
 """Where neither the command nor the config says how many."""
@@ -51,7 +48,8 @@ class Scenario:
 
     ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are what
     the real network says about the items; None for the null block. ``profile`` has the spread of
-    the block times, where one was given, for the ranks without an emulated device.
+    the block times, where one was given, for the ranks without an emulated device. ``arrivals_s``
+    are those of the config's trace file.
     """
 
     config: RunConfig
@@ -62,16 +60,12 @@ class Scenario:
     judging: ExitRule
     recordings: Recordings | None
     profile: Profile | None = None
+    arrivals_s: Sequence[float] = ()
 
     @property
     def thresholds(self) -> tuple[float, ...]:
         """T_e of every exit at the start."""
         return self.judging.thresholds
-
-    @property
-    def early_exit(self) -> bool:
-        """Whether items may leave before the last exit."""
-        return exits_early(self.config)
 
     def engines(self) -> list[Engine]:
         """The engine of each rank, which answers with the recorded outcomes.
@@ -90,9 +84,9 @@ class Scenario:
     def items(self) -> SourceItems:
         """The evaluation items; their tensors are not needed any more."""
         if self.recordings is None:
-            return load_items(self.config.model)
-        size = self.model.input_bytes
-        return SourceItems(self.recordings.labels.tolist(), lambda sample: (None, size))
+            return load_items(self.config.model, self.arrivals_s)
+        size, labels = self.model.input_bytes, self.recordings.labels.tolist()
+        return SourceItems(labels, lambda sample: (None, size), self.arrivals_s)
 
 
 def load_scenario(
@@ -107,27 +101,33 @@ def load_scenario(
     the folder ``profile``; without one they are measured here.
     Raises UserError with all that the user must mend.
     """
-    config = load_config(path, overrides)
+    file = read_config(path, overrides)
+    config = file.config
     ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
     model, plan = planned(config, ranks)
     known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
         if not known:
             set_up_compute(config.run.threads, ranks)
-        seconds = [b.seconds for b in known.blocks] if known else measured(config, model)
+        seconds = (
+            [alone(times).median_s for times in profiled_times(known, config)]
+            if known
+            else measured(config, model)
+        )
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
     judging = exit_rule_of(config, model.exits)
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
-        text=noted(read_text(path), overrides),
+        text=noted(file.text, overrides),
         model=model,
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],
         judging=judging,
         recordings=_recordings(config, judging, profile),
         profile=known,
+        arrivals_s=file.arrivals_s,
     )
 
 
@@ -187,7 +187,7 @@ def service_times(scenario: Scenario) -> ServiceTime:
     if scenario.profile is None or all(devices):
         return lambda rank, tasks: task_s[rank][tasks[0].block - 1] * len(tasks)
     uniform = generator(config, "service").random
-    spreads = [spread(block, uniform) for block in scenario.profile.blocks]
+    spreads = [spread(times, uniform) for times in profiled_times(scenario.profile, config)]
 
     def seconds(rank: int, tasks: Sequence[Task]) -> float:
         block = tasks[0].block
@@ -199,13 +199,19 @@ def service_times(scenario: Scenario) -> ServiceTime:
     return seconds
 
 
-def spread(block: BlockProfile, uniform: Callable[[], float]) -> Spread:
+def profiled_times(profile: Profile, config: RunConfig) -> list[tuple[Timing, ...]]:
+    """Of each block, the times with the heads that a run of ``config`` asks for."""
+    early, last = config.scheme.exits_early, len(profile.blocks)
+    return [block.times_of(early or block.block == last) for block in profile.blocks]
+
+
+def spread(times: Sequence[Timing], uniform: Callable[[], float]) -> Spread:
     """Times of a block as profiled: the median for a batch of that size, times a drawn factor.
 
     The factor is the spread of single calls at batch 1: a point between two neighbouring deciles.
     """
-    alone = next(timing for timing in block.times if timing.batch == 1)
-    factors = [decile / alone.median_s for decile in alone.deciles_s] or [1.0]
+    single = alone(times)
+    factors = [decile / single.median_s for decile in single.deciles_s] or [1.0]
 
     def draw(size: int) -> float:
         position = uniform() * (len(factors) - 1)
@@ -213,7 +219,7 @@ def spread(block: BlockProfile, uniform: Callable[[], float]) -> Spread:
         above = min(below + 1, len(factors) - 1)
         share = position - below
         factor = factors[below] * (1 - share) + factors[above] * share
-        return batch_seconds(block.times, size) * factor
+        return batch_seconds(times, size) * factor
 
     return draw
 

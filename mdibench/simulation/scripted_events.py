@@ -10,6 +10,7 @@ from mdibench.config.schema import EventEntry, RunConfig
 from mdibench.core.events import Presence
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
+from mdibench.core.rows import EventRow
 from mdibench.errors import Problem, UserError
 from mdibench.network.devices import MBIT, MS
 from mdibench.network.plan import Plan
@@ -62,7 +63,9 @@ class Script:
     def _happen(self, event: EventEntry, action: Callable[[EventEntry], str]) -> None:
         text = action(event)
         rank = SOURCE if event.rank is None else event.rank
-        self._world.parts.record("events", (self._world.now, rank, "info", event.kind, text))
+        now = self._world.now
+        row = EventRow(t_s=now, rank=rank, level="info", kind=event.kind, text=text)
+        self._world.parts.record(row)
 
     def _join(self, event: EventEntry) -> str:
         assert event.rank is not None

@@ -31,6 +31,7 @@ from mdibench.core.events import (
 )
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.rows import Row
 from mdibench.errors import InvariantError
 from mdibench.policy.views import Generator
 from mdibench.transport.links import LinkClock, Traffic
@@ -45,14 +46,14 @@ MessageBytes = Callable[[int, int, Task | Result | None], int]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a world is made of. ``record(table, row)`` takes the rows of the run's files."""
+    """What a world is made of. ``record`` takes the rows of the run's files."""
 
     nodes: Sequence[Node]
     engines: Sequence[Engine]
     links: Mapping[tuple[int, int], LinkClock]
     service_time: ServiceTime
     message_bytes: MessageBytes
-    record: Callable[[str, tuple[object, ...]], None]
+    record: Callable[[Row], None]
     control_delay_s: float = 0.001
     """Way of what does not cross the shaped links: thresholds and suspicions."""
 
@@ -209,7 +210,7 @@ class World:
         self.post(self.now + self.parts.control_delay_s, SOURCE, event)
 
     def _note(self, rank: int, instruction: Note) -> None:
-        self.parts.record(instruction.table, instruction.row)
+        self.parts.record(instruction.row)
 
     def _end(self, rank: int, instruction: EndRun) -> None:
         self._ended = True

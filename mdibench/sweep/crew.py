@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from mdibench.assembly import environment
+from mdibench.config.schema import RunSection
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, UserError
 from mdibench.rank import launch
@@ -26,8 +27,17 @@ if TYPE_CHECKING:
 
 STARTUP_S = 120.0
 """Patience beyond a run's own time: starting processes, loading data, writing tables."""
+COUNTED_LIMIT_S = 3600.0
+"""Longest time that items are admitted in a run that counts them instead of seconds."""
+POLL_S = 0.2
+"""Time between two looks at a crew."""
 LAST_WORDS_S = 8.0
 """How long a crew that is stopped may take to close its run's files."""
+
+
+def time_limit_s(run: RunSection) -> float:
+    """The time after which such a run counts as stuck."""
+    return min(run.latest_end_s, COUNTED_LIMIT_S + run.drain_s) + STARTUP_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,11 +103,6 @@ def order(matrix: Matrix, repeat: int) -> list[Cell]:
     return cells
 
 
-def duration_s(config: RunConfig) -> float:
-    """Warm-up and measured window; what a count of items takes, nobody knows before."""
-    return config.run.warmup_s + config.run.duration_s
-
-
 def folder_name(label: str) -> str:
     """A cell's label as the name of a folder."""
     return re.sub(r"[^A-Za-z0-9+.]+", "-", label).strip("-.") or "cell"

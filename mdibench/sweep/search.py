@@ -16,18 +16,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from mdibench.assembly.workload import planned
-from mdibench.config.checks import CLOCKED_MODES
 from mdibench.config.messages import toml
 from mdibench.config.reading import parse_config, read_text, resolved
-from mdibench.config.schema import RunConfig, SearchSection
+from mdibench.config.schema import CLOCKED_MODES, RunConfig, SearchSection
 from mdibench.errors import MdibenchError, Problem, UserError
 from mdibench.network.planning import usual_ranks
+from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs
-from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, CrewJob
-from mdibench.sweep.matrix import duration_s
+from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
 
 FILE = "search.json"
-POLL_S = 0.2
 MAJOR, MINOR = 1, 0
 
 Judge = Callable[[Path, float], float]
@@ -59,7 +57,7 @@ class Search:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self.folder = Path(self.config.run.results) / f"{self.config.run.name}-search-{stamp}"
         self.trials: list[Trial] = []
-        self.bisection = Bisection(1 / self.config.admission.interarrival_s, self.wanted.precision)
+        self.bisection = Bisection(self.config.admission.rate_per_s, self.wanted.precision)
 
     def run(self, report: Callable[[Trial], None]) -> float | None:
         """Search; the highest rate that passed, in items per second, or None for none."""
@@ -90,8 +88,7 @@ class Search:
         )
 
     def _perform(self, job: CrewJob) -> None:
-        limit_s = duration_s(self.config) + self.config.run.drain_s + STARTUP_S
-        crew = Crew(self.folder / ".crew.json", [Assignment(job, limit_s)])
+        crew = Crew(self.folder / ".crew.json", [Assignment(job, time_limit_s(self.config.run))])
         try:
             while not (news := crew.poll()):
                 time.sleep(POLL_S)
@@ -112,9 +109,7 @@ class Search:
             "trials": [asdict(trial) for trial in self.trials],
             "config": resolved(self.config),
         }
-        draft = self.folder / f".{FILE}.draft"
-        draft.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        draft.replace(self.folder / FILE)
+        write_text_whole(self.folder / FILE, json.dumps(facts, indent=1) + "\n")
 
 
 def _wanted(config: RunConfig, where: str) -> SearchSection:
@@ -123,7 +118,7 @@ def _wanted(config: RunConfig, where: str) -> SearchSection:
         remedy = "add [search] with objective_ms"
         raise UserError(Problem("there is no [search] in this config", where, remedy))
     admission = config.admission
-    if admission.mode not in CLOCKED_MODES or admission.arrivals == "trace":
+    if not admission.clocked or admission.arrivals == "trace":
         what = "a search sets the rate of arrivals, and these arrivals make their own"
         remedy = f"give mode = {' or '.join(CLOCKED_MODES)}, and arrivals constant or poisson"
         raise UserError(Problem(what, config.where("admission", "mode"), remedy))

@@ -7,6 +7,7 @@ side; cells on real devices get processes of their own, one run at a time.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,11 +18,10 @@ from mdibench.assembly.workload import planned
 from mdibench.config.messages import toml
 from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
-from mdibench.sweep.crew import STARTUP_S, Assignment, Crew, CrewJob
-from mdibench.sweep.matrix import Cell, Matrix, duration_s, order, read_matrix
+from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
+from mdibench.sweep.matrix import Cell, Matrix, order, read_matrix
 from mdibench.sweep.sweep_record import Done, SweepRecord
 
-POLL_S = 0.2
 GUESSED_OVERHEAD_S = 3.0
 """Time that a run takes beside its warm-up and window, before any was seen; the drain is in it."""
 GUESSED_START_S = 10.0
@@ -29,8 +29,6 @@ GUESSED_START_S = 10.0
 CREW_RUNS = 400
 """Runs of a crew, then a new one starts: MPICH knows some 2,000 communicators in a process's life,
 and each run takes three."""
-COUNTED_LIMIT_S = 3600.0
-"""Longest time of a run that counts items instead of seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Sweep:
         seen = self._overheads
         overhead_s = sum(seen) / len(seen) if seen else GUESSED_OVERHEAD_S
         overhead_s += GUESSED_START_S if self._separate else 0.0
-        return sum(duration_s(t.cell.config) + overhead_s for t in tasks) / self._lanes
+        return sum(_known_s(t.cell) + overhead_s for t in tasks) / self._lanes
 
     @property
     def _separate(self) -> bool:
@@ -116,16 +114,21 @@ class Sweep:
         cell, run = task.cell, task.cell.config.run
         place = self.record.place(cell, task.repeat)
         own = (f"run.seed={run.seed + task.repeat - 1}", f"run.results={toml(str(place))}")
-        span_s = COUNTED_LIMIT_S if run.items else duration_s(cell.config)
         job = CrewJob(str(self._config), cell.overrides + own, cell.ranks)
-        return Assignment(job, span_s + run.drain_s + STARTUP_S)
+        return Assignment(job, time_limit_s(run))
 
     def _enter(self, task: CellRun, reason: str, wall_s: float, report: Progress) -> None:
         done = self.record.enter(task.cell, task.repeat, reason, wall_s)
         if done.status == "complete":
-            self._overheads.append(max(0.0, wall_s - duration_s(task.cell.config)))
+            self._overheads.append(max(0.0, wall_s - _known_s(task.cell)))
         self.left.remove(task)
         report(done, self.seconds_left(self.left))
+
+
+def _known_s(cell: Cell) -> float:
+    """What is known of a run's time before it: until admission ends, unless a count ends it."""
+    end_s = cell.config.run.admission_end_s
+    return end_s if math.isfinite(end_s) else 0.0
 
 
 class _Lane:

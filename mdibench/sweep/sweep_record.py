@@ -15,6 +15,7 @@ from typing import Any
 
 from mdibench import __version__
 from mdibench.errors import Problem, UserError
+from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs, read_manifest, status
 from mdibench.sweep.matrix import Cell, Matrix, folder_name
 
@@ -113,11 +114,9 @@ class SweepRecord:
 
     def write(self) -> None:
         """Put the record on disk, all of it or nothing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         runs = [asdict(done) for _, done in sorted(self.runs.items())]
-        draft = self.folder / f".{FILE}.draft"
-        draft.write_text(json.dumps(self._facts | {"runs": runs}, indent=1) + "\n", "utf-8")
-        draft.replace(self.folder / FILE)
+        text = json.dumps(self._facts | {"runs": runs}, indent=1) + "\n"
+        write_text_whole(self.folder / FILE, text)
 
     def _read(self) -> dict[str, Any] | None:
         path = self.folder / FILE

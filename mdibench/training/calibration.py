@@ -24,7 +24,7 @@ from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.packaged import weights_file
 from mdibench.models.registry import load_model, model_info
-from mdibench.record.files import cache_folder
+from mdibench.record.files import cache_folder, write_whole
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -277,10 +277,12 @@ def _cache_file(model: ModelSection, split: Split) -> Path | None:
 
 def _keep(path: Path, logits: NDArray[np.float32]) -> None:
     """Write the cache file if that is possible: a run does not fail for want of a cache."""
+
+    def write(draft: Path) -> None:
+        with draft.open("wb") as file:
+            np.save(file, logits, allow_pickle=False)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, logits, allow_pickle=False)
-        partial.replace(path)
+        write_whole(path, write)
     except OSError as failure:
         log.info("calibration logits not kept: %s", failure)

@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,6 +25,7 @@ from mdibench.data.dataset import Split
 from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
+from mdibench.models.packaged import save_tensors
 from mdibench.training.augmentation import AUGMENTATIONS, Augmentation
 
 WARMUP_SHARE = 0.2
@@ -245,10 +245,8 @@ def write_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(plain, partial, {"epoch": str(epoch), "seed": str(seed)})
-    partial.replace(path)
+    arrays = {name: value.numpy() for name, value in plain.items()}
+    save_tensors(path, arrays, {"epoch": str(epoch), "seed": str(seed)})
 
 
 def read_checkpoint(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from mdibench import __version__
 from mdibench.codec.bottleneck import CodecPair, load_pairs, packaged_ratios
 from mdibench.codec.codecs import encoded_bytes
+from mdibench.compute.engine import Engine, Hosted
+from mdibench.compute.engines import EngineChoice, build, choose
 from mdibench.compute.memory import keep_freed_memory
 from mdibench.compute.timing import time_calls
-from mdibench.compute.torch_engine import TorchEngine
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.core.records import Task
 from mdibench.data.dataset import Split
@@ -47,11 +48,12 @@ def use_threads(count: int) -> dict[str, Any]:
     """Compute as a rank does, with ``count`` threads; the facts of torch for a profile."""
     keep_freed_memory()
     torch.set_num_threads(count)
-    return {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
+    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def profile_blocks(
     network: MultiExitNetwork,
+    engines: tuple[Engine, Engine],
     info: ModelInfo,
     items: Split,
     batches: Collection[int],
@@ -59,8 +61,11 @@ def profile_blocks(
     codec_bytes: CodecBytes,
     on_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[BlockProfile, ...]:
-    """Costs of every block as ``info`` has them, and times on the first items of ``items``."""
-    engine = TorchEngine(network)
+    """Costs of every block as ``info`` has them, and times on the first items of ``items``.
+
+    ``engines`` run every block as a call of its own: with its head, and without.
+    """
+    engine, bare = engines
     payloads = _first(items, max(batches))
     profiles = []
     for number, block in enumerate(info.blocks, start=1):
@@ -77,7 +82,7 @@ def profile_blocks(
                 output_bytes=block.output_bytes,
                 codec_bytes=codec_bytes(number, block.output_shape, block.output_bytes),
                 times=_task_times(engine, tasks, batches, repeats),
-                head_times=_head_times(network, number, payloads, batches, repeats),
+                body_times=_task_times(bare, tasks, batches, repeats),
             )
         )
         payloads = [outcome.payload for outcome in engine.compute(tasks)]
@@ -93,34 +98,18 @@ def exit_table(model: ModelSection, scores: ExitScores) -> ExitTable:
     )
 
 
-def _first(items: Split, count: int) -> list[Tensor]:
+def _first(items: Split, count: int) -> list[Any]:
     """``count`` items, from the start again where the split is shorter."""
-    return [torch.from_numpy(items.inputs[index % len(items)]) for index in range(count)]
+    return [items.inputs[index % len(items)] for index in range(count)]
 
 
 def _task_times(
-    engine: TorchEngine, tasks: Sequence[Task], batches: Collection[int], repeats: int
+    engine: Engine, tasks: Sequence[Task], batches: Collection[int], repeats: int
 ) -> tuple[Timing, ...]:
     return tuple(
         _timing(batch, lambda batch=batch: engine.compute(tasks[:batch]), repeats)  # type: ignore[misc]
         for batch in sorted(batches)
     )
-
-
-def _head_times(
-    network: MultiExitNetwork,
-    number: int,
-    payloads: Sequence[Tensor],
-    batches: Collection[int],
-    repeats: int,
-) -> tuple[Timing, ...]:
-    head = network.heads[number - 1]
-    with torch.inference_mode():
-        features = network.blocks[number - 1](torch.stack(list(payloads)))
-        return tuple(
-            _timing(batch, lambda batch=batch: head(features[:batch]), repeats)  # type: ignore[misc]
-            for batch in sorted(batches)
-        )
 
 
 def _timing(batch: int, call: Callable[[], object], repeats: int) -> Timing:
@@ -132,9 +121,10 @@ def _weight_bytes(network: MultiExitNetwork, number: int) -> int:
     return sum(value.nbytes for part in parts for value in part.state_dict().values())
 
 
-def _working_bytes(network: MultiExitNetwork, number: int, payload: Tensor) -> int:
+def _working_bytes(network: MultiExitNetwork, number: int, payload: Any) -> int:
     block, head = network.blocks[number - 1], network.heads[number - 1]
-    return working_bytes(lambda: head(block(payload.unsqueeze(0))))
+    given = torch.from_numpy(np.ascontiguousarray(payload)).unsqueeze(0)
+    return working_bytes(lambda: head(block(given)))
 
 
 # --- profiling ---------------------------------------------------------------------------------
@@ -162,14 +152,16 @@ def measure_and_write(
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])
-    blocks = profile_blocks(
-        network, model_info(model), split, batches, repeats, _codec_bytes(model), _say_block
-    )
+    info, choice = model_info(model), choose(model)
+    say(f"engine: {choice.name} ({choice.why})")
+    engines = _engines(model, info, choice, config.run.threads or 1)
+    sizes = _codec_bytes(model)
+    blocks = profile_blocks(network, engines, info, split, batches, repeats, sizes, _say_block)
     say(f"scoring {len(split):,} evaluation items at every exit")
     scores = score(network, split)
     measured = Profile(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        machine={**_machine(), **torch_facts},
+        machine={**_machine(), **torch_facts, "engine": choice.name},
         model={**model_facts(model), "classes": network.classes},
         items=len(split),
         accuracy=tuple(float(value) for value in scores.accuracy),
@@ -177,6 +169,18 @@ def measure_and_write(
     )
     write_profile(folder, measured, exit_table(model, scores))
     return profile_text(measured) + f"\nwritten: {folder / JSON_FILE}\n"
+
+
+def _engines(
+    model: ModelSection, info: ModelInfo, choice: EngineChoice, threads: int
+) -> tuple[Engine, Engine]:
+    """Every block as a call of its own: with all heads, and with the last one alone."""
+    every = Hosted.every_block(info.exits)
+    with_heads, bare = (
+        build(choice.name, model, hosted, choice.graphs_for(hosted), info.exits, threads)
+        for hosted in (every, replace(every, heads=frozenset({info.exits})))
+    )
+    return with_heads, bare
 
 
 def model_facts(model: ModelSection) -> dict[str, Any]:
@@ -193,7 +197,8 @@ def profile_text(profile: Profile) -> str:
     """One line per block, in 80 columns."""
     lines = [
         f"{profile.model['name']} on {profile.machine['host']}, "
-        f"{profile.machine['torch_threads']} torch thread(s), {profile.items:,} items",
+        f"{profile.machine['engine']}, {profile.machine['threads']} thread(s), "
+        f"{profile.items:,} items",
         "",
         "block   MFLOPs  parameters   feature bytes   time of one item, ms   accuracy",
     ]

@@ -8,7 +8,6 @@ the items and the measure of confidence.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.models.network import MultiExitNetwork
 from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder
+from mdibench.record.files import cache_folder, write_whole
 
 if TYPE_CHECKING:
     from mdibench.compute.confidence import Measure
@@ -151,12 +150,13 @@ def _read(path: Path) -> Recordings | None:
 
 
 def _write(path: Path, recordings: Recordings) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.draft.npz")
-    np.savez_compressed(
-        draft,
-        predictions=recordings.predictions,
-        confidences=recordings.confidences,
-        labels=recordings.labels,
-    )
-    draft.replace(path)
+    def write(draft: Path) -> None:
+        with draft.open("wb") as file:
+            np.savez_compressed(
+                file,
+                predictions=recordings.predictions,
+                confidences=recordings.confidences,
+                labels=recordings.labels,
+            )
+
+    write_whole(path, write)

@@ -13,9 +13,9 @@ import pytest
 from mdibench.analysis import exits, workers
 from mdibench.analysis.run_groups import METRICS, group_repeats, study
 from mdibench.analysis.statistics import Estimate, wilson
-from mdibench.record import schema
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter
+from tests.rows import row_of
 from tests.synthetic_runs import PAIR, Model, manifest, simulate, write_big_run, write_run
 
 
@@ -25,7 +25,7 @@ def handmade(folder: Path, items: list[dict[str, Any]], window: tuple[float, flo
     writer = RunWriter(folder, facts)
     for at, item in enumerate(items):
         row = {"item": at, "admitted_s": item["scheduled_s"]} | item
-        writer.append("items", [row.get(name) for name in schema.names("items")])
+        writer.append(row_of("items", row))
     writer.finish("complete", "")
     return folder
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdibench.analysis.run_groups import study
-from mdibench.bounds.inputs import bound_of_plan, bound_of_run
+from mdibench.bounds.capacity import capacity, fleet_of
+from mdibench.bounds.inputs import bound_of_run, demand
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.reader import RunReader
 from mdibench.report.terminal import summary_lines
@@ -83,7 +84,8 @@ def test_a_run_and_its_plan_have_the_same_bound(run: Callable[..., Path], tmp_pa
     done = np.array(pq.read_table(folder / "items.parquet")["completed_s"].to_pylist())
     taken = exits[(done >= window["start_s"]) & (done < window["end_s"])]
     go_on = [np.mean(taken[taken >= k] > k) for k in (1, 2, 3)]
-    bound = bound_of_plan(planned.plan, planned.model, planned.block_s, go_on, SCHEMES["mdi-exit"])
+    fleet, scheme = fleet_of(planned.plan), planned.config.scheme
+    bound = capacity(fleet, demand(fleet, planned.model, planned.block_s, go_on, scheme))
     assert bound_of_run(folder)["rate_per_s"] == pytest.approx(bound.rate_per_s)
 
 

@@ -48,11 +48,11 @@ def test_costs_are_the_plans(measured) -> None:
 def test_every_batch_size_has_a_time_with_its_interval(measured) -> None:
     for block in read_profile(measured[0]).blocks:
         assert [timing.batch for timing in block.times] == [1, 4]
-        assert [timing.batch for timing in block.head_times] == [1, 4]
-        for timing in (*block.times, *block.head_times):
+        assert [timing.batch for timing in block.body_times] == [1, 4]
+        for timing in (*block.times, *block.body_times):
             assert 0 < timing.low_s <= timing.median_s <= timing.high_s
         assert block.seconds == block.times[0].median_s
-        assert block.head_times[0].median_s < block.seconds
+        assert block.body_times[0].median_s < 1.5 * block.seconds
 
 
 def test_the_table_holds_what_the_network_says(measured) -> None:

@@ -10,11 +10,11 @@ import pytest
 from mdibench.core.events import Compute, Computed, EndRun, Instruction, Note, Suspected, Tick
 from mdibench.core.node import Node
 from mdibench.core.records import Outcome, Task
+from mdibench.core.rows import ItemRow
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.policy.schemes import SCHEMES
-from mdibench.record.schema import names
 from mdibench.simulation.world import SILENT
 from tests.worlds import Spec, build, full, run
 
@@ -79,8 +79,8 @@ class BusyRank:
                 self._batches.append(instruction.tasks)
             elif isinstance(instruction, EndRun):
                 self._ended = True
-            elif isinstance(instruction, Note) and instruction.table == "items":
-                self.rows.append(dict(zip(names("items"), instruction.row, strict=True)))
+            elif isinstance(instruction, Note) and isinstance(instruction.row, ItemRow):
+                self.rows.append(instruction.row._asdict())
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 4])

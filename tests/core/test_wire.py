@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.core.records import Result, State, Task
+from mdibench.core.rows import EventRow, LinkRow
 from mdibench.core.wire import (
     HEADER_BYTES,
     CodecId,
@@ -137,11 +138,17 @@ def test_half_a_number_is_refused() -> None:
 
 
 def test_rows_cross() -> None:
-    rows = [("links", (0.5, 1, None, "text")), ("steps", (1, [1, 2]))]
-    assert unpack_rows(pack_rows(rows)) == rows
+    link = LinkRow(0.5, 1, 2, messages=7, tasks=5, bytes=4096, hop_delay_s=None, ping_pongs=0)
+    event = EventRow(0.5, 1, level="info", kind="phase", text="naïve café")
+    rows = unpack_rows(pack_rows([link, event]))
+    assert rows == [link, event]
+    assert [type(row) for row in rows] == [LinkRow, EventRow]
 
 
-@pytest.mark.parametrize("junk", [b"{", b"7", b"[7]", b"\xff"])
+@pytest.mark.parametrize(
+    "junk",
+    [b"{", b"7", b"[7]", b"\xff", b'["events"]', b'[["auras",1]]', b'[["events",1.5]]', b"[[[]]]"],
+)
 def test_rows_that_are_none_are_refused(junk: bytes) -> None:
     with pytest.raises(WireError):
         unpack_rows(junk)

@@ -55,7 +55,7 @@ def test_enlarging_keeps_flat_areas_and_adds_a_black_margin() -> None:
     assert enlarged.sum() == pytest.approx(inner.sum())
 
 
-@pytest.mark.parametrize(("name", "hint"), [("digit", "did you mean 'digits'"), ("zzz", "known:")])
+@pytest.mark.parametrize(("name", "hint"), [("digit", 'did you mean "digits"'), ("zzz", "known:")])
 def test_an_unknown_name_gets_a_hint(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):
         load_dataset(name)

@@ -80,7 +80,7 @@ def test_a_users_network_takes_weights_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("mobilenet-v2", "did you mean 'mobilenetv2'"), ("xyz", "known: digits-cnn")],
+    [("mobilenet-v2", 'did you mean "mobilenetv2"'), ("xyz", "known: digits-cnn")],
 )
 def test_an_unknown_network_gets_a_hint(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):

@@ -130,7 +130,7 @@ def test_saving_is_atomic(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("mdibench.models.weights.save_file", broken)
+    monkeypatch.setattr("mdibench.models.packaged.save_file", broken)
     with pytest.raises(OSError, match="disk full"):
         save_weights(file, digits_cnn.build(), {})
     assert file.read_bytes() == before

@@ -11,9 +11,10 @@ from typing import Any
 
 from mdibench.monitor.app.app import MonitorApp
 from mdibench.monitor.feed import Clocks, RunFeed
-from mdibench.record import run_folder, schema
+from mdibench.record import run_folder
 from mdibench.record.run_folder import RunWriter
 from tests.monitor.synthetic import Synthetic
+from tests.rows import row_of
 
 STARTED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -53,7 +54,7 @@ class LiveRun:
         """Write all rows up to a moment."""
         while self.rows and self.rows[0][0] <= moment_s:
             _, table, row = self.rows.pop(0)
-            self.writer.append(table, [row.get(name) for name in schema.names(table)])
+            self.writer.append(row_of(table, row))
         self.writer.flush()
 
     def finish(self, status: str = "complete", reason: str = "") -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from mdibench.errors import UserError
-from mdibench.monitor.feed import STOP, RunFeed
+from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.plain import follow
 from mdibench.record import run_folder
+from mdibench.record.run_folder import STOP
 from tests.monitor.support import LiveRun, Time, start
 from tests.monitor.synthetic import Synthetic
 

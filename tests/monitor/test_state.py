@@ -1,11 +1,11 @@
 import pytest
 
+from mdibench.core.rows import EventRow
 from mdibench.monitor.state import STALLED_AFTER_S, Signs, phase_at, state_of
-from mdibench.monitor.tables import EventRow
 
 
 def phase(text: str) -> EventRow:
-    return EventRow(1.0, 0, "info", "phase", text)
+    return EventRow(t_s=1.0, rank=0, level="info", kind="phase", text=text)
 
 
 @pytest.mark.parametrize(

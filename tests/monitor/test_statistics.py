@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.monitor.statistics import EXACT_UP_TO, Share, bucket, percentiles, share_by_sample
+from mdibench.analysis.shares import right_samples
+from mdibench.monitor.statistics import EXACT_UP_TO, Share, bucket, percentiles
 
 
 def test_wilson_interval_agrees_with_the_published_example() -> None:
@@ -50,6 +51,5 @@ def test_percentiles_of_nothing_are_unknown() -> None:
 def test_a_sample_that_is_sent_again_counts_once() -> None:
     """Two thirds of sample 4 and all of 7; items without a sample count for themselves."""
     samples, right = np.array([4, 7, 4, 4, -1, -1]), np.array([1, 1, 0, 1, 1, 0])
-    share = share_by_sample(samples, right)
-    assert (share.hits, share.count) == (pytest.approx(2 / 3 + 1 + 1), 4)
-    assert share_by_sample(samples[:0], right[:0]).count == 0
+    assert right_samples(samples, right) == (pytest.approx(2 / 3 + 1 + 1), 4)
+    assert right_samples(samples[:0], right[:0]) == (0.0, 0)

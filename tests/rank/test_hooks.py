@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from mdibench.core.wire import HEADER_BYTES, MessageKind, TableRow, pack_rows
+from mdibench.core.rows import EventRow, Row
+from mdibench.core.wire import HEADER_BYTES, MessageKind, pack_rows
 from mdibench.rank.hooks import SourceHooks, StrayErrors, WorkerHooks
 from mdibench.transport.post_office import Mail
 
-ROW: TableRow = ("events", (1.0, 1, "info", "phase", "a word"))
+ROW = EventRow(t_s=1.0, rank=1, level="info", kind="phase", text="a word")
 
 
 class FakePost:
@@ -32,10 +32,10 @@ class FakeWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.rows: list[TableRow] = []
+        self.rows: list[Row] = []
 
-    def append(self, table: str, row: Any) -> None:
-        self.rows.append((table, row))
+    def append(self, row: Row) -> None:
+        self.rows.append(row)
 
 
 @pytest.fixture

@@ -14,15 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from mdibench.core.rows import EventRow
 from mdibench.errors import UserError
 from mdibench.record import schema, tables
 from mdibench.record.run_folder import RunWriter, create, find_runs, read_manifest, status
 from mdibench.record.stream import LiveReader
+from tests.rows import row_of
 
 STARTED = datetime(2026, 11, 3, 14, 25, 30, tzinfo=timezone.utc)
 SAMPLE = {"t_s": 0.2, "rank": 1, "input_queue": 3, "tasks": 9, "exits": [4, 5]}
-SAMPLE_ROW = [SAMPLE.get(name) for name in schema.names("telemetry")]
-EVENT = (0.1, 0, "warning", "overrun", "block 2")
+EVENT = EventRow(t_s=0.1, rank=0, level="warning", kind="overrun", text="block 2")
 
 
 def manifest(**fields: Any) -> dict[str, Any]:
@@ -50,8 +51,8 @@ def test_a_run_from_first_record_to_tables(folder: Path) -> None:
     writer = RunWriter(folder, manifest())
     assert read_manifest(folder)["schema"] == [schema.MAJOR, schema.MINOR]
     assert status(folder) == "running"
-    writer.append("telemetry", SAMPLE_ROW)
-    writer.append("events", EVENT)
+    writer.append(row_of("telemetry", SAMPLE))
+    writer.append(EVENT)
     writer.update(window={"start_s": 0.1, "end_s": float("nan")})
     writer.finish("complete", "", totals={"offered": 2})
     end = read_manifest(folder)
@@ -61,7 +62,7 @@ def test_a_run_from_first_record_to_tables(folder: Path) -> None:
         ["run.json", *(f"{table}.parquet" for table in schema.TABLES)]
     )
     sample = pq.read_table(folder / "telemetry.parquet").to_pylist()
-    assert sample == [dict(zip(schema.names("telemetry"), SAMPLE_ROW, strict=True))]
+    assert sample == [row_of("telemetry", SAMPLE)._asdict()]
     assert pq.read_table(folder / "items.parquet").num_rows == 0
 
 
@@ -69,7 +70,7 @@ def test_a_failure_while_the_tables_are_written_keeps_the_stream(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = RunWriter(folder, manifest())
-    writer.append("events", EVENT)
+    writer.append(EVENT)
 
     def full(self: object) -> None:
         raise OSError(28, "No space left on device")
@@ -86,8 +87,9 @@ def test_a_failure_while_the_tables_are_written_keeps_the_stream(
 
 def test_values_that_do_not_fit_become_null_and_are_told(folder: Path) -> None:
     writer = RunWriter(folder, manifest())
-    writer.append("events", EVENT)
-    writer.append("events", ("soon", 0.5, 7, "phase", "text"))
+    writer.append(EVENT)
+    strange: list[Any] = ["soon", 0.5, 7, "phase", "text"]
+    writer.append(EventRow._make(strange))
     writer.finish("complete", "")
     rows = pq.read_table(folder / "events.parquet").to_pylist()
     assert list(rows[1].values()) == [None, None, "7", "phase", "text"]
@@ -102,8 +104,8 @@ def test_the_same_stream_gives_the_same_bytes(tmp_path: Path) -> None:
     for token in ("aaaa", "bbbb"):
         writer = RunWriter(create(tmp_path, "twin", STARTED, token), manifest())
         for item in range(100):
-            row = [item, item % 7, *[None] * 12, "0>1", 1, "ok", ""]
-            writer.append("items", row)
+            facts = {"item": item, "sample": item % 7, "path": "0>1", "attempts": 1}
+            writer.append(row_of("items", facts | {"status": "ok", "reason": ""}))
         writer.finish("complete", "")
         written.append((writer.folder / "items.parquet").read_bytes())
     assert written[0] == written[1]
@@ -113,7 +115,7 @@ def test_row_groups_split_without_loss(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tables, "ROWS_PER_GROUP", 10)
     writer = RunWriter(folder, manifest())
     for t_s in range(25):
-        writer.append("events", (t_s, *EVENT[1:]))
+        writer.append(EVENT._replace(t_s=t_s))
     writer.finish("complete", "")
     table = pq.ParquetFile(folder / "events.parquet")
     assert table.num_row_groups == 3
@@ -138,9 +140,10 @@ def test_kill_9_leaves_what_was_flushed(folder: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
+from mdibench.core.rows import EventRow
 from mdibench.record.run_folder import RunWriter
 writer = RunWriter(Path({str(folder)!r}), {manifest()!r} | {{"pid": os.getpid()}})
-writer.append("events", {EVENT!r}); writer.flush(); writer.append("events", {EVENT!r})
+writer.append({EVENT!r}); writer.flush(); writer.append({EVENT!r})
 os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
@@ -154,9 +157,10 @@ def test_recording_imports_neither_pyarrow_nor_pandas(folder: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
+from mdibench.core.rows import EventRow
 from mdibench.record.run_folder import RunWriter
 writer = RunWriter(Path({str(folder)!r}), {manifest()!r})
-writer.append("events", {EVENT!r}); writer.flush()
+writer.append({EVENT!r}); writer.flush()
 print([name for name in ("pyarrow", "pandas", "numpy", "torch") if name in sys.modules])
 writer.finish("complete", "")
 print([name for name in ("pyarrow", "pandas", "torch") if name in sys.modules])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mdibench.core.rows import EventRow, LinkRow, Row, table_of
 from mdibench.errors import UserError
-from mdibench.record import schema
 from mdibench.record.stream import LiveReader, LiveWriter
+from tests.rows import row_of
 
-LINK = (0.5, 0, 1, 7, 5, 4096, 0.25, 0)
-EVENT = (1.0, 2, "info", "phase", "draining: naïve café, 100 % «done»\n")
+LINK = LinkRow(0.5, 0, 1, 7, 5, 4096, 0.25, 0)
+EVENT = EventRow(1.0, 2, "info", "phase", "draining: naïve café, 100 % «done»\n")
 
 
 def reader_of(path: Path, data: bytes) -> LiveReader:
@@ -31,14 +33,14 @@ def stream(tmp_path: Path) -> Path:
 
 def test_rows_come_back_by_column_name(stream: Path) -> None:
     writer = LiveWriter(stream)
-    writer.append("links", LINK)
-    writer.append("events", EVENT)
+    writer.append(LINK)
+    writer.append(EVENT)
     writer.end("complete", "")
     writer.close()
     reader = LiveReader(stream)
     assert reader.poll() == [
-        ("links", dict(zip(schema.names("links"), LINK, strict=True))),
-        ("events", dict(zip(schema.names("events"), EVENT, strict=True))),
+        ("links", LINK._asdict()),
+        ("events", EVENT._asdict()),
     ]
     assert reader.ended == ("complete", "")
     assert reader.damaged == 0
@@ -47,7 +49,7 @@ def test_rows_come_back_by_column_name(stream: Path) -> None:
 def test_nothing_is_written_before_flush_and_all_of_it_by_one_write(stream: Path) -> None:
     writer = LiveWriter(stream)
     header_bytes = stream.stat().st_size
-    writer.append("links", LINK)
+    writer.append(LINK)
     assert stream.stat().st_size == header_bytes
     writer.flush()
     assert stream.stat().st_size > header_bytes
@@ -60,7 +62,7 @@ def test_polls_follow_a_growing_stream(stream: Path) -> None:
     writer = LiveWriter(stream)
     assert reader.poll() == []
     for t_s in (1.0, 2.0):
-        writer.append("events", (t_s, *EVENT[1:]))
+        writer.append(EVENT._replace(t_s=t_s))
         writer.flush()
         assert [row["t_s"] for _, row in reader.poll()] == [t_s]
     writer.end("failed", "rank 2 died")
@@ -72,9 +74,9 @@ def test_polls_follow_a_growing_stream(stream: Path) -> None:
 
 def test_numbers_that_json_lacks_become_null(stream: Path) -> None:
     writer = LiveWriter(stream)
-    writer.append("links", (math.nan, 0, 1, np.int64(7), 5, np.float32(2), math.inf, -math.inf))
-    columns = schema.names("telemetry")
-    writer.append("telemetry", [{"t_s": math.nan, "exits": [1, 2]}.get(c) for c in columns])
+    strange: list[Any] = [math.nan, 0, 1, np.int64(7), 5, np.float32(2), math.inf, -math.inf]
+    writer.append(LinkRow._make(strange))
+    writer.append(row_of("telemetry", {"t_s": math.nan, "exits": [1, 2]}))
     writer.close()
     (_, link), (_, sample) = LiveReader(stream).poll()
     assert list(link.values()) == [None, 0, 1, 7, 5, 2.0, None, None]
@@ -84,7 +86,7 @@ def test_numbers_that_json_lacks_become_null(stream: Path) -> None:
 
 def test_what_no_record_may_hold_is_refused_with_its_type(stream: Path) -> None:
     writer = LiveWriter(stream)
-    writer.append("events", (1.0, 0, "info", "phase", object()))
+    writer.append(EVENT._replace(text=cast(str, object())))
     with pytest.raises(TypeError, match="object does not belong"):
         writer.flush()
 
@@ -99,7 +101,7 @@ def test_a_full_disk_loses_nothing_that_was_appended(
     stream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = LiveWriter(stream)
-    writer.append("events", EVENT)
+    writer.append(EVENT)
 
     class FullDisk:
         """Takes ten bytes, then none: as a disk does that fills up in the middle of a line."""
@@ -119,7 +121,7 @@ def test_a_full_disk_loses_nothing_that_was_appended(
         writer.flush()
     assert LiveReader(stream).poll() == []
     monkeypatch.setattr(writer, "_file", real)
-    writer.append("links", LINK)
+    writer.append(LINK)
     writer.close()
     reader = LiveReader(stream)
     assert [table for table, _ in reader.poll()] == ["events", "links"]
@@ -151,7 +153,7 @@ def test_a_damaged_header_is_named(stream: Path, line: bytes) -> None:
 )
 def test_damaged_lines_are_counted_and_skipped(stream: Path, line: bytes) -> None:
     writer = LiveWriter(stream)
-    writer.append("events", EVENT)
+    writer.append(EVENT)
     writer.close()
     reader = reader_of(stream, stream.read_bytes() + line + b"\n" + b'{"end":{"status":"x"}}\n')
     assert len(reader.poll()) == 1
@@ -160,8 +162,8 @@ def test_damaged_lines_are_counted_and_skipped(stream: Path, line: bytes) -> Non
 
 
 numbers = st.none() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=True)
-links = st.tuples(st.just("links"), st.tuples(*[numbers] * 8))
-events = st.tuples(st.just("events"), st.tuples(numbers, numbers, st.text(), st.text(), st.text()))
+links = st.builds(LinkRow, *[numbers] * 8)
+events = st.builds(EventRow, numbers, numbers, st.text(), st.text(), st.text())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
@@ -169,12 +171,12 @@ events = st.tuples(st.just("events"), st.tuples(numbers, numbers, st.text(), st.
     rows=st.lists(links | events, max_size=6), cut=st.integers(0, 10_000), chunk=st.integers(1, 99)
 )
 def test_a_stream_cut_at_any_byte_gives_all_its_complete_rows(
-    stream: Path, rows: list[tuple[str, tuple[object, ...]]], cut: int, chunk: int
+    stream: Path, rows: list[Row], cut: int, chunk: int
 ) -> None:
     stream.unlink(missing_ok=True)
     writer = LiveWriter(stream)
-    for table, row in rows:
-        writer.append(table, row)
+    for row in rows:
+        writer.append(row)
     writer.end("complete", "")
     writer.close()
     data = stream.read_bytes()
@@ -184,11 +186,11 @@ def test_a_stream_cut_at_any_byte_gives_all_its_complete_rows(
     while values := reader.poll_values(chunk):
         got += values
     complete = max(0, kept.count(b"\n") - 1)
-    assert [table for table, _ in got] == [table for table, _ in rows][:complete]
-    assert [_nulled(row) for _, row in rows][:complete] == [row for _, row in got]
+    assert [table for table, _ in got] == [table_of(row) for row in rows][:complete]
+    assert [_nulled(row) for row in rows][:complete] == [row for _, row in got]
     assert (reader.ended is not None) == (len(kept) == len(data))
     assert reader.damaged == 0
 
 
-def _nulled(row: tuple[object, ...]) -> list[object]:
+def _nulled(row: Row) -> list[object]:
     return [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from mdibench.__main__ import run as mdibench
-from mdibench.record import schema
+from mdibench.core.rows import Row
 from mdibench.record.run_folder import RunWriter
+from tests.rows import row_of
 
 Event = dict[str, Any]
 
@@ -72,19 +73,17 @@ def test_tracks_are_named_and_queues_counted(events: list[Event]) -> None:
     assert any(e["ph"] == "i" and "warm-up over" in e["name"] for e in events)
 
 
-def step(**values: Any) -> list[Any]:
-    return [({"attempt": 0} | values).get(name) for name in schema.names("steps")]
+def step(**values: Any) -> Row:
+    return row_of("steps", {"attempt": 0} | values)
 
 
 def test_a_batch_is_one_slice_and_a_relay_continues_the_arrow(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path, {"kind": "simulated", "plan": {"ranks": 3}})
     for item in (4, 5):
-        writer.append(
-            "steps", step(t_s=1.0, rank=0, item=item, block=1, kind="compute", duration_s=0.4)
-        )
-    writer.append("steps", step(t_s=1.1, rank=0, item=4, block=2, kind="send", target=1))
-    writer.append("steps", step(t_s=1.2, rank=1, item=4, block=2, kind="send", target=2))
-    writer.append("steps", step(t_s=1.5, rank=2, item=4, block=2, kind="compute", duration_s=0.1))
+        writer.append(step(t_s=1.0, rank=0, item=item, block=1, kind="compute", duration_s=0.4))
+    writer.append(step(t_s=1.1, rank=0, item=4, block=2, kind="send", target=1))
+    writer.append(step(t_s=1.2, rank=1, item=4, block=2, kind="send", target=2))
+    writer.append(step(t_s=1.5, rank=2, item=4, block=2, kind="compute", duration_s=0.1))
     writer.finish("complete", "")
     events = exported(tmp_path, tmp_path / "trace.json")
     (batch,) = slices(events)[0, 1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.assembly.state_machines import ExitRule, thresholds_of
+from mdibench.assembly.state_machines import ExitRule
 from mdibench.config.reading import parse_config
 from mdibench.network.plan import BlockInfo, ModelInfo
 from mdibench.network.planning import make_plan
@@ -64,6 +64,6 @@ def scenario(results: Path, workers: int = 4, more: str = "", *overrides: str) -
         model=info,
         plan=plan,
         block_s=[device.block_s for device in plan.devices if device],
-        judging=ExitRule(thresholds_of(config, EXITS)),
+        judging=ExitRule(config.scheme.thresholds(EXITS)),
         recordings=recordings(),
     )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdibench.analysis.explain import break_down
-from mdibench.analysis.workers import rank_rows
+from mdibench.analysis.workers import rank_figures
 from mdibench.bounds.inputs import bound_of_run
 from mdibench.config.reading import parse_config
 from mdibench.core.node import Node
@@ -148,7 +148,7 @@ rank = 1
     totals = read_manifest(folder)["totals"]
     assert totals["lost"] == 0
     assert totals["reruns"] > 0
-    rows = rank_rows(RunReader(folder), (0.0, 2.0))
+    rows = rank_figures(RunReader(folder), (0.0, 2.0))
     assert all(row.tasks > 0 and 0 < row.split["compute"] <= 1 for row in rows)
 
 
@@ -167,7 +167,7 @@ between = [0, 1]
 delay_ms = 20
 """
     chosen = scenario(tmp_path, 4, script, "scheme.name=random")
-    world = build_world(chosen, lambda table, row: None)
+    world = build_world(chosen, lambda row: None)
     for step in range(200):
         world.run(until_s=step / 100)
         workers = [node.worker for node in world.nodes if isinstance(node, Node)]

@@ -33,7 +33,7 @@ EXITS = ExitTable([3, 4], [[3, 1]] * 5, [[0.5, 0.25]] * 5)
 
 
 def test_times_are_drawn_between_the_deciles() -> None:
-    draw = spread(profile().blocks[0], random.Random(1).random)
+    draw = spread(profile().blocks[0].times, random.Random(1).random)
     drawn = [draw(1) for _ in range(4000)]
     assert DECILES[0] <= min(drawn) and max(drawn) <= DECILES[-1]
     assert median(drawn) == pytest.approx(DECILES[5], rel=0.02)
@@ -42,7 +42,7 @@ def test_times_are_drawn_between_the_deciles() -> None:
 
 def test_a_profile_without_deciles_gives_its_medians() -> None:
     old = replace(profile().blocks[0], times=tuple(replace(t, deciles_s=()) for t in TIMES))
-    assert {spread(old, random.Random(1).random)(1) for _ in range(10)} == {0.01}
+    assert {spread(old.times, random.Random(1).random)(1) for _ in range(10)} == {0.01}
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(1, 0.01), (2, 0.04 / 3), (4, 0.02), (8, 0.04)])
