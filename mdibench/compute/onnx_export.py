@@ -199,7 +199,7 @@ def _key(model: ModelSection) -> str:
     sources = [*sorted(Path(__file__).parents[1].glob("models/*.py")), Path(__file__)]
     if ":" in model.name:
         sources += _code_and_weights(model, digest)
-    elif (file := _weights(model)) is not None:
+    elif (file := _weights(model)) is not None and file.is_file():
         sources.append(file)
     for source in sources:
         digest.update(hashlib.sha256(source.read_bytes()).digest())
