@@ -114,7 +114,7 @@ class RunGroup:
         return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 
 
-def study(reader: RunReader) -> Run:
+def evaluate_run(reader: RunReader) -> Run:
     """Read the run, compute its figures and check them."""
     reader.verify()
     items = read_items(reader)
@@ -122,15 +122,15 @@ def study(reader: RunReader) -> Run:
     return Run(reader, summary, check(reader, summary, items))
 
 
-def target_word(run: Run) -> str:
+def target_result(run: Run) -> str:
     """What the interval of the accuracy says of the target."""
-    got, target = run.summary.measured.accuracy, target_of(run)
+    got, target = run.summary.measured.accuracy, target_accuracy(run)
     if got.high < target:
         return "missed"
     return "exceeded" if got.low > target else "within the interval"
 
 
-def target_of(run: Run) -> float:
+def target_accuracy(run: Run) -> float:
     """The accuracy that the run's thresholds were calibrated for; NaN where they were given."""
     return float((run.reader.manifest.get("calibration") or {}).get("target") or math.nan)
 

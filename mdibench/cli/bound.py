@@ -27,8 +27,8 @@ def bound(
     Given who hosts which block, how long blocks take, what links carry and how many items go on
     after each exit; and the best accuracy at a few rates, or at --rate.
     """
-    from mdibench.report.bound_text import bound_json, bound_lines, study_bound
+    from mdibench.report.bound_text import bound_json, bound_lines, bound_report
     from mdibench.simulation.scenario import load_scenario
 
-    found = study_bound(load_scenario(config, overrides, ranks, profile), rate)
-    click.echo(bound_json(found) if as_json else "\n".join(bound_lines(found)))
+    report = bound_report(load_scenario(config, overrides, ranks, profile), rate)
+    click.echo(bound_json(report) if as_json else "\n".join(bound_lines(report)))

@@ -34,13 +34,13 @@ def compare(
     """
     from mdibench.analysis import comparison, gate
     from mdibench.errors import CriteriaFailed, IncomparableRuns
-    from mdibench.report.comparison import as_text, to_json
+    from mdibench.report.comparison_text import comparison_json, comparison_text
 
     gates = [gate.parse(text) for text in criteria]
     metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
     metrics += _missing(metrics, [g.metric for g in gates])
     found = comparison.compare(_side(a), _side(b), metrics)
-    click.echo(to_json(found) if as_json else as_text(found), nl=False)
+    click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
     fired, undecided = gate.judge(gates, found)
     if fired:
         raise CriteriaFailed("; ".join([*fired, *undecided]))
@@ -54,14 +54,14 @@ def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
 
 def _side(path: str) -> RunGroup:
     """The repeats at ``path``."""
-    from mdibench.analysis.run_groups import group_repeats, study
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats
     from mdibench.errors import IncomparableRuns, say
     from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs([path])
     for problem in skipped:
         say(f"skipped {problem}")
-    groups = group_repeats(study(reader) for reader in readers)
+    groups = group_repeats(evaluate_run(reader) for reader in readers)
     if len(groups) > 1:
         names = ", ".join(group.name for group in groups)
         raise IncomparableRuns(f"{path} holds runs of different configs ({names}): give one set")

@@ -19,9 +19,9 @@ from mdibench import errors
 from mdibench.cli.hosts import check_hostfile
 from mdibench.rank import host_comparison, machine
 from mdibench.rank.machine import MachineFact
-from mdibench.report import WIDTH
+from mdibench.report import TEXT_WIDTH
 
-MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
+STATE_LABELS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
 
 
 @click.command()
@@ -98,11 +98,11 @@ def lines(findings: Sequence[MachineFact]) -> list[str]:
     margin = " " * (max(len(finding.name) for finding in findings) + 8)
     told: list[str] = []
     for finding in findings:
-        head = f"{MARKS[finding.state]}  {finding.name}".ljust(len(margin))
-        told += wrap(head + finding.text, WIDTH, subsequent_indent=margin)
+        head = f"{STATE_LABELS[finding.state]}  {finding.name}".ljust(len(margin))
+        told += wrap(head + finding.text, TEXT_WIDTH, subsequent_indent=margin)
         if finding.remedy:
             remedy = f"-> {finding.remedy}"
-            told += wrap(remedy, WIDTH, initial_indent=margin, subsequent_indent=margin)
+            told += wrap(remedy, TEXT_WIDTH, initial_indent=margin, subsequent_indent=margin)
     return told
 
 

@@ -40,7 +40,7 @@ def keys(section: str | None) -> None:
 # Made from ``mdibench.config`` and the tables of names, so that it cannot fall behind. Keys without
 # a default and optional tables are commented out; what is left is the default config, spelled out.
 
-WIDTH = 100
+COMMENT_WIDTH = 100
 KNOWN: Mapping[tuple[str, ...], Iterable[str]] = {
     ("scheme", "name"): SCHEMES,
     ("model", "dataset"): DATASETS,
@@ -112,5 +112,9 @@ def _section(annotation: Any) -> type[ConfigSection]:
 def _comment(text: str) -> Iterator[str]:
     for paragraph in inspect.cleandoc(text).replace("``", "").split("\n\n"):
         yield from textwrap.wrap(
-            paragraph, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+            paragraph,
+            COMMENT_WIDTH,
+            initial_indent="# ",
+            subsequent_indent="# ",
+            break_on_hyphens=False,
         )

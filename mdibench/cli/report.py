@@ -71,29 +71,29 @@ def _beside(picture: Path, document: Path | None) -> str:
 
 
 def _study(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
-    from mdibench.analysis.run_groups import group_repeats, study
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats
     from mdibench.errors import say
     from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs(paths)
     for problem in skipped:
         say(f"skipped {problem}")
-    return group_repeats(study(reader) for reader in readers), skipped
+    return group_repeats(evaluate_run(reader) for reader in readers), skipped
 
 
 def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
-    from mdibench.report.report import build
+    from mdibench.report.report import build_report
 
-    return build(groups, skipped)
+    return build_report(groups, skipped)
 
 
 def _print(groups: list[RunGroup]) -> None:
     import sys
 
-    from mdibench.report.terminal import many_runs, one_run, to_text
+    from mdibench.report.terminal import groups_content, run_content, to_text
 
     runs = [run for group in groups for run in group.runs]
-    content = one_run(runs[0]) if len(runs) == 1 else many_runs(groups)
+    content = run_content(runs[0]) if len(runs) == 1 else groups_content(groups)
     click.echo(to_text(content, colour=sys.stdout.isatty()), nl=False)
 
 

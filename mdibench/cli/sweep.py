@@ -88,10 +88,10 @@ def sweep(
 
 def _overran(run: Path) -> bool:
     """Whether the run is INVALID because of its emulated devices."""
-    from mdibench.analysis.run_groups import study
+    from mdibench.analysis.run_groups import evaluate_run
     from mdibench.record.reader import RunReader
 
-    findings = study(RunReader(run)).findings
+    findings = evaluate_run(RunReader(run)).findings
     return any(f.check == "emulation" and f.level == "invalid" for f in findings)
 
 

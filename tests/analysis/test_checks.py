@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from mdibench.analysis.run_groups import Run, study
+from mdibench.analysis.run_groups import Run, evaluate_run
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run
 
@@ -24,7 +24,7 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def studied(folder: Path) -> Run:
-    return study(RunReader(folder))
+    return evaluate_run(RunReader(folder))
 
 
 def found(run: Run, check: str) -> list[tuple[str, str]]:

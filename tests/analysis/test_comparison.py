@@ -14,7 +14,7 @@ import pytest
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis import gate
 from mdibench.analysis.comparison import Comparison, compare, pair
-from mdibench.analysis.run_groups import METRICS, RunGroup, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
 from mdibench.errors import IncomparableRuns, UserError
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run, write_run
@@ -26,7 +26,7 @@ def repeats(folder: Path, model: Model, seeds: Sequence[int]) -> RunGroup:
     """Runs of ``model`` with ``seeds``, studied."""
     for seed in seeds:
         write_big_run(folder / f"run{seed}", replace(model, seed=seed))
-    (group,) = group_repeats(study(RunReader(run)) for run in sorted(folder.iterdir()))
+    (group,) = group_repeats(evaluate_run(RunReader(run)) for run in sorted(folder.iterdir()))
     return group
 
 
@@ -74,7 +74,7 @@ def test_no_change_stays_quiet(tmp_path: Path) -> None:
 
 
 def test_a_run_against_itself_differs_in_nothing(one_run: Path) -> None:
-    (group,) = group_repeats([study(RunReader(one_run))])
+    (group,) = group_repeats([evaluate_run(RunReader(one_run))])
     found = compare(group, group, list(METRICS.values()))
     assert {d.word for d in found.differences} <= {"no significant difference", "too little data"}
     assert found.differing == ()
@@ -111,7 +111,7 @@ def test_what_one_run_lost_or_dropped_is_wrong(
     for name in ("a", "b"):
         write_big_run(tmp_path / name, PAIR)
     mark(tmp_path / "b", 5, status)
-    a, b = (group_repeats([study(RunReader(tmp_path / name))])[0] for name in ("a", "b"))
+    a, b = (group_repeats([evaluate_run(RunReader(tmp_path / name))])[0] for name in ("a", "b"))
     metrics = [METRICS[key] for key in ("accuracy-offered", "accuracy")]
     offered, accuracy = compare(a, b, metrics).differences
     assert offered.word == "worse"
@@ -128,7 +128,7 @@ def test_a_row_of_pairs_is_about_those_pairs(tmp_path: Path) -> None:
     a = repeats(tmp_path / "a", PAIR, [1])
     write_big_run(tmp_path / "b", PAIR)
     mark(tmp_path / "b", 12, "dropped")
-    (b,) = group_repeats([study(RunReader(tmp_path / "b"))])
+    (b,) = group_repeats([evaluate_run(RunReader(tmp_path / "b"))])
     for found in compare(a, b, [METRICS["accuracy"], METRICS["latency-mean"]]).differences:
         assert "pairs of" in found.method
         assert found.a.n == found.b.n
@@ -166,7 +166,7 @@ def test_one_run_against_several_says_what_is_missing(baseline: RunGroup, tmp_pa
 
 
 def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path: Path) -> None:
-    (cut,) = group_repeats([study(RunReader(partial_run))])
+    (cut,) = group_repeats([evaluate_run(RunReader(partial_run))])
     with pytest.raises(IncomparableRuns, match="not complete"):
         compare(baseline, cut, [METRICS["p50"]])
     real = repeats(tmp_path, replace(PAIR, kind="hardware"), [1])

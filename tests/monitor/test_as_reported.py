@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.analysis.run_groups import study
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.record.reader import RunReader
@@ -34,7 +34,7 @@ def monitored(folder: Path) -> Snapshot:
 
 
 def test_the_monitor_says_what_the_report_says(folder: Path) -> None:
-    seen, summary = monitored(folder), study(RunReader(folder)).summary
+    seen, summary = monitored(folder), evaluate_run(RunReader(folder)).summary
     told = summary.measured
     assert seen.flow.dropped > 30 and seen.flow.lost > 3
     assert math.isclose(seen.flow.mean_per_s, told.rate_per_s.value)
