@@ -36,12 +36,12 @@ def compare(
     from mdibench.errors import CriteriaFailed, IncomparableRuns
     from mdibench.report.comparison_text import comparison_json, comparison_text
 
-    gates = [gate.parse(text) for text in criteria]
+    gates = [gate.parse_criterion(text) for text in criteria]
     metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
     metrics += _missing(metrics, [g.metric for g in gates])
     found = comparison.compare(_side(a), _side(b), metrics)
     click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
-    fired, undecided = gate.judge(gates, found)
+    fired, undecided = gate.apply_criteria(gates, found)
     if fired:
         raise CriteriaFailed("; ".join([*fired, *undecided]))
     if undecided:

@@ -9,7 +9,7 @@ from textwrap import wrap
 
 import numpy as np
 
-from mdibench.bounds.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
+from mdibench.bounds.best_accuracy import NO_EXIT, BestAccuracy, Outcomes, best_accuracy
 from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
 from mdibench.report import TEXT_WIDTH
@@ -200,4 +200,4 @@ def _without_table(scenario: Scenario) -> str:
 
 
 def _threshold(value: float) -> str:
-    return "never" if value >= NEVER else f"{np.clip(value, 0, 1):.3f}"
+    return "never" if value >= NO_EXIT else f"{np.clip(value, 0, 1):.3f}"

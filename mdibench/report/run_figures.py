@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mdibench.analysis import workers
-from mdibench.analysis.explain import PARTS, Breakdown, Decisions
+from mdibench.analysis.explain import LATENCY_PARTS, Breakdown, Decisions
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.run_groups import Run
 from mdibench.analysis.shares import Numbers
@@ -178,7 +178,7 @@ def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
     figure, (axis,) = sheet(PAGE_IN, 0.8 + 0.3 * max(2, len(rows)))
     for at, (name, time) in enumerate(rows):
         start = 0.0
-        for n, part in enumerate(PARTS):
+        for n, part in enumerate(LATENCY_PARTS):
             share = time.parts[part] / time.latency_s if time.latency_s else 0.0
             (bar,) = axis.barh(at, share, left=start, height=0.7, **area_style(n))
             tip(bar, f"{name}: {part} {format_one('seconds', time.parts[part])} ({share:.0%})")
@@ -190,5 +190,5 @@ def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the mean latency of an item")
     axis.grid(visible=False)
-    _legend(axis, PARTS)
+    _legend(axis, LATENCY_PARTS)
     return figure

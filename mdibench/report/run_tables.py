@@ -9,7 +9,7 @@ from typing import Any
 
 from mdibench.analysis import workers
 from mdibench.analysis.comparison import Difference
-from mdibench.analysis.explain import PARTS, Breakdown, Cut
+from mdibench.analysis.explain import LATENCY_PARTS, Breakdown, Cut
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, CellKind, format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import (
@@ -207,10 +207,16 @@ def item_time_table(breakdowns: Mapping[str, Breakdown]) -> Table:
         Column("exit", "exit"),
         Column("items", "items", "count"),
     ]
-    columns += [Column(f"{part.replace(' ', '_')}_s", part, "seconds") for part in PARTS]
+    columns += [Column(f"{part.replace(' ', '_')}_s", part, "seconds") for part in LATENCY_PARTS]
     columns.append(Column("latency_s", "latency", "seconds"))
     rows: TableRows = [
-        (name, str(time.exit or "all"), time.items, *(time.parts[p] for p in PARTS), time.latency_s)
+        (
+            name,
+            str(time.exit or "all"),
+            time.items,
+            *(time.parts[p] for p in LATENCY_PARTS),
+            time.latency_s,
+        )
         for name, steps in breakdowns.items()
         for time in steps.times
     ]

@@ -62,4 +62,4 @@ def test_a_link_of_unknown_bandwidth_has_the_rate_of_its_hops(tmp_path: Path) ->
 def test_thousands_of_items_per_second_have_no_exponents(one_run: Path) -> None:
     found = [Cut(1, 1e-3, 4e-4, 2e-4, 2345.6, 1e6), Cut(2, 2e-3, 0.0, 0.0, 1014.2, math.nan)]
     words = sentences(evaluate_run(RunReader(one_run)).summary, None, found)[-1]
-    assert "could carry 1,014 items/s at most" in words and "2,346 items/s" in words
+    assert "reaches 1,014 items/s at most" in words and "2,346 items/s" in words

@@ -151,7 +151,7 @@ def test_why_two_is_slower_than_one(full: Document) -> None:
     section = full.sections[SECTIONS.index("why")]
     text = " ".join(section.text)
     assert "An average item took" in text
-    assert "The source alone could carry" in text and "breaks even" in text
+    assert "The source alone reaches" in text and "breaks even" in text
     tables = {table.key: table for table in section.tables}
     assert {"one_rank", "limits", "item_times", "cuts_mdi-exit"} <= set(tables)
     beside = {row[0]: row for row in tables["one_rank"].rows}["mdi-exit"]
@@ -173,7 +173,7 @@ def test_a_cut_that_is_not_worth_it_breaks_even_nowhere(tmp_path: Path) -> None:
     best = max(found, key=lambda cut: cut.rate_per_s)
     assert best.after == 3
     assert all(cut.break_even_bps > 1e6 for cut in found[:-1])
-    assert "two is slower than one" in sentences(run.summary, steps, found)[-1]
+    assert "two workers are slower than one" in sentences(run.summary, steps, found)[-1]
 
 
 def test_the_bound_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
