@@ -21,7 +21,7 @@ DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean",
     "criteria",
     multiple=True,
     metavar="CRITERION",
-    help='E.g. "throughput < 0.95": B / A, judged by its whole interval; repeatable.',
+    help='E.g. "throughput < 0.95": B / A, by its whole interval; repeatable.',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(
@@ -29,7 +29,7 @@ def compare(
 ) -> None:
     """Compare two runs or sets of repeats, with intervals.
 
-    A is the baseline, B what is judged: each a run or a folder of repeats of one config. Exit
+    A is the baseline, B is compared with it: each a run or a folder of repeats of one config. Exit
     status 3 when a criterion fires, 4 where the runs cannot be compared.
     """
     from mdibench.analysis import comparison, gate
@@ -48,8 +48,8 @@ def compare(
         raise IncomparableRuns("; ".join(undecided))
 
 
-def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
-    return [metric for metric in dict.fromkeys(wanted) if metric not in metrics]
+def _missing(metrics: list[Metric], needed: list[Metric]) -> list[Metric]:
+    return [metric for metric in dict.fromkeys(needed) if metric not in metrics]
 
 
 def _side(path: str) -> RunGroup:

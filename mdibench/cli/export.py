@@ -1,4 +1,4 @@
-"""``mdibench export``: a run for another program."""
+"""``mdibench export``: a run in the format of another program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to; by default <run>.trace.json here.",
+    help="File to write; by default <run>.trace.json here.",
 )
 def export(run: Path, perfetto: bool, output: Path | None) -> None:
     """Export a run, e.g. as a Perfetto timeline."""

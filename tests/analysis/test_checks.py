@@ -1,4 +1,4 @@
-"""The verdict on a run: each check fires on the run that deserves it and is quiet on a good one."""
+"""The verdict on a run: each check fires on a run with its fault, and passes a good one."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_littles_law_holds_with_few_samples_and_wants_one(
     assert found(rewrite(telemetry=every(span_s)), "Little's law")[0][0] == level
 
 
-def test_a_short_warm_up_is_told_with_the_right_one(rewrite: Callable[..., Run]) -> None:
+def test_a_short_warm_up_is_reported_with_the_right_one(rewrite: Callable[..., Run]) -> None:
     def slow_start(columns: dict[str, Any]) -> dict[str, Any]:
         scheduled = np.array(columns["scheduled_s"])
         extra = np.where(scheduled < 3, 0.2, 0)

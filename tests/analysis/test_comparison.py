@@ -1,4 +1,4 @@
-"""Comparing: finds a planted change, is quiet on none, refuses what cannot be compared."""
+"""Comparisons: find a planted change, none where there is none, and refuse incomparable runs."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_the_gate_fires_only_when_the_interval_clears_the_limit(
 
 
 @pytest.mark.parametrize(
-    ("criteria", "status", "told"),
+    ("criteria", "status", "reported"),
     [
         (["drops > 0.1"], 4, ["drops > 0.1: ratio undefined at 0, use pp"]),
         (["drops > +1pp"], 0, []),
@@ -238,13 +238,13 @@ def test_all_criteria_are_judged_before_the_status_is_decided(
     sides: dict[str, Path],
     criteria: list[str],
     status: int,
-    told: list[str],
+    reported: list[str],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     gates = [word for criterion in criteria for word in ("--fail-if", criterion)]
     assert mdibench(["compare", str(sides["a"]), str(sides["b"]), *gates]) == status
     err = capfd.readouterr().err
-    assert all(text in err for text in told)
+    assert all(text in err for text in reported)
 
 
 def test_the_command_speaks_json(sides: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ def test_figures_match_the_model_that_made_the_run(tmp_path: Path) -> None:
     assert tasks_per_s == pytest.approx(72 * (1 - shares[0]), rel=0.05)
 
 
-def test_what_nobody_measured_is_not_zero(one_run: Path) -> None:
+def test_what_was_not_measured_is_not_zero(one_run: Path) -> None:
     summary = evaluate_run(RunReader(one_run)).summary
     assert not summary.measured.energy_per_item_j.known
     assert np.isnan(summary.links[0].used)
@@ -129,7 +129,7 @@ def test_repeats_are_grouped_whatever_their_seed(run_set: Path) -> None:
     assert groups[0].verdict == "VALID"
 
 
-def test_groups_that_differ_in_one_key_only_are_told_apart(tmp_path: Path) -> None:
+def test_groups_that_differ_in_one_key_only_are_distinguished(tmp_path: Path) -> None:
     for at, threshold in enumerate((0.8, 0.9)):
         write_big_run(tmp_path / f"run{at}", Model(items=300, threshold=threshold))
     groups = group_repeats(evaluate_run(RunReader(tmp_path / f"run{at}")) for at in range(2))

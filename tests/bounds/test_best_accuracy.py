@@ -1,4 +1,4 @@
-"""The best accuracy at a rate, against hand-solved cases and against trying everything."""
+"""The best accuracy at a rate, against hand-solved cases and exhaustive search."""
 
 from __future__ import annotations
 

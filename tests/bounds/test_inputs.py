@@ -1,4 +1,4 @@
-"""The bound of recorded runs: no run beats it, and a run that claims to is found out."""
+"""The bound of recorded runs: no run exceeds it, and a record that claims to is detected."""
 
 from __future__ import annotations
 

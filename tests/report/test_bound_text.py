@@ -1,4 +1,4 @@
-"""Of ``mdibench bound``: whose block times count, and which policies the bound holds for."""
+"""``mdibench bound``: the origin of block times, and the policies that the bound holds for."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_partial_and_damaged_runs_are_marked(
     assert any("first line is damaged" in str(row[3]) for row in findings.rows)
 
 
-def test_why_two_is_slower_than_one(full: Document) -> None:
+def test_explanation_of_two_workers_slower_than_one(full: Document) -> None:
     section = full.sections[SECTIONS.index("why")]
     text = " ".join(section.text)
     assert "An average item took" in text
@@ -162,7 +162,7 @@ def test_why_two_is_slower_than_one(full: Document) -> None:
     assert bounds_of["mdi-exit"][4] == 1
 
 
-def test_a_cut_that_is_not_worth_it_breaks_even_nowhere(tmp_path: Path) -> None:
+def test_a_cut_without_gain_breaks_even_nowhere(tmp_path: Path) -> None:
     """On a link of 1 Mbit/s a feature map of 4 KiB takes longer than the blocks it saves."""
     links = [{"source": 0, "target": 1, "bandwidth_bps": 1e6, "codec": "none"}]
     plan = manifest(PAIR)["plan"] | {"links": links}
@@ -252,7 +252,7 @@ def test_a_bound_is_computed_where_the_manifest_has_none(one_run: Path) -> None:
     assert "1" in binding
 
 
-def test_energy_is_not_zero_where_nobody_measured_it(full: Document, tmp_path: Path) -> None:
+def test_energy_that_was_not_measured_is_not_zero(full: Document, tmp_path: Path) -> None:
     workers = full.sections[SECTIONS.index("workers")]
     assert any("Energy: n/a" in line for line in workers.text)
     ranks = [{"rank": n, "energy_meter": "RAPL"} for n in range(2)]
