@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from textwrap import wrap
 
 from mdibench.bounds.expectation import Expectation, expect
@@ -15,6 +14,7 @@ from mdibench.network.devices import LINKS
 from mdibench.network.plan import Link, ModelInfo, Plan
 from mdibench.network.planning import plan_facts
 from mdibench.report import TEXT_WIDTH
+from mdibench.report.tables import spans
 
 MOST_PLAN_ROWS = 40
 """Ranks, and links, that are listed; one line counts the others."""
@@ -85,13 +85,6 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} GiB"
-
-
-def spans(numbers: Iterable[int]) -> str:
-    """``1-3 5`` for 1, 2, 3 and 5; ``-`` for no number."""
-    indexed = enumerate(sorted(numbers))
-    runs = [[n for _, n in run] for _, run in groupby(indexed, lambda pair: pair[1] - pair[0])]
-    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs) or "-"
 
 
 def link_text(link: Link) -> str:

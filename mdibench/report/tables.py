@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mdibench.analysis.formatting import Cell
@@ -164,14 +164,14 @@ def rank_table(summary: RunSummary) -> Table:
     return Table("ranks", "Workers", tuple(columns), tuple(rows), note)
 
 
-def spans(blocks: Sequence[int]) -> str:
-    """``1-3 5`` for blocks 1, 2, 3 and 5."""
+def spans(numbers: Iterable[int]) -> str:
+    """``1-3 5`` for 1, 2, 3 and 5; ``-`` for no number."""
     parts: list[list[int]] = []
-    for block in sorted(blocks):
-        if parts and block == parts[-1][1] + 1:
-            parts[-1][1] = block
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
         else:
-            parts.append([block, block])
+            parts.append([number, number])
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts) or "-"
 
 
