@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdibench.analysis.run_groups import study
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.bounds.inputs import bound_of_run
 from mdibench.rank.launch import command, launcher
 from mdibench.record.reader import RunReader
@@ -156,11 +156,11 @@ def compare(cell: Cell, folder: Path, repeats: int = 1) -> Compared:
     Of several emulated runs the one with the median p95 counts: other programs on this machine
     delay a run, and nothing makes it faster.
     """
-    from mdibench.report.bound_text import study_bound
+    from mdibench.report.bound_text import bound_report
 
     path = folder / f"{cell.name}.toml"
     path.write_text(cell.config(folder, 1.0))
-    rate = study_bound(load_scenario(path, workers=cell.ranks)).bound.rate_per_s
+    rate = bound_report(load_scenario(path, workers=cell.ranks)).bound.rate_per_s
     runs = []
     for repeat in range(repeats):
         results = folder / cell.name / f"emulated-{repeat}"
@@ -184,7 +184,7 @@ def figures(results: Path) -> Figures:
     """Of the only run below ``results``."""
     (run,) = find_runs([results])
     reader = RunReader(run)
-    summary = study(reader).summary
+    summary = evaluate_run(reader).summary
     measured = summary.measured
     return Figures(
         rate_per_s=measured.rate_per_s.value,

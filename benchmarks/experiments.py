@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from mdibench.analysis.comparison import ALPHA
-from mdibench.analysis.run_groups import Run, study
+from mdibench.analysis.run_groups import Run, evaluate_run
 from mdibench.analysis.statistics import (
     UNKNOWN,
     Effect,
@@ -81,7 +81,7 @@ def load(folder: Path) -> Cells:
 
 def _row(folder: Path, label: str) -> Row:
     reader = RunReader(folder)
-    run = study(reader)
+    run = evaluate_run(reader)
     labels = label.split(", ")
     if labels[-1] == "raw":
         labels[-2:] = [f"{labels[-2]}, raw"]

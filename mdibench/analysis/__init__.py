@@ -1,1 +1,4 @@
-"""analysis."""
+"""Figures of recorded runs: frames, metrics, statistics, checks and comparison.
+
+Reads the files of runs; knows no policy, state machine or transport.
+"""

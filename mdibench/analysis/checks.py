@@ -1,7 +1,7 @@
-"""Is a run's result valid? Self-checks of the harness, steadiness, and whether the data suffice.
+"""The verdict on a run: self-checks of the harness, steadiness, and amount of data.
 
-Every finding says what was seen and what to change. One ``invalid`` finding makes the run INVALID:
-its figures are still shown, yet they do not measure what they claim to.
+Every finding says what was found and what to change. One ``invalid`` finding makes the run INVALID:
+its figures are still shown, but they do not measure what they claim to.
 """
 
 from __future__ import annotations

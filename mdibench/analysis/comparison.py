@@ -1,4 +1,4 @@
-"""B against A: paired where runs pair, with an interval and a word on significance.
+"""B against A: paired where possible, with intervals and significance.
 
 Several repeats on both sides: Student's interval over pairs that share their seed and label, else
 Welch's. One run on each side: accuracies and mean latency are paired item by item where both runs

@@ -1,4 +1,4 @@
-"""Exits by depth: who left where, how accurate and how well calibrated each head was."""
+"""Exits by depth: share of the items, accuracy and calibration of each exit head."""
 
 from __future__ import annotations
 

@@ -1,7 +1,13 @@
-"""Where the time of an average item went, what each block cost, and how offloading decided.
+"""Where the time of an average item went, what limits a run, and which cut would break even.
 
-Out of the ``steps`` of traced items. No two clocks are ever subtracted: waiting and computing are
-durations that one rank measured, latency is the source's, and moving is what remains of it.
+The breakdown comes from the ``steps`` of traced items. Clocks of two ranks are never subtracted:
+waiting and computing are durations that one rank measured, latency is the source's, and moving is
+the rest of it.
+
+The break-even figures model a pipeline of the source, one link and one more worker, with the block
+times and exit shares that the run measured. The link is the one out of the source that carries the
+cut's feature maps fastest, under its codec. The rate is that of the slowest part: an upper bound,
+since queues and the harness only reduce it.
 """
 
 from __future__ import annotations
@@ -22,8 +28,11 @@ from mdibench.bounds.inputs import model_of, ratio_of
 from mdibench.codec.sizes import task_bytes
 from mdibench.record.reader import RunReader
 
-PARTS = ("admission", "input queue", "compute", "output queue", "moving")
-"""Parts of an item's latency, in order. Moving: codec, transfers and the result's way home."""
+LATENCY_PARTS = ("admission", "input queue", "compute", "output queue", "moving")
+"""Parts of an item's latency, in order. Moving: codec, transfers and the result's way back."""
+
+BUSY = 0.8
+"""Use of a resource from which on it is reported to limit the run."""
 
 STEP_NUMBERS = (
     "rank", "item", "block", "queued_s", "duration_s", "target", "info_age_s", "payload_bytes",
@@ -33,7 +42,7 @@ STEP_NUMBERS = (
 
 @dataclass(frozen=True, slots=True)
 class ItemTime:
-    """Mean seconds by ``PARTS`` of the traced items that left at ``exit`` (0: all of them)."""
+    """Mean seconds by ``LATENCY_PARTS`` of the traced items that left at ``exit`` (0: all)."""
 
     exit: int
     items: int
@@ -57,7 +66,7 @@ class BlockTime:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """Offloading of traced tasks: how many by rule, between whom, on how old information."""
+    """Offloads of traced tasks: number by rule, number by pair of ranks, age of the information."""
 
     rules: Mapping[str, int]
     matrix: NDArray[np.int64]
@@ -68,7 +77,7 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """All that the steps of a run tell."""
+    """The evaluation of a run's steps."""
 
     times: tuple[ItemTime, ...]
     blocks: tuple[BlockTime, ...]
@@ -77,7 +86,7 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Columns of the table, with the kinds told apart."""
+    """Columns of the table, with one mask per kind of step."""
 
     columns: Mapping[str, Numbers]
     computes: NDArray[np.bool_]
@@ -171,17 +180,7 @@ def _decisions(steps: _Steps, ranks: int) -> Decisions:
     return Decisions(rules, matrix, (float(spread[0]), float(spread[1])))
 
 
-# --- explain -----------------------------------------------------------------------------------
-# Why is two slower than one? What bounds a run, and which link or cut would break even.
-#
-# The model behind the break-even figures is a pipeline of the source, one link and one more worker,
-# with the block times and exit shares that the run measured. The link is the one out of the source
-# that carries the cut's feature maps fastest, under its codec. The rate is that of the slowest
-# part:
-# a bound, since queues and the harness only take away from it.
-
-BUSY = 0.8
-"""Use of a resource from which on it is said to bound the run."""
+# --- resources and cuts ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class SourceLink:
     """A link out of the source. ``task_bytes[k-1]`` is the size of a message with task k."""
 
     rate_bps: float
@@ -206,10 +205,10 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The network cut after block ``after``: what the source keeps, what the other gets.
+    """The network cut after block ``after``; the source computes the blocks before the cut.
 
     Times are per admitted item (a block that few items reach counts little). ``rate_per_s`` is
-    the pipeline's bound, ``break_even_bps`` the link rate below which it loses to no cut at all.
+    the pipeline's bound, ``break_even_bps`` the link rate below which the source alone is faster.
     """
 
     after: int
@@ -235,16 +234,16 @@ def reaching(summary: RunSummary) -> list[float]:
 
 
 def cuts(summary: RunSummary, steps: Breakdown, manifest: dict[str, Any]) -> list[Cut]:
-    """Every way to cut the network between the source and one other worker, no cut included."""
+    """Every cut of the network between the source and one other worker, no cut included."""
     reach = reaching(summary)
     here = _block_seconds(steps.blocks, len(reach), {0})
     others = {row.rank for row in steps.blocks if row.rank}
     there = _block_seconds(steps.blocks, len(reach), others)
     local_s = float(np.dot(reach, here))
-    if not local_s > 0 or min(here, default=0.0) <= 0:  # no times are on record, or null blocks
+    if not local_s > 0 or min(here, default=0.0) <= 0:  # no recorded times, or null blocks
         return []
-    ways = ways_out(summary, manifest)
-    found = [_cut(after, reach, here, there, ways) for after in range(1, len(reach))]
+    links = source_links(summary, manifest)
+    found = [_cut(after, reach, here, there, links) for after in range(1, len(reach))]
     return [*found, Cut(len(reach), local_s, 0.0, 0.0, 1 / local_s, math.nan)]
 
 
@@ -253,15 +252,15 @@ def _cut(
     reach: Sequence[float],
     here: Sequence[float],
     there: Sequence[float],
-    ways: Sequence[Way],
+    links: Sequence[SourceLink],
 ) -> Cut:
     source_s = float(np.dot(reach[:after], here[:after]))
     other_s = float(np.dot(reach[after:], there[after:]))
     link_s = bits = math.nan
-    if ways:
-        way = min(ways, key=lambda way: way.seconds(after + 1))
-        bits = 8 * way.task_bytes[after] * reach[after]
-        link_s = bits / way.rate_bps
+    if links:
+        link = min(links, key=lambda link: link.seconds(after + 1))
+        bits = 8 * link.task_bytes[after] * reach[after]
+        link_s = bits / link.rate_bps
     slowest_s = float(np.nanmax([source_s, other_s, link_s]))
     return Cut(after, source_s, other_s, link_s, 1 / slowest_s, bits / float(np.dot(reach, here)))
 
@@ -278,7 +277,7 @@ def _mean_time(rows: Sequence[BlockTime], block: int, ranks: set[int]) -> float:
     return sum(row.tasks * row.seconds for row in chosen) / tasks if tasks else math.nan
 
 
-def ways_out(summary: RunSummary, manifest: dict[str, Any]) -> list[Way]:
+def source_links(summary: RunSummary, manifest: dict[str, Any]) -> list[SourceLink]:
     """The links that may carry the source's tasks, as far as their rates are known."""
     hops = {row.target: row for row in summary.links if row.source == SOURCE}
     found = []
@@ -288,12 +287,12 @@ def ways_out(summary: RunSummary, manifest: dict[str, Any]) -> list[Way]:
         rate_bps = link.get("bandwidth_bps") or _rate_of_a_hop(hops.get(link["target"]))
         if rate_bps > 0:
             model, codec = model_of(manifest["model"]), link.get("codec", "none")
-            found.append(Way(rate_bps, task_bytes(model, codec, ratio_of(manifest))))
+            found.append(SourceLink(rate_bps, task_bytes(model, codec, ratio_of(manifest))))
     return found
 
 
 def _rate_of_a_hop(row: LinkFigures | None) -> float:
-    """Bits per second of a mean task on its way; NaN where none was sent."""
+    """Bits per second of an average task on its hop; NaN where none was sent."""
     if row is None or not row.tasks or not row.hop_delay_s > 0:
         return math.nan
     return 8 * row.bytes / row.tasks / row.hop_delay_s
@@ -303,49 +302,49 @@ def sentences(summary: RunSummary, steps: Breakdown | None, found: Sequence[Cut]
     """The explanation in words."""
     lines = []
     if steps and steps.times:
-        lines.append(_where_time_went(steps))
-    lines.append(_what_bounds(summary))
+        lines.append(_time_sentence(steps))
+    lines.append(_limit_sentence(summary))
     if len(found) > 1:
-        lines.append(_what_breaks_even(found))
+        lines.append(_break_even_sentence(found))
     return lines
 
 
-def _where_time_went(steps: Breakdown) -> str:
+def _time_sentence(steps: Breakdown) -> str:
     mean = steps.times[0]
     order = sorted(mean.parts.items(), key=lambda part: -part[1])
     shares = {name: seconds / mean.latency_s for name, seconds in order if seconds > 0}
-    told = [f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005]
+    parts = [f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005]
     return (
-        f"An average item took {format_one('seconds', mean.latency_s)}: {', '.join(told)} "
+        f"An average item took {format_one('seconds', mean.latency_s)}: {', '.join(parts)} "
         f"(over {mean.items:,} traced items)."
     )
 
 
-def _what_bounds(summary: RunSummary) -> str:
+def _limit_sentence(summary: RunSummary) -> str:
     found = resources(summary)
     if not found:
-        return "Nothing was recorded that could tell what bounds this run."
+        return "The records do not show what limits this run."
     first = found[0]
     if first.used >= BUSY:
-        return f"Bound by {first.name}, in use {first.used:.0%} of the time."
+        return f"Limited by {first.name}, in use {first.used:.0%} of the time."
     return (
         f"No resource was in use for {BUSY:.0%} of the time; the most used is {first.name} "
-        f"({first.used:.0%}). The rate is what was offered or admitted, not what it could carry."
+        f"({first.used:.0%}). The rate is what was offered or admitted, not the capacity."
     )
 
 
-def _what_breaks_even(found: Sequence[Cut]) -> str:
+def _break_even_sentence(found: Sequence[Cut]) -> str:
     local = found[-1]
     best = max(found, key=lambda cut: cut.rate_per_s)
     if best is local:
         return (
             f"With these block times and links no cut beats the source alone "
-            f"({_per_s(local.rate_per_s)}): two is slower than one."
+            f"({_per_s(local.rate_per_s)}): two workers are slower than one."
         )
     link = format_one("bit/s", best.break_even_bps)
     return (
-        f"The source alone could carry {_per_s(local.rate_per_s)} at most; cut after block "
-        f"{best.after}, it and one more worker could carry {_per_s(best.rate_per_s)}. That cut "
+        f"The source alone reaches {_per_s(local.rate_per_s)} at most; cut after block "
+        f"{best.after}, it and one more worker reach {_per_s(best.rate_per_s)}. That cut "
         f"breaks even with the source alone at a link of {link}."
     )
 

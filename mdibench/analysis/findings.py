@@ -1,4 +1,4 @@
-"""What the checks of a run look at, and what they find."""
+"""Input and findings of the checks of a run. Used by ``checks`` and ``steadiness``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Level = Literal["ok", "warning", "invalid"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found. ``remedy`` says what to change; empty where nothing is wrong."""
+    """The finding of a check. ``remedy`` says what to change; empty where the check passed."""
 
     check: str
     level: Level
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckInput:
-    """What the checks look at."""
+    """The data of a run that the checks use."""
 
     summary: RunSummary
     items: ItemColumns
@@ -38,21 +38,21 @@ class CheckInput:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether the items could be read; if not, that alone is worth saying."""
+        """Whether the items could be read; if not, checks of the ledger report nothing."""
         return all(Path(problem.split(": ")[0]).stem != "items" for problem in self.problems)
 
     @property
     def ends_known(self) -> bool:
-        """Whether the ledger says of every admitted item when it ended.
+        """Whether the ledger has the end time of every admitted item.
 
-        Nobody writes down when a lost item is given up.
+        The time at which an item counts as lost is not recorded.
         """
         whole = self.has_ledger and not self.summary.identity.partial
         return whole and bool(self.items.ok[~self.items.dropped].all())
 
     @property
     def sampled(self) -> tuple[Numbers, Numbers]:
-        """Moments of the window and the items in flight that rank 0 told of."""
+        """Sample times in the window, and the items in flight that rank 0 reported."""
         if self.source is None:
             return np.empty(0), np.empty(0)
         (start_s, end_s), t_s = self.summary.window, self.source.t_s

@@ -1,4 +1,4 @@
-"""The Python door: a run's tables, or those of many runs, as typed pandas frames.
+"""The Python interface: the tables of one or more runs as typed pandas frames.
 
 Every frame has the columns of ``mdibench.record.schema`` (their meaning is in ``docs/files.md``)
 and ``run``, the id of the run that a row belongs to. Null is pandas' own missing value.
@@ -34,13 +34,13 @@ RUN_COLUMNS: Mapping[str, tuple[str, str]] = {
     "partial": ("boolean", "whether its records end before the run's orderly end"),
     "reason": ("string", "why it ended, where it did not end by itself"),
     "kind": ("string", "hardware, emulated, shaped link or simulated"),
-    "scheme": ("string", "who decides"),
+    "scheme": ("string", "the scheme that decides"),
     "model": ("string", "the network"),
     "seed": ("Int64", "seed of everything random in the run"),
     "ranks": ("Int64", "ranks, the source included"),
     "exits": ("Int64", "K"),
-    "topology": ("string", "who is whose neighbour"),
-    "placement": ("string", "who hosts which blocks"),
+    "topology": ("string", "the topology"),
+    "placement": ("string", "the placement of the blocks"),
     "started_utc": ("string", "when it started, ISO 8601"),
     "window_start_s": ("Float64", "start of the measured window, since the run's start"),
     "window_end_s": ("Float64", "its end"),

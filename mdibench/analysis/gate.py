@@ -1,4 +1,4 @@
-"""``--fail-if``: a criterion that fires only when the whole interval lies beyond its limit."""
+"""Criteria of ``compare --fail-if``: one fires only when the whole interval is beyond its limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mdibench.analysis.comparison import Comparison, Difference
 from mdibench.analysis.run_groups import METRICS, Metric
 from mdibench.errors import IncomparableRuns, Problem, UserError
 
-FORM = re.compile(
+CRITERION_PATTERN = re.compile(
     r"\s*(?P<metric>[a-z0-9-]+)\s*(?P<sign>[<>])\s*"
     r"((?P<ratio>\d+(\.\d+)?)|(?P<change>[+-]\d+(\.\d+)?)\s*(?P<unit>%|pp))\s*"
 )
@@ -19,7 +19,7 @@ FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """Fires when B / A (or, in ``points``, B - A) is surely below or above ``limit``."""
+    """Fires when the interval of B / A (with ``points``, of B - A) is below or above ``limit``."""
 
     text: str
     metric: Metric
@@ -28,21 +28,23 @@ class Criterion:
     points: bool
 
     def fires(self, comparison: Comparison) -> bool:
-        """Whether the interval clears the limit. ``IncomparableRuns`` where there is none."""
+        """Whether the interval is beyond the limit. ``IncomparableRuns`` where there is none."""
         found = next(d for d in comparison.differences if d.metric.key == self.metric.key)
         estimate = (found.shift if self.points else found.ratio).estimate
         if math.isnan(estimate.low):
-            raise IncomparableRuns(f"{self.text}: {self._why_not(found)}")
+            raise IncomparableRuns(f"{self.text}: {self._why_undecided(found)}")
         return estimate.high < self.limit if self.below else estimate.low > self.limit
 
-    def _why_not(self, found: Difference) -> str:
+    def _why_undecided(self, found: Difference) -> str:
         if self.points or (found.a.value != 0 and found.b.value != 0):
             return f"no interval ({found.method})"
         return "ratio undefined at 0" + (", use pp" if self.metric.kind == "share" else "")
 
 
-def judge(criteria: Sequence[Criterion], comparison: Comparison) -> tuple[list[str], list[str]]:
-    """What ``criteria`` fire, and what could not be decided: one line each."""
+def apply_criteria(
+    criteria: Sequence[Criterion], comparison: Comparison
+) -> tuple[list[str], list[str]]:
+    """The criteria that fire, and those that cannot be decided: one line each."""
     fired, undecided = [], []
     for criterion in criteria:
         try:
@@ -53,9 +55,9 @@ def judge(criteria: Sequence[Criterion], comparison: Comparison) -> tuple[list[s
     return fired, undecided
 
 
-def parse(text: str) -> Criterion:
+def parse_criterion(text: str) -> Criterion:
     """``throughput < 0.95`` (a ratio), ``p99 > +5%`` (a change) or ``accuracy < -1pp``."""
-    match = FORM.fullmatch(text)
+    match = CRITERION_PATTERN.fullmatch(text)
     if match is None:
         remedy = 'write e.g. "throughput < 0.95", "p99 > +5%" or "accuracy < -1pp"'
         raise UserError(Problem(f"cannot read the criterion {text!r}", "--fail-if", remedy))
@@ -69,7 +71,7 @@ def parse(text: str) -> Criterion:
 
 
 def metric_of(name: str, where: str, known: Mapping[str, Metric] = METRICS) -> Metric:
-    """The metric called ``name``; ``UserError`` that lists them all."""
+    """The metric called ``name``. ``UserError``, which lists all of them, for another name."""
     if name not in known:
         problem = Problem(f"unknown metric {name!r}", where, f"one of {', '.join(known)}")
         raise UserError(problem)

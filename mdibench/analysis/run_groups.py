@@ -1,4 +1,4 @@
-"""Runs and groups of repeats with their figures and findings: what every report is made from."""
+"""Runs and groups of repeats with their figures and findings: the input of every report."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items
 from mdibench.analysis.statistics import Estimate, mean_of_independent
 from mdibench.record.reader import RunReader
 
-FEW = 4
-"""Groups up to which their order in time says more than their names."""
+MOST_IN_TIME_ORDER = 4
+"""More groups than this are sorted by name, not by time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, studied. Its reader reads more where a section wants it."""
+    """One run with its figures and findings. ``reader`` gives access to its tables."""
 
     reader: RunReader
     summary: RunSummary
@@ -34,7 +34,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A headline figure: its name on the command line, how it reads, and which way is better."""
+    """A headline figure: name on the command line, title, unit and the better direction."""
 
     key: str
     title: str
@@ -70,8 +70,8 @@ METRICS: dict[str, Metric] = {
 class RunGroup:
     """Repeats: runs that differ in their seed at most. ``name`` is unique within a report.
 
-    An INVALID run enters no figure of a group where it is an exception, at least half being VALID.
-    Where most are INVALID, the VALID ones are the exception, and all of them count.
+    Where at least half of the runs are VALID, only these count in the figures. Where most are
+    INVALID, all runs count.
     """
 
     name: str
@@ -84,17 +84,17 @@ class RunGroup:
 
     @property
     def counted(self) -> tuple[Run, ...]:
-        """The runs that its figures are over: its VALID ones, all where those are the fewer."""
+        """The runs in its figures: the VALID ones, or all where most are INVALID."""
         return self.valid if 2 * len(self.valid) >= len(self.runs) else self.runs
 
     @property
     def detailed(self) -> Run:
-        """The run that stands for it where one is shown in detail: the first VALID one."""
+        """The run that is shown in detail: the first VALID one, or the first where none is."""
         return (self.valid or self.runs)[0]
 
     @property
     def first(self) -> RunSummary:
-        """The summary of that run, also for what all of them share."""
+        """The summary of the detailed run; its config is that of all runs but for the seed."""
         return self.detailed.summary
 
     @property
@@ -114,23 +114,23 @@ class RunGroup:
         return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 
 
-def study(reader: RunReader) -> Run:
-    """Read the run, compute its figures and check them."""
+def evaluate_run(reader: RunReader) -> Run:
+    """Read a run, compute its figures and check them."""
     reader.verify()
     items = read_items(reader)
     summary = summarise(reader, items)
     return Run(reader, summary, check(reader, summary, items))
 
 
-def target_word(run: Run) -> str:
-    """What the interval of the accuracy says of the target."""
-    got, target = run.summary.measured.accuracy, target_of(run)
+def target_result(run: Run) -> str:
+    """The accuracy's interval against its target: missed, within the interval, or exceeded."""
+    got, target = run.summary.measured.accuracy, target_accuracy(run)
     if got.high < target:
         return "missed"
     return "exceeded" if got.low > target else "within the interval"
 
 
-def target_of(run: Run) -> float:
+def target_accuracy(run: Run) -> float:
     """The accuracy that the run's thresholds were calibrated for; NaN where they were given."""
     return float((run.reader.manifest.get("calibration") or {}).get("target") or math.nan)
 
@@ -138,7 +138,7 @@ def target_of(run: Run) -> float:
 def bound_of(run: Run) -> tuple[float, str]:
     """The run's capacity bound in items per second, and what limits it; NaN where it has none.
 
-    As its manifest says, else by the linear program over what the run measured.
+    From its manifest, or else from the linear program over what the run measured.
     """
     if not math.isnan(run.summary.bound_per_s):
         return run.summary.bound_per_s, run.summary.bound_binding
@@ -146,13 +146,13 @@ def bound_of(run: Run) -> tuple[float, str]:
 
     try:
         found = bound_of_run(run.reader)
-    except ArithmeticError:  # a plan that carries nothing, e.g. without a way home
+    except ArithmeticError:  # a plan that carries nothing, e.g. without a route back to the source
         return math.nan, ""
     return float(found["rate_per_s"] or math.nan), str(found["binding"])
 
 
 def group_repeats(runs: Iterable[Run]) -> list[RunGroup]:
-    """Runs of equal config, whatever their seed: in the order of their first, many by name."""
+    """Groups of runs whose configs are equal but for the seed: by time, or many of them by name."""
     members: dict[str, list[Run]] = {}
     for run in runs:
         members.setdefault(run.summary.identity.group, []).append(run)
@@ -160,28 +160,32 @@ def group_repeats(runs: Iterable[Run]) -> list[RunGroup]:
     groups = [
         RunGroup(name, tuple(runs)) for name, runs in zip(names, members.values(), strict=True)
     ]
-    return groups if len(groups) <= FEW else sorted(groups, key=lambda group: group.name)
+    return (
+        groups
+        if len(groups) <= MOST_IN_TIME_ORDER
+        else sorted(groups, key=lambda group: group.name)
+    )
 
 
 def _names(firsts: Sequence[RunSummary]) -> list[str]:
-    """For each the shortest of a few descriptions that is its alone; for the rest, what differs."""
-    tries = _descriptions([summary.identity for summary in firsts])
+    """For each group the shortest unique description; for the rest, the settings that differ."""
+    candidates = _descriptions([summary.identity for summary in firsts])
     found: dict[int, str] = {}
-    for names in tries:
+    for names in candidates:
         for at, name in enumerate(names):
             if names.count(name) == 1 and name not in found.values():
                 found.setdefault(at, name)
     rest = [at for at in range(len(firsts)) if at not in found]
-    names = max(tries[1:], key=lambda names: len({names[at] for at in rest}))
+    names = max(candidates[1:], key=lambda names: len({names[at] for at in rest}))
     for name in dict.fromkeys(names[at] for at in rest):
         alike = [at for at in rest if names[at] == name]
-        settings = _settings_apart([firsts[at].identity for at in alike])
-        found |= {at: f"{name} ({told})" for at, told in zip(alike, settings, strict=True)}
+        settings = _distinguishing_settings([firsts[at].identity for at in alike])
+        found |= {at: f"{name} ({setting})" for at, setting in zip(alike, settings, strict=True)}
     return [found[at] for at in range(len(firsts))]
 
 
 def _descriptions(identities: Sequence[Identity]) -> list[list[str]]:
-    """Names for all, from short to long: labels, then schemes, behind labels where these differ."""
+    """Names for all groups, from short to long: labels, then schemes, after labels that differ."""
     labels = [identity.label or identity.name for identity in identities]
     behind = [f"{label} " if len(set(labels)) > 1 else "" for label in labels]
     longer = [
@@ -194,15 +198,15 @@ def _descriptions(identities: Sequence[Identity]) -> list[list[str]]:
     ]
 
 
-def _settings_apart(identities: Sequence[Identity]) -> list[str]:
-    """The setting that tells all of them apart, else all that differ, else their ids."""
+def _distinguishing_settings(identities: Sequence[Identity]) -> list[str]:
+    """The setting that distinguishes all of them, else all that differ, else their ids."""
     configs = [flat(json.loads(identity.group)[0]) for identity in identities]
     keys = sorted({key for config in configs for key in config})
     differing = [key for key in keys if len({config.get(key) for config in configs}) > 1]
     for chosen in (*([key] for key in differing), differing):
-        told = [", ".join(f"{key} {config.get(key, '-')}" for key in chosen) for config in configs]
-        if len(set(told)) == len(told):
-            return told
+        texts = [", ".join(f"{key} {config.get(key, '-')}" for key in chosen) for config in configs]
+        if len(set(texts)) == len(texts):
+            return texts
     return [identity.id for identity in identities]
 
 

@@ -1,7 +1,7 @@
-"""Intervals and tests that fit what a run gives: dependent series, quantiles, shares, repeats.
+"""Intervals and tests for the data of runs: dependent series, quantiles, shares, repeats.
 
-Pure functions over numpy arrays. The distributions are scipy's (``scipy.special``: importing
-``scipy.stats`` takes a second that the end of every run would pay). Sources: batch means, Law,
+Pure functions over numpy arrays. The distributions are those of ``scipy.special``: importing
+``scipy.stats`` would add a second to the end of every run. Sources: batch means, Law,
 "Simulation Modeling and Analysis", 9.5.3, with the correlation adjustment of SKART (Tafazzoli and
 Wilson 2011); order statistics, Hahn and Meeker, "Statistical Intervals", 5.2; Wilson 1927; Holm
 1979; MOVER, Zou and Donner 2008; MSER-5, White, Cobb and Spratt 2000.

@@ -1,6 +1,8 @@
-"""Did a run measure a steady system? Whether items in flight grew, or swung with a controller.
+"""Whether a run measured a steady system, and how the source's controller behaved.
 
-``STEADINESS`` is the whole rule.
+A backlog (items in flight) may grow, or swing with a controller; ``STEADINESS`` is the whole rule.
+``control`` gives settling time and overshoot of what algorithms 3 and 4 adapt. Called by ``checks``
+and by the report.
 """
 
 from __future__ import annotations
@@ -139,8 +141,7 @@ STEADINESS: dict[Swung, tuple[Callable[[Backlog], Finding], Callable[[Backlog], 
 """What a backlog says. With a swing or two, the phases of the window's ends decide its slope."""
 
 
-# --- controllers -------------------------------------------------------------------------------
-# How the source's controller (algorithms 3 and 4) behaved: settling time and overshoot.
+# --- controllers ---------------------------------------------------------------------------------
 
 CONTROLLED = {"adapt-rate": "interarrival_s", "adapt-threshold": "threshold"}
 """Which telemetry column of rank 0 a mode of admission moves."""

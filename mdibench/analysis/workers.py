@@ -1,4 +1,4 @@
-"""Workers and links over the measured window, out of telemetry: counters, queues, time split."""
+"""Workers and links over the measured window, from telemetry: counters, queues, time split."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTERS = (
     "tasks", "busy_s", "encode_s", "send_s", "wait_s", "sent_bytes", "received_bytes",
     "gossip_bytes", "overruns", "flops", "refused", "cpu_s",
 )  # fmt: skip
-LEVELS = ("input_queue", "output_queue", "rss_bytes", "energy_j")
+GAUGES = ("input_queue", "output_queue", "rss_bytes", "energy_j")
 STATES = ("compute", "encode", "send", "wait", "idle")
 
 
@@ -72,15 +72,15 @@ class LinkFigures:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Samples of one rank: ``t_s`` ascending, and the columns that were asked for."""
+    """Samples of one rank or link: ``t_s`` ascending, and the requested columns."""
 
     t_s: Numbers
     columns: Mapping[str, Numbers]
 
     def gain(self, column: str, window: Window) -> float:
-        """What a cumulative counter gained in ``window``; it started from 0 at time 0.
+        """Increase of a cumulative counter in ``window``; it starts from 0 at time 0.
 
-        It starts from 0 again where a worker did, in the middle of a simulated run.
+        It restarts from 0 where a simulated worker restarts.
         """
         values = self.columns[column]
         known = np.isfinite(values)
@@ -93,7 +93,7 @@ class Series:
         return float(after - before)
 
     def inside(self, column: str, window: Window) -> Numbers:
-        """Known values of a level sampled in ``window``."""
+        """Known values of a sampled gauge in ``window``."""
         values = self.columns[column]
         return values[(self.t_s >= window[0]) & (self.t_s <= window[1]) & np.isfinite(values)]
 
@@ -117,7 +117,7 @@ def _split(numbers: dict[str, Numbers], keys: list[str]) -> Iterator[tuple[Numbe
 
 def rank_figures(reader: RunReader, window: Window) -> tuple[RankFigures, ...]:
     """One row per rank that sent telemetry."""
-    samples = telemetry(reader, COUNTERS + LEVELS)
+    samples = telemetry(reader, COUNTERS + GAUGES)
     return tuple(_rank_figures(reader.manifest, rank, s, window) for rank, s in samples.items())
 
 
@@ -189,12 +189,12 @@ def _link_figures(
 
 
 def _at(values: Any, index: int) -> Any:
-    """``values[index]`` of a manifest's list, ``None`` where it is shorter or no list."""
+    """``values[index]`` of a manifest's list; ``None`` where it is too short or not a list."""
     return values[index] if isinstance(values, list) and index < len(values) else None
 
 
 def _largest(values: Numbers) -> float:
-    """Of those that are known; NaN where none is."""
+    """The largest known value; NaN where none is known."""
     known = values[np.isfinite(values)]
     return float(known.max()) if known.size else math.nan
 

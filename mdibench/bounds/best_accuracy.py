@@ -1,13 +1,13 @@
-"""The best accuracy at a given rate: which mixture of exit thresholds the fleet can afford.
+"""The best accuracy at a given rate: the best mixture of exit thresholds that the fleet sustains.
 
 For a fixed admission rate, the linear program of ``capacity`` is solved with the exits as
 variables: e[n, k] items leave worker n after block k, and over all workers they add up to what a
-mixture of threshold vectors lets leave, judged by what a real network said about real items.
-Threshold vectors come by column generation: the program's prices say what an exit at k is worth,
-and a coordinate search finds the vector that earns most.
+mixture of threshold vectors lets leave, by the recorded outputs of a real network on real items.
+Threshold vectors come from column generation: the dual values give the worth of an exit at k, and a
+coordinate search finds the vector with the highest value.
 
-Workers may differ in whom they let leave, so that no policy with one set of thresholds for all
-does better with these vectors.
+Workers may let different items leave, so that no policy with one set of thresholds for all workers
+reaches a higher accuracy with these vectors.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from mdibench.bounds.capacity import (
     capacity,
 )
 
-LEVELS = 33
-"""Candidate thresholds of each exit: even steps of the confidences that occur, and never."""
+CANDIDATES = 33
+"""Candidate thresholds of each exit: quantiles of its confidences, and ``NO_EXIT``."""
 SMALLEST_GAIN = 1e-7
-SLACK = 1e-12
+TOLERANCE = 1e-12
 NOTABLE_WEIGHT = 1e-6
-NEVER = 2.0
-"""A threshold that no confidence reaches."""
-STARTS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, NEVER)
+NO_EXIT = 2.0
+"""A threshold above every confidence."""
+STARTS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, NO_EXIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What exit k says about item i: ``confidences`` and ``correct``, both ``[K, N]``."""
+    """Outputs of exit k for item i: ``confidences`` and ``correct``, both ``[K, N]``."""
 
     confidences: NDArray[np.float64]
     correct: NDArray[np.bool_]
@@ -62,7 +62,7 @@ class Option:
     leaves: tuple[float, ...]
 
     def worth(self, exit_values: Sequence[float]) -> float:
-        """Its accuracy and what its early exits are worth."""
+        """Its accuracy plus the value of its early exits."""
         early = zip(self.leaves, exit_values, strict=False)
         return self.accuracy + sum(share * value for share, value in early)
 
@@ -95,10 +95,10 @@ def best_accuracy(
 ) -> BestAccuracy | None:
     """The best accuracy at ``rate_per_s``; None where the fleet cannot sustain that rate at all.
 
-    ``demand.go_on`` is not used: here the thresholds decide who goes on.
+    ``demand.go_on`` is not used: here the thresholds decide which items go on.
     """
     fastest = capacity(fleet, replace(demand, go_on=(0.0,) * demand.exits))
-    if rate_per_s > fastest.rate_per_s * (1 + SLACK):
+    if rate_per_s > fastest.rate_per_s * (1 + TOLERANCE):
         return None
     search = ThresholdSearch(outcomes)
     options = [search.option(start) for start in search.starts()]
@@ -128,7 +128,7 @@ class MixedProgram(Program):
         self.accuracy = float(sum(w * option.accuracy for w, option in self.mixture))
         prices = optimum.equality_gains[-demand.exits :]
         self.exit_values = tuple(-float(price) * rate_per_s for price in prices[:-1])
-        """What it is worth, in accuracy, that all items leave at exit k, for k < K."""
+        """Value, in accuracy, of all items leaving at exit k, for k < K."""
         self._worth = float(prices[-1])
 
     def gain(self, option: Option) -> float:
@@ -136,7 +136,7 @@ class MixedProgram(Program):
         return option.worth(self.exit_values) - self._worth
 
     def balance_computed(self, balance: Balance, task: ComputeVariable) -> None:
-        """x[n, k] uses up a task k; what does not leave becomes a task k + 1."""
+        """x[n, k] consumes a task k; an item that does not leave becomes a task k + 1."""
         self.credit(balance, (task.rank, task.block), task, -1.0)
         result = (task.rank, self.demand.exits + 1)
         if task.block == self.demand.exits:
@@ -152,7 +152,7 @@ class MixedProgram(Program):
         self.equalities.add([(self.columns[RATE], 1.0)], self._rate_per_s)
 
     def _mix(self) -> None:
-        """Nobody leaves who was not computed; all who leave at k are the mixture's; weights are 1.
+        """Only computed items leave; those that leave at k are the mixture's; weights sum to 1.
 
         The last K equalities are those of the exits before the last, and of the weights.
         """
@@ -170,21 +170,21 @@ class MixedProgram(Program):
 
 
 class ThresholdSearch:
-    """Finds the threshold vector that earns most when exits have prices."""
+    """Finds the threshold vector with the highest value for given values of the exits."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
-        steps = np.linspace(0.0, 1.0, LEVELS - 1)
+        steps = np.linspace(0.0, 1.0, CANDIDATES - 1)
         quantiles = np.quantile(outcomes.confidences[:-1], steps, axis=1)
-        self._levels = np.concatenate([quantiles, np.full((1, quantiles.shape[1]), NEVER)])
-        """``[LEVELS, K - 1]``"""
+        self._candidates = np.concatenate([quantiles, np.full((1, quantiles.shape[1]), NO_EXIT)])
+        """``[CANDIDATES, K - 1]``"""
 
     def starts(self) -> list[NDArray[np.float64]]:
-        """The same threshold everywhere, from everything leaves at once to nothing leaves early."""
-        return [np.full(self._levels.shape[1], start) for start in STARTS]
+        """One threshold for all exits, from all items leave at exit 1 to none leaves early."""
+        return [np.full(self._candidates.shape[1], start) for start in STARTS]
 
     def option(self, thresholds: NDArray[np.float64]) -> Option:
-        """What the thresholds do on the recorded items."""
+        """Accuracy and exit shares of the thresholds on the recorded items."""
         exits = self._outcomes.exits(thresholds)
         items = np.arange(len(exits))
         taken = np.bincount(exits, minlength=len(self._outcomes.confidences)) / len(exits)
@@ -193,29 +193,29 @@ class ThresholdSearch:
 
     def best(self, exit_values: Sequence[float], known: Sequence[Option]) -> Option:
         """The most valuable vector that coordinate searches from the known ones reach."""
-        earned = self._outcomes.correct + np.array([*exit_values, 0.0])[:, None]
-        ends = [self._climb(np.array(option.thresholds), earned) for option in known]
+        values = self._outcomes.correct + np.array([*exit_values, 0.0])[:, None]
+        ends = [self._climb(np.array(option.thresholds), values) for option in known]
         return max(map(self.option, ends), key=lambda option: option.worth(exit_values))
 
     def _climb(
-        self, thresholds: NDArray[np.float64], earned: NDArray[np.float64]
+        self, thresholds: NDArray[np.float64], values: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Change one threshold after the other as long as that earns more."""
-        best = self._mean_earned(thresholds[None], earned)[0]
+        """Change one threshold after the other as long as the mean value increases."""
+        best = self._mean_value(thresholds[None], values)[0]
         while True:
             before = best
             for k in range(len(thresholds)):
-                tried = np.repeat(thresholds[None], LEVELS, axis=0)
-                tried[:, k] = self._levels[:, k]
-                means = self._mean_earned(tried, earned)
-                if means.max() > best + SLACK:
+                tried = np.repeat(thresholds[None], CANDIDATES, axis=0)
+                tried[:, k] = self._candidates[:, k]
+                means = self._mean_value(tried, values)
+                if means.max() > best + TOLERANCE:
                     best, thresholds = means.max(), tried[means.argmax()]
             if best == before:
                 return thresholds
 
-    def _mean_earned(
-        self, thresholds: NDArray[np.float64], earned: NDArray[np.float64]
+    def _mean_value(
+        self, thresholds: NDArray[np.float64], values: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         exits = self._outcomes.exits(thresholds)
-        means: NDArray[np.float64] = earned[exits, np.arange(exits.shape[-1])].mean(axis=-1)
+        means: NDArray[np.float64] = values[exits, np.arange(exits.shape[-1])].mean(axis=-1)
         return means

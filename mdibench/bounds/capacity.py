@@ -1,7 +1,7 @@
-"""The largest rate that any policy could sustain: a linear program over rates and flows.
+"""The highest rate that any policy could sustain: a linear program over rates and flows.
 
 Variables: the admission rate, x[n, k], the rate of task k computed at worker n, and f[n, m, k], the
-flow of task k over the link from n to m, all per second. Results flow home as if they were the
+flow of task k over the link from n to m, all per second. Results flow to the source as if they were
 tasks of one more block that only the source hosts and that takes no time.
 
 * At every worker, what comes in and what is created is computed there or goes out.
@@ -9,7 +9,8 @@ tasks of one more block that only the source hosts and that takes no time.
 * A link carries at most its bandwidth.
 * x[n, k] q_k tasks k+1 are created at n, where q_k is the share of items that go on after exit k.
 
-No queue, delay or lack of knowledge is in it: policies can come near the bound, not above it.
+The program has no queues, no delays and full knowledge: a policy can approach the bound, not
+exceed it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _UNBOUNDED = 3
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Who hosts which blocks, and the links that may carry tasks, by (sender, receiver)."""
+    """The blocks of each worker, and the links that may carry tasks by (sender, receiver)."""
 
     blocks: Sequence[frozenset[int]]
     links: Mapping[RankPair, Link]
@@ -46,13 +47,13 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the items ask of the fleet. Blocks count from 1, so that task k is at index k - 1.
+    """The load of the items on the fleet. Blocks count from 1: task k is at index k - 1.
 
     ``block_s[n][k-1]`` are the seconds of task k at worker n, ``go_on[k-1]`` is q_k (the last is
     0), ``task_bytes[codec][k-1]`` the size of a message with task k, ``result_bytes`` that of one
     with a result. ``raw_stays``: the source computes every first block itself, if it hosts it.
-    ``tasks_stay``: a host never hands on a task that it can compute (all schemes without a choice).
-    ``received_stays``: a host computes what it was sent, and hands on only what was created there.
+    ``tasks_stay``: a host never sends on a task that it can compute (all schemes without a choice).
+    ``received_stays``: a host computes what it received, and sends on only tasks created there.
     """
 
     block_s: Sequence[Sequence[float]]
@@ -132,12 +133,12 @@ class Bound:
 
     @property
     def binding(self) -> str:
-        """What limits the rate, in words."""
+        """The limiting resources as text."""
         return ", ".join(f"{r.name} ({r.share:.0%})" for r in self.limits)
 
 
 def fleet_of(plan: Plan) -> Fleet:
-    """What the program must know of a plan."""
+    """The part of a plan that the program uses."""
     return Fleet(plan.blocks, {pair: plan.links[pair] for pair in sorted(plan.ways)})
 
 
@@ -151,7 +152,7 @@ def capacity(fleet: Fleet, demand: Demand) -> Bound:
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """The variables at the optimum, and what one more unit of each row's right side would add."""
+    """The variables at the optimum, and the gain per unit of each row's right-hand side."""
 
     values: NDArray[np.float64]
     limit_gains: NDArray[np.float64]
@@ -159,7 +160,7 @@ class Optimum:
 
 
 class Program:
-    """The linear program, row by row. Extensions add variables and rows before ``solve``."""
+    """The linear program. Subclasses add variables and rows before ``solve``."""
 
     def __init__(self, fleet: Fleet, demand: Demand) -> None:
         self.fleet = fleet
@@ -205,11 +206,11 @@ class Program:
 
     @property
     def _kinds(self) -> range:
-        """Tasks of block 1 to K and, where results cost anything, K + 1 for these."""
+        """Tasks of block 1 to K and, where results have a size, K + 1 for results."""
         return range(1, self.demand.exits + 1 + (self.demand.result_bytes > 0))
 
     def column(self, variable: Hashable) -> int:
-        """The variable's index, a new one where it is new."""
+        """The variable's index; adds the variable where it is new."""
         return self.columns.setdefault(variable, len(self.columns))
 
     def _add_variables(self) -> None:
@@ -251,7 +252,7 @@ class Program:
             self.equalities.add(entries.items(), 0.0)
 
     def balance_computed(self, balance: Balance, task: ComputeVariable) -> None:
-        """x[n, k] uses up a task k and creates q_k tasks k + 1 and 1 - q_k results."""
+        """x[n, k] consumes a task k and creates q_k tasks k + 1 and 1 - q_k results."""
         exits, goes_on = self.demand.exits, self.demand.go_on[task.block - 1]
         self.credit(balance, (task.rank, task.block), task, -1.0)
         if task.block < exits:
@@ -283,7 +284,7 @@ class Program:
             self._limit((source, target), entries)
 
     def _add_stays(self) -> None:
-        """What leaves a host was created there: by block k - 1, or by admission at the source."""
+        """Tasks that leave a host were created there: by block k - 1, or by admission."""
         leaving: dict[RankPair, list[int]] = defaultdict(list)
         for variable, column in self.columns.items():
             if isinstance(variable, LinkVariable):

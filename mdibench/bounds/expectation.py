@@ -1,7 +1,7 @@
-"""What a plan costs per item before anything ran: an upper bound, since no item leaves early.
+"""Expected costs of a plan per item, without a run: an upper bound, since no item leaves early.
 
-Which host a task goes to is the policy's choice at run time; here tasks spread evenly, over a
-worker itself (where it hosts the block) and the neighbours that it may send them to.
+At run time the policy chooses the host of a task; here tasks spread evenly over the worker itself
+(where it hosts the block) and the neighbours that it may send them to.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def expect(plan: Plan, model: ModelInfo, scheme: Scheme, offers_raw: bool) -> Ex
 def _spread(
     plan: Plan, block: int, where: Mapping[int, float], keeps: bool
 ) -> tuple[dict[int, float], dict[tuple[int, int], float]]:
-    """From where tasks of ``block`` arise to where they are computed, and by which links."""
+    """Shares of the tasks of ``block`` by computing rank and by link, from where they arise."""
     computed: dict[int, float] = defaultdict(float)
     moves: dict[tuple[int, int], float] = defaultdict(float)
     fresh = True
@@ -89,7 +89,7 @@ def _spread(
 
 
 def _task_bytes(plan: Plan, model: ModelInfo, link: tuple[int, int], block: int) -> float:
-    """Raw items travel as they are, feature maps through the link's codec."""
+    """Raw items are sent unencoded, feature maps through the link's codec."""
     if block == 1:
         return model.input_bytes
     return model.blocks[block - 2].output_bytes * CODEC_SHARE[plan.links[link].codec]

@@ -1,8 +1,8 @@
 """What the capacity bound needs: the demand of items, and a recorded run with what it measured.
 
 The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
-shares of items that really went on after each exit, so that no scheduling, however clever, could
-have sustained more with the same workers, links, exits and batch sizes.
+shares of items that went on after each exit, so that no policy could have sustained more with the
+same workers, links, exits and batch sizes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def demand(
     raw_may_leave: bool = False,
     bottleneck: float = USUAL_RATIO,
 ) -> Demand:
-    """What items ask of ``fleet`` when ``scheme`` decides; ``go_on[k-1]`` is q_k.
+    """The demand of items on ``fleet`` under ``scheme``; ``go_on[k-1]`` is q_k.
 
     ``raw_may_leave``: raw data may leave the source whatever the scheme says.
     """
@@ -90,22 +90,22 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
 
 
 def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
-    """Whether a run's bound holds for the batch sizes that its policy formed, and for no others.
+    """Whether a run's bound holds only for the batch sizes that its policy formed.
 
-    On an emulated device, a batch takes as long as its tasks do one by one.
+    On an emulated device it holds for all: a batch takes as long as its tasks one by one.
     """
     model = (manifest.get("config") or {}).get("model") or {}
     devices = (manifest.get("plan") or {}).get("devices") or [None]
     return int(model.get("max_batch") or 1) > 1 and not all(devices)
 
 
-# --- what a run measured -------------------------------------------------------------------------
+# --- measurements of a run -----------------------------------------------------------------------
 
 
 def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
-    """Seconds of task k at each worker, of its steps, where steps were recorded.
+    """Seconds of task k at each worker, from its recorded steps.
 
-    Elsewhere the time of the emulated device; then Γ_n; then the time measured before the run.
+    Without steps, the time of the emulated device; else Γ_n; else the time measured before the run.
     """
     fastest, gammas = _fastest_steps(reader), _gammas(reader)
     plan = reader.manifest["plan"]
@@ -123,10 +123,10 @@ def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
 
 
 def _fastest_steps(reader: RunReader) -> dict[tuple[int, int], float]:
-    """Seconds of one task, by rank and block: of the batch size that served it fastest.
+    """Seconds of one task by rank and block, at the batch size with the shortest time per task.
 
-    The median over the batches of that size, in equal parts for their tasks. Sizes that were seldom
-    formed make the least of them a little too fast: the bound errs upwards, and stays one.
+    The median over the batches of that size, divided by the size. Sizes with few batches make the
+    minimum a little too small: the bound errs upwards and stays a bound.
     """
     steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
     computed = np.isfinite(steps["duration_s"])
@@ -159,7 +159,7 @@ def _gammas(reader: RunReader) -> dict[int, float]:
 
 
 def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
-    """q_k over the items that were completed in the measured window, as the rate counts them."""
+    """q_k over the items that completed in the measured window, as in the rate."""
     items = reader.numbers("items", ["exit", "completed_s"])
     window = reader.manifest.get("window") or {}
     start_s, end_s = window.get("start_s") or 0.0, window.get("end_s") or np.inf
@@ -176,7 +176,7 @@ def go_on_after(exits: NDArray[Any], count: int) -> tuple[float, ...]:
     return tuple((reached[1:] / np.maximum(reached[:-1], 1)).tolist())
 
 
-# --- what a manifest says ------------------------------------------------------------------------
+# --- manifest ------------------------------------------------------------------------------------
 
 
 def _fleet(plan: Mapping[str, Any]) -> Fleet:
@@ -195,12 +195,12 @@ def _fleet(plan: Mapping[str, Any]) -> Fleet:
 
 
 def ratio_of(manifest: Mapping[str, Any]) -> float:
-    """How many times smaller the codec ``bottleneck`` made the run's feature maps."""
+    """Factor by which the codec ``bottleneck`` reduced the run's feature maps."""
     return float((manifest["config"].get("transport") or {}).get("bottleneck", USUAL_RATIO))
 
 
 def model_of(model: Mapping[str, Any]) -> ModelInfo:
-    """The network, of the manifest's ``model``."""
+    """The network in the manifest's ``model``."""
     blocks = [
         BlockInfo(
             block["flops"],

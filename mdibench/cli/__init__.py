@@ -1,7 +1,6 @@
 """The command line: one module per command, imported only when that command runs.
 
-``--help`` must answer in a blink, so that this table holds each command's one-line help and
-nothing is imported to show it.
+``COMMANDS`` holds each command's one-line help, so that ``--help`` imports no command.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "simulate:simulate",
         "Run a config in virtual time, for up to a thousand workers.",
     ),
-    "bound": ("bound:bound", "The rate that no policy can beat, by linear programming."),
+    "bound": ("bound:bound", "The highest rate of any policy, by linear programming."),
     "check": ("check:check", "Validate a config and print its plan without running it."),
     "keys": ("keys:keys", "Print every key of a config: meaning, range and default."),
     "profile": ("profile:profile", "Measure a network's blocks and record its confidences."),
     "probe": ("probe:probe", "Measure latency and bandwidth between all ranks."),
     "train": ("train:train", "Train a network with exits."),
     "data": ("data:data", "Fetch, verify and describe data sets."),
-    "doctor": ("doctor:doctor", "Say what this machine has and what it lacks."),
+    "doctor": ("doctor:doctor", "Check what this machine has and what it lacks."),
 }
 
 
@@ -42,7 +41,7 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now; ``None`` for a name that is not ours."""
+        """The command, imported now; ``None`` for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module_name, attribute = COMMANDS[cmd_name][0].split(":")

@@ -1,4 +1,4 @@
-"""``mdibench bound``: the rate that no policy can beat, and what would raise it."""
+"""``mdibench bound``: the highest rate of any policy, and what would raise it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def bound(
 ) -> None:
     """The largest rate that any policy could sustain with CONFIG, by linear programming.
 
-    Given who hosts which block, how long blocks take, what links carry and how many items go on
-    after each exit; and the best accuracy at a few rates, or at --rate.
+    Uses the placement, block times, link rates and the share of items that go on after each exit.
+    Also prints the best accuracy at several rates, or at --rate.
     """
-    from mdibench.report.bound_text import bound_json, bound_lines, study_bound
+    from mdibench.report.bound_text import bound_json, bound_lines, bound_report
     from mdibench.simulation.scenario import load_scenario
 
-    found = study_bound(load_scenario(config, overrides, ranks, profile), rate)
-    click.echo(bound_json(found) if as_json else "\n".join(bound_lines(found)))
+    report = bound_report(load_scenario(config, overrides, ranks, profile), rate)
+    click.echo(bound_json(report) if as_json else "\n".join(bound_lines(report)))

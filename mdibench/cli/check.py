@@ -1,4 +1,4 @@
-"""``mdibench check``: validate a config without running it, and print what a run would do."""
+"""``mdibench check``: validate a config without running it, and print its plan."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DEFAULT_RANKS = 4
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option("--json", "as_json", is_flag=True, help="Print config, plan and costs as JSON.")
 def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check CONFIG and print its plan: who hosts what, and what each worker and link carries.
+    """Check CONFIG and print its plan: placement, and the load of each worker and link.
 
     Needs neither mpirun nor the other devices. Without --ranks, plans for the number of ranks
     that the config itself implies, else for 4. Exit status 2 where something is wrong. Weights
-    and data need not be here yet; weights that a run would refuse are told.
+    and data need not exist yet; weights that a run would refuse are reported.
     """
     from mdibench.assembly.workload import planned
     from mdibench.config.reading import read_config
@@ -49,7 +49,7 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
 
 
 def _check_weights(model: ModelSection) -> None:
-    """Tell what a run on this machine would say of the weights: they may be trained later."""
+    """Report the weights that a run here would refuse, as notes: they may be trained later."""
     from mdibench.assembly.workload import NULL
     from mdibench.models.registry import load_model
 

@@ -21,7 +21,7 @@ DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean",
     "criteria",
     multiple=True,
     metavar="CRITERION",
-    help='E.g. "throughput < 0.95": B / A, judged by its whole interval; repeatable.',
+    help='E.g. "throughput < 0.95": B / A, by its whole interval; repeatable.',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(
@@ -29,39 +29,39 @@ def compare(
 ) -> None:
     """Compare two runs or sets of repeats, with intervals.
 
-    A is the baseline, B what is judged: each a run or a folder of repeats of one config. Exit
+    A is the baseline, B is compared with it: each a run or a folder of repeats of one config. Exit
     status 3 when a criterion fires, 4 where the runs cannot be compared.
     """
     from mdibench.analysis import comparison, gate
     from mdibench.errors import CriteriaFailed, IncomparableRuns
-    from mdibench.report.comparison import as_text, to_json
+    from mdibench.report.comparison_text import comparison_json, comparison_text
 
-    gates = [gate.parse(text) for text in criteria]
+    gates = [gate.parse_criterion(text) for text in criteria]
     metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
     metrics += _missing(metrics, [g.metric for g in gates])
     found = comparison.compare(_side(a), _side(b), metrics)
-    click.echo(to_json(found) if as_json else as_text(found), nl=False)
-    fired, undecided = gate.judge(gates, found)
+    click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
+    fired, undecided = gate.apply_criteria(gates, found)
     if fired:
         raise CriteriaFailed("; ".join([*fired, *undecided]))
     if undecided:
         raise IncomparableRuns("; ".join(undecided))
 
 
-def _missing(metrics: list[Metric], wanted: list[Metric]) -> list[Metric]:
-    return [metric for metric in dict.fromkeys(wanted) if metric not in metrics]
+def _missing(metrics: list[Metric], needed: list[Metric]) -> list[Metric]:
+    return [metric for metric in dict.fromkeys(needed) if metric not in metrics]
 
 
 def _side(path: str) -> RunGroup:
     """The repeats at ``path``."""
-    from mdibench.analysis.run_groups import group_repeats, study
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats
     from mdibench.errors import IncomparableRuns, say
     from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs([path])
     for problem in skipped:
         say(f"skipped {problem}")
-    groups = group_repeats(study(reader) for reader in readers)
+    groups = group_repeats(evaluate_run(reader) for reader in readers)
     if len(groups) > 1:
         names = ", ".join(group.name for group in groups)
         raise IncomparableRuns(f"{path} holds runs of different configs ({names}): give one set")

@@ -1,4 +1,4 @@
-"""``mdibench data``: which data sets there are, whether they are whole, and how to get them."""
+"""``mdibench data``: list, describe, verify and fetch data sets."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``mdibench doctor``: what this machine has for runs, what it lacks, and how to start one here.
 
-Under mpirun, with several ranks: whether their hosts fit each other.
+Under mpirun, with several ranks: whether their hosts are compatible.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mdibench import errors
 from mdibench.cli.hosts import check_hostfile
 from mdibench.rank import host_comparison, machine
 from mdibench.rank.machine import MachineFact
-from mdibench.report import WIDTH
+from mdibench.report import TEXT_WIDTH
 
-MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
+STATE_LABELS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
 
 
 @click.command()
@@ -29,9 +29,9 @@ MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
 @click.option("--hostfile", type=click.Path(path_type=Path), help="Hosts for --ranks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
-    """Say what this machine has and what it lacks.
+    """Check what this machine has and what it lacks.
 
-    Starts two ranks for a moment, to see whether launcher and MPI library fit. Under mpirun, or
+    Starts two ranks to see whether launcher and MPI library are compatible. Under mpirun, or
     with --ranks N, all ranks start, and their hosts are compared. Exit status 0 where runs can
     start, 3 where something that they need is missing.
     """
@@ -48,19 +48,19 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
     return _examine(as_json)
 
 
-def _compare_hosts(speaks: bool, as_json: bool) -> int:
-    """All ranks come here; one ``speaks`` for them."""
+def _compare_hosts(prints: bool, as_json: bool) -> int:
+    """Compare the hosts of all ranks; the rank that ``prints`` shows the result."""
     ranks = host_comparison.gather()
     findings = host_comparison.compare(ranks)
-    if speaks:
+    if prints:
         if not as_json:
             click.echo("\n".join(host_comparison.host_lines(ranks)) + "\n")
-        _tell(findings, as_json, {"ranks": list(ranks)})
+        _print_findings(findings, as_json, {"ranks": list(ranks)})
     return _status(findings)
 
 
 def _examine(as_json: bool) -> int:
-    """This host alone."""
+    """Check this host alone."""
     vendor, library = machine.library(machine.ask)
     found = machine.find_launcher(machine.ask)
     findings = [
@@ -72,20 +72,22 @@ def _examine(as_json: bool) -> int:
         *_host(),
     ]
     command = machine.run_command(found, vendor)
-    _tell(findings, as_json, {"run": command})
+    _print_findings(findings, as_json, {"run": command})
     if not as_json:
         click.echo("\nTo start a run:\n  " + "\n  ".join(command))
     return _status(findings)
 
 
-def _tell(findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any]) -> None:
+def _print_findings(
+    findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any]
+) -> None:
     """Print the findings; ``more`` goes into the JSON."""
     if as_json:
-        told = [machine.as_dict(finding) for finding in findings]
+        entries = [machine.as_dict(finding) for finding in findings]
         ready = _status(findings) == errors.OK
-        click.echo(json.dumps({"ready": ready, **more, "findings": told}, indent=2))
+        click.echo(json.dumps({"ready": ready, **more, "findings": entries}, indent=2))
     else:
-        click.echo("\n".join(lines(findings)))
+        click.echo("\n".join(finding_lines(findings)))
 
 
 def _status(findings: Sequence[MachineFact]) -> int:
@@ -93,17 +95,17 @@ def _status(findings: Sequence[MachineFact]) -> int:
     return errors.CRITERIA_FAILED if missing else errors.OK
 
 
-def lines(findings: Sequence[MachineFact]) -> list[str]:
-    """Findings within 80 columns: a mark, a name, what was found, and what would help."""
-    margin = " " * (max(len(finding.name) for finding in findings) + 8)
-    told: list[str] = []
+def finding_lines(findings: Sequence[MachineFact]) -> list[str]:
+    """Findings in 80 columns: a label, a name, the finding and its remedy."""
+    indent = " " * (max(len(finding.name) for finding in findings) + 8)
+    entries: list[str] = []
     for finding in findings:
-        head = f"{MARKS[finding.state]}  {finding.name}".ljust(len(margin))
-        told += wrap(head + finding.text, WIDTH, subsequent_indent=margin)
+        head = f"{STATE_LABELS[finding.state]}  {finding.name}".ljust(len(indent))
+        entries += wrap(head + finding.text, TEXT_WIDTH, subsequent_indent=indent)
         if finding.remedy:
             remedy = f"-> {finding.remedy}"
-            told += wrap(remedy, WIDTH, initial_indent=margin, subsequent_indent=margin)
-    return told
+            entries += wrap(remedy, TEXT_WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return entries
 
 
 def _host() -> list[MachineFact]:

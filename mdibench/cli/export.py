@@ -1,4 +1,4 @@
-"""``mdibench export``: a run for another program."""
+"""``mdibench export``: a run in the format of another program."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import click
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to; by default <run>.trace.json here.",
+    help="File to write; by default <run>.trace.json here.",
 )
 def export(run: Path, perfetto: bool, output: Path | None) -> None:
     """Export a run, e.g. as a Perfetto timeline."""
     from mdibench.errors import Problem, UserError, say
     from mdibench.record.reader import open_runs
-    from mdibench.report.perfetto import write
+    from mdibench.report.perfetto import write_timeline
 
     if not perfetto:
         raise UserError(Problem("no format given", "export", "add --perfetto"))
@@ -31,7 +31,7 @@ def export(run: Path, perfetto: bool, output: Path | None) -> None:
     reader = readers[0]
     path = output or Path(f"{reader.folder.resolve().name}.trace.json")
     try:
-        count = write(reader, path)
+        count = write_timeline(reader, path)
     except OSError as failure:
         raise UserError(Problem(f"cannot be written: {failure.strerror}", str(path))) from failure
     for problem in reader.problems:

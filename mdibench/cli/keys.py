@@ -1,4 +1,9 @@
-"""``mdibench keys``: the reference of a config's keys."""
+"""``mdibench keys``: every key of a config as one commented TOML file.
+
+Meaning, allowed values and default of each key. Generated from ``config.schema`` and the tables of
+names, so that it cannot become outdated. Keys without a default and optional tables are commented
+out; the rest is the default config. ``docs/config.md`` contains it.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +15,16 @@ from typing import Any, get_args
 import click
 from pydantic.fields import FieldInfo
 
-from mdibench.config.messages import describe, toml
+from mdibench.config.messages import choose, describe, toml
 from mdibench.config.schema import ConfigSection, RunConfig
 from mdibench.data.registry import DATASETS
+from mdibench.errors import Problem, UserError
 from mdibench.network.devices import DEVICES, LINKS
 from mdibench.network.topology import GENERATORS, TOPOLOGIES
 from mdibench.policy.schemes import SCHEMES
 
-
-@click.command()
-@click.argument("section", required=False)
-def keys(section: str | None) -> None:
-    """Print every key of a config with its meaning, its range and its default, as TOML.
-
-    The output is a config itself, the default one: a start for your own. SECTION limits it to
-    one table, such as admission.
-    """
-    from mdibench.config.messages import choose
-    from mdibench.errors import Problem, UserError
-
-    if section is not None and section not in sections():
-        raise UserError(Problem("no such table in a config", section, choose(section, sections())))
-    click.echo(reference(section))
-
-
-# --- keys text ---------------------------------------------------------------------------------
-# Every key of a config as one commented TOML file: what it means, may hold, and holds by default.
-#
-# Made from ``mdibench.config`` and the tables of names, so that it cannot fall behind. Keys without
-# a default and optional tables are commented out; what is left is the default config, spelled out.
-
-WIDTH = 100
-KNOWN: Mapping[tuple[str, ...], Iterable[str]] = {
+COMMENT_WIDTH = 100
+KNOWN_NAMES: Mapping[tuple[str, ...], Iterable[str]] = {
     ("scheme", "name"): SCHEMES,
     ("model", "dataset"): DATASETS,
     ("topology", "name"): (*TOPOLOGIES, "N-mesh", "N-circular", *GENERATORS),
@@ -49,13 +32,26 @@ KNOWN: Mapping[tuple[str, ...], Iterable[str]] = {
     ("emulation", "device"): (*DEVICES, "real", "or one of emulation.devices"),
     ("emulation", "link"): LINKS,
 }
-"""Names that a key's text may be."""
-TABLES = {
+"""Names that a key accepts."""
+TABLE_HEADERS = {
     ("topology", "links"): "[[topology.links]]",
     ("emulation", "devices"): "[emulation.devices.NAME]",
     ("events",): "[[events]]",
 }
 """Keys that hold tables, and the header of one."""
+
+
+@click.command()
+@click.argument("section", required=False)
+def keys(section: str | None) -> None:
+    """Print every key of a config with its meaning, its range and its default, as TOML.
+
+    The output is itself a config, the default one. SECTION limits it to one table, such as
+    admission.
+    """
+    if section is not None and section not in sections():
+        raise UserError(Problem("no such table in a config", section, choose(section, sections())))
+    click.echo(reference(section))
 
 
 def sections() -> list[str]:
@@ -76,10 +72,10 @@ def _table(path: tuple[str, ...], info: FieldInfo, mark: str = "") -> Iterator[s
     yield from _comment(inspect.getdoc(kind) or "")
     if info.description:
         yield from _comment(info.description)
-    yield mark + TABLES.get(path, f"[{'.'.join(path)}]")
+    yield mark + TABLE_HEADERS.get(path, f"[{'.'.join(path)}]")
     inner = []
     for key, field in kind.model_fields.items():
-        if (*path, key) in TABLES:
+        if (*path, key) in TABLE_HEADERS:
             inner.append((key, field))
             continue
         yield ""
@@ -93,7 +89,7 @@ def _table(path: tuple[str, ...], info: FieldInfo, mark: str = "") -> Iterator[s
 
 def _allowed(path: tuple[str, ...], field: FieldInfo) -> str:
     words = describe(field.annotation, field.metadata)
-    return f"{words}: {', '.join(KNOWN[path])}" if path in KNOWN else words
+    return f"{words}: {', '.join(KNOWN_NAMES[path])}" if path in KNOWN_NAMES else words
 
 
 def _assignment(key: str, field: FieldInfo, mark: str) -> str:
@@ -112,5 +108,9 @@ def _section(annotation: Any) -> type[ConfigSection]:
 def _comment(text: str) -> Iterator[str]:
     for paragraph in inspect.cleandoc(text).replace("``", "").split("\n\n"):
         yield from textwrap.wrap(
-            paragraph, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+            paragraph,
+            COMMENT_WIDTH,
+            initial_indent="# ",
+            subsequent_indent="# ",
+            break_on_hyphens=False,
         )

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 NICENESS = 10
-"""The screen gives way to the ranks: a run must not be slower for being watched."""
+"""Lower priority than the ranks, so that the monitor does not slow the run down."""
 
 
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--results", default="results", show_default=True, type=click.Path(path_type=Path),
-    help="Where to look for the newest run when RUN is not given.",
+    help="Folder with the newest run when RUN is not given.",
 )  # fmt: skip
 @click.option("--plain", is_flag=True, help="Progress lines instead of the full screen.")
 @click.option("--theme", default="mdi-dark", show_default=True, help="Colours to start with.")
 @click.option(
     "--glyphs", type=click.Choice(["braille", "block", "ascii"]), default="braille",
-    show_default=True, help="What pictures are made of.",
+    show_default=True, help="Characters that charts are drawn with.",
 )  # fmt: skip
 @click.option(
     "--refresh", "pace_s", type=click.FloatRange(0.05, 10), default=0.25, show_default=True,
@@ -48,7 +48,7 @@ def monitor(
 ) -> int:
     """Watch RUN (a run's folder, or one with runs in it), or the newest run.
 
-    A live run is followed and a finished one can be replayed. Leaving never harms a run. Where
+    A live run is followed, a finished one can be replayed. Leaving does not affect the run. Where
     there is no terminal, progress is printed as lines.
     """
     folder = newest_run(run or results, given=run is not None)
@@ -75,31 +75,33 @@ def newest_run(path: Path, given: bool) -> Path:
 
 
 def _screen(
-    folder: Path, theme: str, glyphs: str, pace_s: float, borrowed: bool = False
+    folder: Path, theme: str, glyphs: str, pace_s: float, forwarded_keys: bool = False
 ) -> Snapshot | None:
     from mdibench.monitor.app.app import watch
-    from mdibench.monitor.app.paint.canvas import SETS
+    from mdibench.monitor.app.paint.canvas import GLYPH_SETS
     from mdibench.monitor.app.paint.options import Options
-    from mdibench.monitor.app.themes import NAMES
+    from mdibench.monitor.app.themes import THEME_NAMES
 
-    if theme not in NAMES:
-        remedy = f"one of {', '.join(NAMES)}"
+    if theme not in THEME_NAMES:
+        remedy = f"one of {', '.join(THEME_NAMES)}"
         raise UserError(Problem(f'there is no theme "{theme}"', "--theme", remedy))
     os.nice(NICENESS)
-    options = Options(glyphs=SETS[glyphs])
-    if not borrowed:
+    options = Options(glyphs=GLYPH_SETS[glyphs])
+    if not forwarded_keys:
         return watch(folder, theme=theme, options=options, pace_s=pace_s)
-    from mdibench.monitor.app.borrowed_terminal import BorrowedDriver
+    from mdibench.monitor.app.terminal_driver import ForwardedKeysDriver
 
-    return watch(folder, theme=theme, options=options, pace_s=pace_s, driver_class=BorrowedDriver)
+    return watch(
+        folder, theme=theme, options=options, pace_s=pace_s, driver_class=ForwardedKeysDriver
+    )
 
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
-    from mdibench.monitor.app.borrowed_terminal import borrowed
+    from mdibench.monitor.app.terminal_driver import draw_on
 
     try:
-        with borrowed(tty):
-            snapshot = _screen(folder, theme, glyphs, pace_s, borrowed=True)
+        with draw_on(tty):
+            snapshot = _screen(folder, theme, glyphs, pace_s, forwarded_keys=True)
     except OSError as failure:
         what = f"cannot be used as a terminal: {failure.strerror or failure}"
         raise UserError(Problem(what, tty)) from None
@@ -108,14 +110,14 @@ def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float)
 
 
 def _leave(folder: Path, snapshot: Snapshot | None) -> None:
-    """Say on the normal screen what was seen last, and how to see it again."""
+    """Print the last snapshot's summary on the normal screen."""
     from mdibench.monitor.plain import summary
 
     if snapshot is None:
         return
     text = summary(snapshot, str(folder))
     if not snapshot.over:
-        text += f"  it goes on; watch it again with: mdibench monitor {folder}\n"
+        text += f"  the run goes on; watch it again with: mdibench monitor {folder}\n"
     with suppress(OSError):  # the terminal may be gone by now
         os.write(1, text.encode())
 

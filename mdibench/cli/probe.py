@@ -26,7 +26,7 @@ from mdibench.cli.hosts import check_hostfile
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("results"),
     show_default=True,
-    help="Where the folder with probe.json and probe.csv goes.",
+    help="Folder for the folder with probe.json and probe.csv.",
 )
 def probe(
     ranks: int | None,
@@ -37,8 +37,8 @@ def probe(
 ) -> int:
     """Measure every pair of ranks, one after the other, in both directions.
 
-    Under mpirun every rank runs this command. With --ranks N it starts mpirun itself. The time of
-    one way is the sender's own: an exchange, less half of the shortest one for the answer.
+    Under mpirun every rank runs this command. With --ranks N it starts mpirun itself. One-way
+    times are by the sender's clock: an exchange, less half of the shortest one for the answer.
     """
     check_hostfile(hostfile, ranks)
     if ranks is not None:

@@ -1,4 +1,4 @@
-"""``mdibench profile``: measure a network's blocks here and record what its exits say."""
+"""``mdibench profile``: measure a network's blocks here and record the outputs of its exits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mdibench report``: runs into tables and figures."""
+"""``mdibench report``: tables and figures of runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from mdibench.analysis.run_groups import RunGroup
     from mdibench.report.document import Document
 
-FILE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE_TYPE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
+FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS...")
-@click.option("--html", type=FILE, metavar="FILE", help="One page that needs no network.")
-@click.option("--markdown", type=FILE, metavar="FILE", help="Markdown; - for stdout.")
-@click.option("--json", "json_", type=FILE, metavar="FILE", help="JSON; - for stdout.")
-@click.option("--csv", "csv_", type=FOLDER, metavar="DIR", help="One CSV file per table.")
-@click.option("--png", type=FOLDER, metavar="DIR", help="Every figure as PNG, 300 dpi.")
-@click.option("--svg", type=FOLDER, metavar="DIR", help="Every figure as SVG.")
+@click.option("--html", type=FILE_TYPE, metavar="FILE", help="One page that needs no network.")
+@click.option("--markdown", type=FILE_TYPE, metavar="FILE", help="Markdown; - for stdout.")
+@click.option("--json", "json_", type=FILE_TYPE, metavar="FILE", help="JSON; - for stdout.")
+@click.option("--csv", "csv_", type=FOLDER_TYPE, metavar="DIR", help="One CSV file per table.")
+@click.option("--png", type=FOLDER_TYPE, metavar="DIR", help="Every figure as PNG, 300 dpi.")
+@click.option("--svg", type=FOLDER_TYPE, metavar="DIR", help="Every figure as SVG.")
 def report(
     runs: tuple[str, ...],
     html: Path | None,
@@ -39,7 +39,7 @@ def report(
     """
     from mdibench.report import formats
 
-    groups, skipped = _study(runs)
+    groups, skipped = _read_groups(runs)
     if not any((html, markdown, json_, csv_, png, svg)):
         _print(groups)
         return
@@ -48,8 +48,8 @@ def report(
     for folder, form in ((png, "png"), (svg, "svg")):
         if folder:
             written = formats.write_figures(full, folder, form)
-            pictures = {key: _beside(path, markdown) for key, path in written.items()}
-            _tell(folder, f"{len(written)} figures")
+            pictures = {key: _relative_path(path, markdown) for key, path in written.items()}
+            _report_file(folder, f"{len(written)} figures")
     if html:
         from mdibench.report.html import to_html
 
@@ -59,41 +59,41 @@ def report(
     if json_:
         _write(json_, formats.to_json(full))
     if csv_:
-        _tell(csv_, f"{len(formats.write_csv(full, csv_))} tables")
+        _report_file(csv_, f"{len(formats.write_csv(full, csv_))} tables")
 
 
-def _beside(picture: Path, document: Path | None) -> str:
-    """The way from ``document`` to ``picture``, for a link."""
+def _relative_path(picture: Path, document: Path | None) -> str:
+    """The path of ``picture`` relative to ``document``, for a link."""
     import os
 
     start = document.parent if document and str(document) != "-" else Path()
     return Path(os.path.relpath(picture, start)).as_posix()
 
 
-def _study(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
-    from mdibench.analysis.run_groups import group_repeats, study
+def _read_groups(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats
     from mdibench.errors import say
     from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs(paths)
     for problem in skipped:
         say(f"skipped {problem}")
-    return group_repeats(study(reader) for reader in readers), skipped
+    return group_repeats(evaluate_run(reader) for reader in readers), skipped
 
 
 def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
-    from mdibench.report.report import build
+    from mdibench.report.report import build_report
 
-    return build(groups, skipped)
+    return build_report(groups, skipped)
 
 
 def _print(groups: list[RunGroup]) -> None:
     import sys
 
-    from mdibench.report.terminal import many_runs, one_run, to_text
+    from mdibench.report.terminal import groups_content, run_content, to_text
 
     runs = [run for group in groups for run in group.runs]
-    content = one_run(runs[0]) if len(runs) == 1 else many_runs(groups)
+    content = run_content(runs[0]) if len(runs) == 1 else groups_content(groups)
     click.echo(to_text(content, colour=sys.stdout.isatty()), nl=False)
 
 
@@ -108,10 +108,10 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as failure:
         raise UserError(Problem(f"cannot be written: {failure.strerror}", str(path))) from failure
-    _tell(path, f"{len(text) / 1024:,.0f} KiB")
+    _report_file(path, f"{len(text) / 1024:,.0f} KiB")
 
 
-def _tell(path: Path, what: str) -> None:
+def _report_file(path: Path, what: str) -> None:
     from mdibench.errors import say
 
     say(f"wrote {path} ({what})")

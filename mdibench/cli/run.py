@@ -11,7 +11,7 @@ from mdibench.cli.hosts import check_hostfile
 
 
 class _Monitor:
-    """The live monitor on the launcher's terminal, or a word on how to get one elsewhere."""
+    """The live monitor on the launcher's terminal, or a note on how to start one elsewhere."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
@@ -22,10 +22,10 @@ class _Monitor:
 
         self._child = attach(folder)
         if self._child is None:
-            click.echo(f"no terminal here; elsewhere: mdibench monitor {folder}", err=True)
+            click.echo(f"no terminal here; in another one: mdibench monitor {folder}", err=True)
 
     def wait(self) -> None:
-        """Until the monitor is left."""
+        """Wait until the user leaves the monitor."""
         if self._child is not None:
             self._child.wait()
 

@@ -1,21 +1,19 @@
-"""``mdibench sweep``: a matrix of runs from one config, resumable."""
+"""``mdibench sweep``: a resumable matrix of runs, or a search for the highest rate."""
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from mdibench.sweep.sweep import Sweep
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
+    from mdibench.sweep.sweep import Sweep
     from mdibench.sweep.sweep_record import Done
-import math
 
 
 @click.command()
@@ -32,7 +30,7 @@ import math
     "--resume/--anew",
     default=True,
     show_default=True,
-    help="Go on where an earlier sweep stopped, or start in a new folder.",
+    help="Continue an earlier sweep, or start in a new folder.",
 )
 @click.option(
     "--redo-overrun",
@@ -60,8 +58,8 @@ def sweep(
 ) -> int:
     """Run every cell of the matrix that CONFIG describes in [sweep], several times each.
 
-    CONFIG is an ordinary config with a [sweep] table. A sweep that was stopped goes on where it
-    stopped when it is started again. Results: RESULTS/NAME/sweep.json and a folder for each run.
+    CONFIG is an ordinary config with a [sweep] table. A sweep that was stopped continues when it
+    is started again. Results: RESULTS/NAME/sweep.json and a folder for each run.
 
     With --search, CONFIG has a [search] table instead: runs at one rate after another find the
     highest that keeps a percentile of the latency under its objective.
@@ -88,15 +86,14 @@ def sweep(
 
 def _overran(run: Path) -> bool:
     """Whether the run is INVALID because of its emulated devices."""
-    from mdibench.analysis.run_groups import study
+    from mdibench.analysis.run_groups import evaluate_run
     from mdibench.record.reader import RunReader
 
-    findings = study(RunReader(run)).findings
+    findings = evaluate_run(RunReader(run)).findings
     return any(f.check == "emulation" and f.level == "invalid" for f in findings)
 
 
 def _run(ready: Sweep) -> int:
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = ready.record.folder
     with SweepProgress(len(ready.tasks), len(ready.tasks) - len(ready.left)) as progress:
@@ -106,13 +103,12 @@ def _run(ready: Sweep) -> int:
     for done in failed:
         click.echo(f"{done.cell}, repeat {done.repeat}: {done.status}: {done.reason}", err=True)
     click.echo(f"{folder}: {len(ready.record.runs) - len(failed)} runs complete")
-    click.echo(f"look at them with: mdibench report {folder}")
+    click.echo(f"to compare them: mdibench report {folder}")
     return status
 
 
 def _show_cells(ready: Sweep) -> None:
-    """One line a cell, then the sums."""
-
+    """One line per cell, then the totals."""
     left = {(task.cell.label, task.repeat) for task in ready.left}
     labels = dict.fromkeys(task.cell for task in ready.tasks)
     width = max(len(cell.label) for cell in labels)
@@ -122,7 +118,7 @@ def _show_cells(ready: Sweep) -> None:
         click.echo(f"{cell.label:<{width}}  {cell.ranks} ranks  {done} of {len(repeats)} runs done")
     click.echo(
         f"{len(labels)} cells, {len(left)} of {len(ready.tasks)} runs to do, "
-        f"about {clock(ready.seconds_left(ready.left))}"
+        f"about {duration_text(ready.seconds_left(ready.left))}"
     )
 
 
@@ -131,9 +127,9 @@ def _search(config: Path, overrides: tuple[str, ...], ranks: int | None) -> int:
     from mdibench.sweep.search import Search, Trial
 
     def show(trial: Trial) -> None:
-        took = "never" if trial.latency_s is None else f"{trial.latency_s * 1e3:.1f} ms"
+        latency = "no latency" if trial.latency_s is None else f"{trial.latency_s * 1e3:.1f} ms"
         verdict = "passes" if trial.passed else "fails"
-        click.echo(f"{trial.rate_per_s:.2f} per s: {took}, {verdict}", err=True)
+        click.echo(f"{trial.rate_per_s:.2f} per s: {latency}, {verdict}", err=True)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     search = Search(config, overrides, ranks, percentile_s)
@@ -144,11 +140,10 @@ def _search(config: Path, overrides: tuple[str, ...], ranks: int | None) -> int:
     return OK if highest else CRITERIA_FAILED
 
 
-# --- sweep progress ----------------------------------------------------------------------------
-# What a person sees of a sweep while it goes: a bar on a terminal, else a line for each run.
+# --- progress ------------------------------------------------------------------------------------
 
 
-def clock(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """``1:05 h``, ``12 min`` or ``40 s``."""
     minutes = round(seconds / 60)
     if seconds < 90:
@@ -157,7 +152,10 @@ def clock(seconds: float) -> str:
 
 
 class SweepProgress(Progress):
-    """On stderr. ``total`` runs, of which ``done`` were complete before."""
+    """Progress on stderr: a bar on a terminal, and a line per run.
+
+    ``done`` of the ``total`` runs were complete before.
+    """
 
     def __init__(self, total: int, done: int) -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -173,34 +171,32 @@ class SweepProgress(Progress):
         self._total, self._done = total, done
 
     def begin(self, folder: Path, left_s: float) -> None:
-        """Say what is going to happen."""
+        """Print how many runs are to do, and the expected time."""
         left = self._total - self._done
         already = f", {self._done} are done already" if self._done else ""
-        self._say(f"{left} runs to do in about {clock(left_s)}{already}; results in {folder}")
-        self.update(self._task, left=clock(left_s))
+        self._say(
+            f"{left} runs to do in about {duration_text(left_s)}{already}; results in {folder}"
+        )
+        self.update(self._task, left=duration_text(left_s))
 
     def show(self, done: Done, left_s: float) -> None:
-        """One run has ended."""
+        """Print the run that has ended."""
         self._done += 1
-        self.update(self._task, completed=self._done, left=clock(left_s))
+        self.update(self._task, completed=self._done, left=duration_text(left_s))
         reason = f" ({done.reason})" if done.reason else ""
         self._say(
             f"[{self._done}/{self._total}] {done.cell}, repeat {done.repeat}: {done.status}{reason}"
-            f" in {done.wall_s:.1f} s; {clock(left_s)} left"
+            f" in {done.wall_s:.1f} s; {duration_text(left_s)} left"
         )
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False)
 
 
-# --- latency -----------------------------------------------------------------------------------
-# A percentile of a run's latency, for a search that compares it with an objective.
-
-
 def percentile_s(folder: Path, percentile: float) -> float:
-    """Latency in seconds below which ``percentile`` % of the window's scheduled items stayed.
+    """Percentile of the latency of the items scheduled in the window; for ``--search``.
 
-    Items that were dropped or lost took for ever; infinity also where there were no items.
+    Dropped and lost items count as infinite; infinity also where there are no items.
     """
     import mdibench
     from mdibench.record.run_folder import read_manifest

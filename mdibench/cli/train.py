@@ -13,13 +13,15 @@ import click
 @click.option("--data-dir", default=None, help="Folder of the data set's files.")
 @click.option("--seed", default=1, show_default=True, help="Seed of weights, order and corruption.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs; by default the recipe's.")
-@click.option("--items", type=click.IntRange(min=1), help="Train on the first items only: a try.")
+@click.option(
+    "--items", type=click.IntRange(min=1), help="Train on the first items only, as a trial."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Torch threads; by default all cores.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
-    help="auto: the recipe's, where this processor computes bfloat16 itself.",
+    help="auto: the recipe's, where this processor supports bfloat16.",
 )
 @click.option("--distillation", type=click.FloatRange(min=0), help="Weight of self-distillation.")
 @click.option(
@@ -61,8 +63,8 @@ def train(
     """Train network NAME (digits-cnn by default) and write its weights.
 
     The same seed on the same machine with the same number of threads gives the same weights.
-    With --weights, training goes on from there, at full resolution. With --bottleneck, the network
-    stays as it is, and the small networks at its cuts are trained.
+    With --weights, training continues from there, at full resolution. With --bottleneck, the
+    network stays unchanged, and the small networks at its cuts are trained.
     """
     stem = name.replace(":", "-")
     if bottleneck is not None:

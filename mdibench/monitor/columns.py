@@ -1,7 +1,8 @@
-"""Growable columns: rows of one table as numpy arrays that share one length.
+"""Growable columns of one table, and batches of rows to append to them.
 
-Appending is amortised, reading is a view without a copy. Null is NaN; whole numbers up to 2**53
-survive in a float column.
+``Columns`` are numpy arrays of one length: appending is amortised, reading gives views, not copies.
+Null is NaN; whole numbers up to 2**53 are exact in a float column. A ``Batch`` holds rows as they
+were read: columns of plain values, arrays or coded text.
 """
 
 from __future__ import annotations
@@ -68,11 +69,11 @@ def texts(values: Sequence[object]) -> list[str]:
     return ["" if value is None else str(value) for value in values]
 
 
-def steady(times: Array, floor: float) -> Array:
+def non_decreasing(times: Array, floor: float) -> Array:
     """Times made non-decreasing from ``floor`` on: each is at least the largest one before it.
 
-    Rows arrive in almost the order of their times. This order, made exact, lets every later
-    question "what was known at t?" be a binary search. NaN takes the time before it.
+    Rows arrive almost in the order of their times. With this order made exact, the rows known at a
+    moment are found by binary search. NaN becomes the time before it.
     """
     if not len(times):
         return times
@@ -85,8 +86,7 @@ def within(times: Array, moment: float) -> int:
     return int(np.searchsorted(times, moment, side="right"))
 
 
-# --- batch -------------------------------------------------------------------------------------
-# A portion of rows as it comes in: columns of plain values, arrays or coded text.
+# --- batches --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +124,14 @@ class Words:
 
 
 class Batch:
-    """Columns in the form that a table wants; what is missing is null."""
+    """Rows to append, by column; a missing column is null."""
 
     def __init__(self, columns: Mapping[str, Values], length: int) -> None:
         self.columns = columns
         self.length = length
 
     def __call__(self, name: str) -> Values:
-        """As it came; a missing column is all null."""
+        """The column as read; a missing one is all null."""
         if name in self.columns:
             return self.columns[name]
         return CodedColumn(np.full(self.length, -1), ())

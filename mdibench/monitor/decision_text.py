@@ -1,7 +1,7 @@
-"""Why a step was taken: one sentence made of the numbers that the policy saw.
+"""The reason of a decision: one sentence with the figures that the policy used.
 
-``verdict`` names the rule that decided. Which rule places a task depends on the scheme, so that
-the sentence says what really was asked, never what another scheme would have asked.
+A step's ``verdict`` names the rule that decided. The rule that places a task depends on the scheme,
+so that the sentence names the condition of the run's own scheme. Called by ``story``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mdibench.monitor.text import milliseconds
 from mdibench.policy import exits
 from mdibench.policy.schemes import SCHEMES
 
-Step = Mapping[str, Any]
+StepRow = Mapping[str, Any]
 
 
-def because(step: Step, facts: RunFacts) -> str:
-    """The reason of one row of ``steps``; empty where the row does not tell."""
+def decision_reason(step: StepRow, facts: RunFacts) -> str:
+    """The reason of one row of ``steps``; empty where the row has no verdict."""
     verdict = str(step.get("verdict") or "")
     if step.get("kind") == "compute":
         return _after_compute(step, facts, verdict)
@@ -35,7 +35,7 @@ def because(step: Step, facts: RunFacts) -> str:
 # --- algorithm 1: exit or go on, and into which queue ---------------------------------------------
 
 
-def _after_compute(step: Step, facts: RunFacts, verdict: str) -> str:
+def _after_compute(step: StepRow, facts: RunFacts, verdict: str) -> str:
     block = int(step.get("block") or 0)
     sure, bar = f"C_{block} {_figure(step, 'confidence')}", _figure(step, "threshold")
     if verdict == "exit":
@@ -46,11 +46,11 @@ def _after_compute(step: Step, facts: RunFacts, verdict: str) -> str:
     return f"{going_on}; {_queue_choice(step, facts, verdict)}"
 
 
-def _confident(step: Step) -> bool:
+def _confident(step: StepRow) -> bool:
     return _value(step, "confidence") >= _value(step, "threshold")
 
 
-def _queue_choice(step: Step, facts: RunFacts, verdict: str) -> str:
+def _queue_choice(step: StepRow, facts: RunFacts, verdict: str) -> str:
     n, following = int(step.get("rank") or 0), int(step.get("block") or 0) + 1
     blocks = facts.blocks[n] if n < len(facts.blocks) else ()
     queue = f"{'I' if verdict == 'input' else 'O'}_{n}"
@@ -66,7 +66,7 @@ def _queue_choice(step: Step, facts: RunFacts, verdict: str) -> str:
     return f"{queue}: rank {n} hosts block {following}"
 
 
-def _algorithm_1(step: Step, facts: RunFacts, n: int, verdict: str) -> str:
+def _algorithm_1(step: StepRow, facts: RunFacts, n: int, verdict: str) -> str:
     waiting, going = _count(step, "input_queue"), _count(step, "output_queue")
     limit = facts.output_limit
     if verdict == "output":
@@ -79,26 +79,26 @@ def _algorithm_1(step: Step, facts: RunFacts, n: int, verdict: str) -> str:
 # --- algorithm 2 and its rivals: send or keep -----------------------------------------------------
 
 
-def _waits(step: Step) -> tuple[float, float]:
+def _waits(step: StepRow) -> tuple[float, float]:
     """w_n = |I_n| Γ_n and w_m = D_nm + |I_m| Γ_m, seconds."""
     own = _value(step, "input_queue") * _value(step, "gamma_s")
     theirs = _value(step, "target_input_queue") * _value(step, "target_gamma_s")
     return own, _value(step, "hop_delay_s") + theirs
 
 
-def _longer_queue(step: Step) -> str:
+def _longer_queue(step: StepRow) -> str:
     n, m = step.get("rank"), step.get("target")
     going, theirs = _count(step, "output_queue"), _count(step, "target_input_queue")
     return f"|O_{n}| {going} > |I_{m}| {theirs}"
 
 
-def _shorter(step: Step, facts: RunFacts) -> str:
+def _shorter(step: StepRow, facts: RunFacts) -> str:
     own, theirs = map(milliseconds, _waits(step))
     n, m = step.get("rank"), step.get("target")
     return f"{_longer_queue(step)} and w_{n} {own} > w_{m} {theirs}{_age(step)}"
 
 
-def _chance(step: Step, facts: RunFacts) -> str:
+def _chance(step: StepRow, facts: RunFacts) -> str:
     own, theirs = _waits(step)
     share = f"p = {own / theirs:.2f}" if theirs > 0 else "p = 1"
     n, m = step.get("rank"), step.get("target")
@@ -106,34 +106,34 @@ def _chance(step: Step, facts: RunFacts) -> str:
     return f"{_longer_queue(step)}; {waits}, sent by chance with {share}{_age(step)}"
 
 
-def _least(step: Step, facts: RunFacts) -> str:
+def _least(step: StepRow, facts: RunFacts) -> str:
     n, m, block = step.get("rank"), step.get("target"), step.get("block")
     theirs = milliseconds(_waits(step)[1])
     idle = f"I_{n} is empty and rank {n} does not host block {block}"
     return f"{idle}; least wait is w_{m} {theirs}{_age(step)}"
 
 
-def _host(step: Step, facts: RunFacts) -> str:
+def _host(step: StepRow, facts: RunFacts) -> str:
     m, block = int(step.get("target") or 0), step.get("block")
     hosts = m < len(facts.blocks) and block in facts.blocks[m]
     return f"rank {m} {'hosts' if hosts else 'leads to the host of'} block {block}"
 
 
-def _random(step: Step, facts: RunFacts) -> str:
+def _random(step: StepRow, facts: RunFacts) -> str:
     return "drawn at random among the hosts"
 
 
-def _turn(step: Step, facts: RunFacts) -> str:
+def _turn(step: StepRow, facts: RunFacts) -> str:
     return "next in turn among the hosts"
 
 
-def _shortest(step: Step, facts: RunFacts) -> str:
+def _shortest(step: StepRow, facts: RunFacts) -> str:
     m = step.get("target")
     theirs = _count(step, "target_input_queue")
     return f"|I_{m}| {theirs} is the shortest input queue{_age(step)}"
 
 
-_SENT: Mapping[str, Callable[[Step, RunFacts], str]] = {
+_SENT: Mapping[str, Callable[[StepRow, RunFacts], str]] = {
     "shorter": _shorter,
     "chance": _chance,
     "least": _least,
@@ -153,22 +153,22 @@ _KEPT: Mapping[str, str] = {
 }
 
 
-def _age(step: Step) -> str:
-    """How old the target's figures were."""
+def _age(step: StepRow) -> str:
+    """The age of the target's figures."""
     age_s = _value(step, "info_age_s")
     return "" if math.isnan(age_s) else f" (known {milliseconds(age_s)} ago)"
 
 
-def _value(step: Step, name: str) -> float:
+def _value(step: StepRow, name: str) -> float:
     value = step.get(name)
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _count(step: Step, name: str) -> int:
+def _count(step: StepRow, name: str) -> int:
     value = _value(step, name)
     return 0 if math.isnan(value) else int(value)
 
 
-def _figure(step: Step, name: str) -> str:
+def _figure(step: StepRow, name: str) -> str:
     value = _value(step, name)
     return "–" if math.isnan(value) else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""What a run's manifest says about it, read once and with patience for what it does not say."""
+"""Facts about a run from its manifest; what the manifest lacks gets a neutral value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LinkFacts:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What does not change while a run goes on. Tuples are indexed by rank."""
+    """Facts that do not change during a run. Tuples are indexed by rank."""
 
     id: str
     name: str
@@ -58,25 +58,25 @@ class RunFacts:
 
     @property
     def planned_s(self) -> float | None:
-        """When admission should end, in run time; ``None`` when nobody can know."""
+        """Planned end of admission in run time; ``None`` when a number of items ends the run."""
         return None if self.duration_s is None else self.warmup_s + self.duration_s
 
     @property
     def measured_window(self) -> tuple[float, float]:
-        """Start and end of what is measured: as the run says, else as planned."""
+        """Start and end of the measured window: as recorded, else as planned."""
         return self.window or (self.warmup_s, self.planned_s or math.inf)
 
     @property
     def setting(self) -> str:
-        """One line: how items are treated, where, and how real it is."""
+        """One line: scheme, kind of run with its emulated devices, and topology."""
         device = ", ".join(dict.fromkeys(name for name in self.devices if name))
-        stand_ins = " / ".join(part for part in (device, self.link_name) if part)
-        kind = " ".join(part for part in (self.kind, stand_ins) if part)
+        emulated = " / ".join(part for part in (device, self.link_name) if part)
+        kind = " ".join(part for part in (self.kind, emulated) if part)
         return " · ".join(part for part in (self.scheme, kind, self.topology) if part)
 
 
 def facts_of(manifest: Mapping[str, Any]) -> RunFacts:
-    """The facts in ``manifest``; whatever it lacks gets a neutral value."""
+    """The facts in ``manifest``."""
     plan, config = _table(manifest, "plan"), _table(manifest, "config")
     run, admission = _table(config, "run"), _table(config, "admission")
     model, ranks = _table(manifest, "model"), _ranks(manifest)
@@ -130,13 +130,15 @@ def _whole(value: Any) -> int | None:
 
 
 def _ranks(manifest: Mapping[str, Any]) -> int:
-    said = _whole(_table(manifest, "plan").get("ranks"))
-    return max(1, said if said is not None else len(manifest.get("ranks") or ()))
+    recorded = _whole(_table(manifest, "plan").get("ranks"))
+    return max(1, recorded if recorded is not None else len(manifest.get("ranks") or ()))
 
 
 def _exits(manifest: Mapping[str, Any]) -> int:
-    said = _whole(_table(manifest, "plan").get("exits"))
-    return max(1, said if said is not None else len(_table(manifest, "model").get("blocks") or ()))
+    recorded = _whole(_table(manifest, "plan").get("exits"))
+    return max(
+        1, recorded if recorded is not None else len(_table(manifest, "model").get("blocks") or ())
+    )
 
 
 def _per_rank(value: Any, ranks: int) -> tuple[tuple[int, ...], ...]:

@@ -1,8 +1,8 @@
-"""Where the monitor's rows come from: a run folder, live or finished, read again and again.
+"""The monitor's source of rows: a run folder, live or finished, polled for new rows.
 
-``RunFeed.read`` takes in whatever is new; ``now_s`` and ``signs`` say how late it is and whether
-the run still lives. Clocks are handed in, so that tests decide what time it is. The monitor only
-ever reads, but for one file: ``request_stop`` asks the run to end.
+``RunFeed.read`` reads what is new; ``now_s`` and ``signs`` give the run time and the signs of the
+run's state. Clocks are parameters, so that tests set the time. The monitor writes only one file
+here: ``request_stop`` asks the run to end.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from mdibench.monitor.facts import facts_of
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.monitor.snapshot_view import ViewRequest, snapshot_at
 from mdibench.monitor.state import Signs
-from mdibench.monitor.story import Story, tell
+from mdibench.monitor.story import Story, story_of
 from mdibench.monitor.tables import Tables
 from mdibench.record import run_folder
 from mdibench.record.stream import LiveReader
 
 CHECK_EVERY_S = 0.2
-"""How often the manifest and the writer's process are looked at."""
-COLUMNS: Mapping[str, Sequence[str]] = {
+"""Interval between two checks of the manifest and the writer's process."""
+STORED_COLUMNS: Mapping[str, Sequence[str]] = {
     "items": (
         "item", "sample", "correct", "exit", "confidence", "scheduled_s", "completed_s",
         "latency_s", "status",
@@ -42,22 +42,22 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     ),
     "events": ("t_s", "rank", "level", "kind", "text"),
 }  # fmt: skip
-"""What the screen needs of a finished run's tables; stories are read one item at a time."""
+"""Columns of a finished run that the screen needs; stories are read one item at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Seconds that only go forward, and seconds since the epoch (to compare with files)."""
+    """A monotonic clock, and seconds since the epoch (for comparison with file times)."""
 
-    steady: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
     epoch: Callable[[], float] = time.time
 
 
 class RunFeed:
     """The records of one run. ``UserError`` from the constructor where ``folder`` is no run.
 
-    One thread may ``read`` while another looks and tells stories: a lock keeps them apart for the
-    moment in which rows join the tables.
+    One thread may ``read`` while another takes snapshots and stories: a lock protects the tables
+    while rows are appended.
     """
 
     def __init__(self, folder: Path, clocks: Clocks | None = None) -> None:
@@ -67,15 +67,15 @@ class RunFeed:
         self.facts = facts_of(self.manifest)
         self.tables = Tables(self.facts.ranks, self.facts.exits)
         self.problem = ""
-        """What keeps the feed from reading on; empty while all is well."""
+        """The error that stopped reading; empty while there is none."""
         self._lock = threading.Lock()
         self._loads = 0
         self._snapshot: Snapshot | None = None
         self._seen: tuple[object, ...] = ()
-        """What the last snapshot shows."""
+        """The inputs of the last snapshot."""
         self._reader = LiveReader(folder / run_folder.STREAM)
-        self._said = str(self.manifest.get("status", "aborted"))
-        self._bulk = self._said != "running" and not (folder / run_folder.STREAM).exists()
+        self._status = str(self.manifest.get("status", "aborted"))
+        self._bulk = self._status != "running" and not (folder / run_folder.STREAM).exists()
         self._offset_s: float | None = None
         self._checked_s = -1e9
         self._manifest_ns = 0
@@ -83,21 +83,21 @@ class RunFeed:
     @property
     def over(self) -> bool:
         """Whether the run has ended, so that no more rows can come."""
-        return self._reader.ended is not None or self._said != "running"
+        return self._reader.ended is not None or self._status != "running"
 
     @property
     def damaged(self) -> int:
-        """Complete lines of the stream that nobody can understand."""
+        """Complete lines of the stream that cannot be parsed."""
         return self._reader.damaged
 
     def read(self) -> bool:
-        """Take in what is new; whether anything was."""
+        """Read what is new; returns whether anything was."""
         if self.problem:
             return False
         try:
             self._check()
             if self.over and not self._reader.columns and has_tables(self.folder):
-                self._bulk = True  # it ended, and its stream went, before it was ever opened
+                self._bulk = True  # the run ended and removed its stream before it was opened
             changed = self._read_tables() if self._bulk else self._read_stream()
         except (MdibenchError, OSError) as failure:
             self.problem = str(failure)
@@ -108,33 +108,33 @@ class RunFeed:
         """Release the files."""
         self._reader.close()
 
-    # --- time and life ----------------------------------------------------------------------------
+    # --- time and state ---------------------------------------------------------------------------
 
     def now_s(self) -> float:
         """Run time now; for a run that has ended, the time of its last record."""
         newest_s = self.tables.newest_s
         if self.over or self._offset_s is None:
             return newest_s
-        return max(newest_s, self.clocks.steady() - self._offset_s)
+        return max(newest_s, self.clocks.monotonic() - self._offset_s)
 
     def signs(self) -> Signs:
-        """What this run looks like from outside."""
+        """The signs of the run's state now."""
         silence_s = self.now_s() - self.tables.newest_s if self.tables.newest_s > 0 else 0.0
         reason = str(self.manifest.get("reason") or "")
-        return Signs(self._said, reason, self._reader.ended, silence_s, self.facts.sample_s)
+        return Signs(self._status, reason, self._reader.ended, silence_s, self.facts.sample_s)
 
     def snapshot(
         self, moment_s: float | None = None, request: ViewRequest | None = None
     ) -> Snapshot:
-        """The snapshot of ``moment_s`` (now, by default); ``request`` gives span and memory.
+        """The snapshot of ``moment_s`` (now, by default); ``request`` gives span and cache.
 
-        As long as nothing is new the same moment is the same snapshot: a finished run, or one that
-        is paused, costs nothing to look at.
+        The snapshot of the same moment is reused until there are new rows: showing a finished or a
+        paused run costs nothing.
         """
         now_s = self.now_s()
         base = request or ViewRequest(now_s, now_s)
         moment_s = now_s if moment_s is None else moment_s
-        full = ViewRequest(moment_s, now_s, self.signs(), base.span_s, base.memory)
+        full = ViewRequest(moment_s, now_s, self.signs(), base.span_s, base.cache)
         seen = (self._loads, self.facts, moment_s, now_s, full.signs, full.span_s)
         if self._snapshot is None or seen != self._seen:
             with self._lock:
@@ -151,13 +151,13 @@ class RunFeed:
             raise UserError(Problem(what, str(self.folder))) from None
 
     def _check(self) -> None:
-        """Look at the manifest and the writer now and then, while the run goes on."""
-        now_s = self.clocks.steady()
-        settled = self._bulk or (self.over and self._said != "aborted")
+        """Check the manifest and the writer every ``CHECK_EVERY_S`` while the run goes on."""
+        now_s = self.clocks.monotonic()
+        settled = self._bulk or (self.over and self._status != "aborted")
         if settled or now_s - self._checked_s < CHECK_EVERY_S:
             return
         self._checked_s = now_s
-        self._said = run_folder.status(self.folder, self.clocks.epoch())
+        self._status = run_folder.status(self.folder, self.clocks.epoch())
         written_ns = (self.folder / run_folder.MANIFEST).stat().st_mtime_ns
         if written_ns != self._manifest_ns:
             self._manifest_ns = written_ns
@@ -191,8 +191,8 @@ class RunFeed:
             self._loads += 1
 
     def _set_clock(self, first: bool) -> None:
-        """Run time is never behind a row just read; what was there before may be older."""
-        offset_s = self.clocks.steady() - self.tables.newest_s
+        """Run time is at least that of a row just read; the first rows may be older than that."""
+        offset_s = self.clocks.monotonic() - self.tables.newest_s
         if first:
             offset_s -= min(self._age_of_stream_s(), run_folder.SILENCE_S)
         if self._offset_s is None or offset_s < self._offset_s:
@@ -210,7 +210,7 @@ class RunFeed:
 
         if len(self.tables.items) or self.tables.newest_s > 0:
             return False
-        for table, names in COLUMNS.items():
+        for table, names in STORED_COLUMNS.items():
             stored = read_columns(self.folder, table, names)
             columns = {name: _as_values(each) for name, each in stored.items()}
             self._load(table, columns)
@@ -219,18 +219,18 @@ class RunFeed:
     # --- stories ----------------------------------------------------------------------------------
 
     def story(self, item: int) -> Story:
-        """The story of ``item``, from memory, from the tables, or from the stream once more."""
+        """The story of ``item``, from memory, from the stored tables, or from the stream."""
         if self._bulk:
             return self._stored_story(item)
         with self._lock:
             row, steps = self.tables.items.find(item), self.tables.steps_of(item)
-        return tell(item, row, steps or self._steps_in_stream(item), self.facts, self.over)
+        return story_of(item, row, steps or self._steps_in_stream(item), self.facts, self.over)
 
     def _stored_story(self, item: int) -> Story:
         found = Tables(self.facts.ranks, self.facts.exits)
         for table in ("items", "steps"):
             found.load(table, self._stored(table, item))
-        return tell(item, found.items.find(item), found.steps_of(item), self.facts, self.over)
+        return story_of(item, found.items.find(item), found.steps_of(item), self.facts, self.over)
 
     def _stored(self, table: str, item: int) -> Mapping[str, Values]:
         """All columns of the rows of ``table`` that belong to ``item``."""
@@ -263,7 +263,7 @@ def has_tables(folder: Path) -> bool:
 
 
 def _as_values(values: Any) -> Values:
-    """A column as ``record`` reads it, in the words of ``view``."""
+    """A column of ``record`` in the form of the monitor's tables."""
     return CodedColumn(*values) if isinstance(values, tuple) else values
 
 

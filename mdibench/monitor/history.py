@@ -1,7 +1,7 @@
-"""Series over time: rows gathered into at most a screenful of equal bins.
+"""Series over time: rows in at most ``MOST_BINS`` equal bins.
 
-Bin widths come from a short ladder of round numbers and bins start at multiples of their width, so
-that a growing run redraws one bin at a time instead of shifting all of them.
+Bin widths are round numbers, and bins start at multiples of their width, so that a growing run
+adds bins instead of shifting all of them. Called by ``snapshot_view``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mdibench.monitor.statistics import percentiles
 from mdibench.monitor.tables import RankTable, Tables
 
 WIDTHS_S = tuple(step * 10.0**power for power in range(-1, 5) for step in (1.0, 2.0, 5.0))
-BINS = 200
+MOST_BINS = 200
 NARROWEST_S = 0.5
 """Narrower bins would show the noise of single arrivals."""
-SHORTEST = 0.5
-"""The newest bin tells a rate once this share of it has passed."""
-SHARES = (0.5, 0.95, 0.99)
+LEAST_SHARE = 0.5
+"""The newest bin has a rate once this share of it has passed."""
+PERCENTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Span:
     end_s: float
 
 
-def edges_of(span: Span, sample_s: float, bins: int = BINS) -> Array:
+def edges_of(span: Span, sample_s: float, bins: int = MOST_BINS) -> Array:
     """Edges of about ``bins`` bins at most that cover ``span``, none narrower than a sample."""
     least_s = max(NARROWEST_S, sample_s)
     length_s = max(span.end_s - span.start_s, sample_s, 1e-9)
@@ -44,10 +44,10 @@ def edges_of(span: Span, sample_s: float, bins: int = BINS) -> Array:
     return np.arange(first, last + 1) * width_s
 
 
-class Memory:
-    """Percentiles of bins that can change no more, so that only the newest is sorted again."""
+class PercentileCache:
+    """Percentiles of complete bins, so that only the newest bin is sorted again."""
 
-    LIMIT = 4 * BINS
+    LIMIT = 4 * MOST_BINS
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Floats] = {}
@@ -61,11 +61,11 @@ class Memory:
             columns = tables.items.columns
             latency_s, buckets = columns["latency_s"][start:stop], columns["bucket"][start:stop]
             done = ~np.isnan(latency_s)
-            self._known[key] = percentiles(latency_s[done], buckets[done], SHARES)
+            self._known[key] = percentiles(latency_s[done], buckets[done], PERCENTILES)
         return self._known[key]
 
 
-def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) -> History:
+def history_of(tables: Tables, edges: Array, moment_s: float, cache: PercentileCache) -> History:
     """All series up to ``moment_s``; the last bin ends there."""
     ends = np.minimum(edges, moment_s)
     widths = _widths(ends, edges)
@@ -74,7 +74,7 @@ def history_of(tables: Tables, edges: Array, moment_s: float, memory: Memory) ->
     completed = np.diff(_count(columns["ok"], cuts))
     correct = np.diff(_count(columns["correct"], cuts))
     judged = completed + np.diff(_count(columns["lost"], cuts))
-    latency = [memory.latencies(tables, int(a), int(b)) for a, b in pairwise(cuts)]
+    latency = [cache.latencies(tables, int(a), int(b)) for a, b in pairwise(cuts)]
     source = tables.ranks.get(0, RankTable(tables.exits))
     ranks = [tables.ranks[rank] for rank in sorted(tables.ranks)]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -99,9 +99,9 @@ def _floats(values: Array) -> Floats:
 
 
 def _widths(ends: Array, edges: Array) -> Array:
-    """Lengths of the bins as far as they have passed; NaN where too short to tell a rate from."""
+    """Elapsed lengths of the bins; NaN where too short for a rate."""
     widths = np.diff(ends)
-    return np.where(widths >= SHORTEST * (edges[1] - edges[0]), widths, np.nan)
+    return np.where(widths >= LEAST_SHARE * (edges[1] - edges[0]), widths, np.nan)
 
 
 def _count(cumulative: Array, cuts: Array) -> Array:
@@ -116,7 +116,7 @@ def _places(rank: RankTable, ends: Array) -> Array:
 
 
 def _rate(rank: RankTable, name: str, edges: Array, ends: Array) -> Floats:
-    """Increase per second of a counter, drawn straight between samples, up to the newest one."""
+    """Increase per second of a counter, interpolated between samples, up to the newest one."""
     values, times = rank.columns[name], rank.columns["t_s"]
     known = ~np.isnan(values)
     if not known.any():

@@ -1,10 +1,10 @@
-"""A monitor for a run that was started under mpirun: on the launcher's terminal, from rank 0.
+"""A monitor for a run under mpirun: started by rank 0, drawn on the launcher's terminal.
 
-Ranks have no terminal. The launcher has one: ``attach`` finds it among the ancestors of rank 0 and
-starts the monitor as a child that draws there and reads its keys from the standard input that the
-launcher forwards to rank 0 (reading them from the terminal itself would share them with the
-launcher). The child gets a session of its own and none of MPI's variables, so that it is no rank.
-Nothing here imports Textual.
+Ranks have no terminal. ``attach`` finds the launcher's among the ancestors of rank 0 and starts the
+monitor as a child that draws there and reads its keys from the standard input that the launcher
+forwards to rank 0 (reading from the terminal itself would take keys from the launcher). The child
+has its own session and none of MPI's variables, so that MPI does not take it for a rank. Imports no
+Textual; ``app.terminal_driver`` is the child's side. Called by ``cli.run``.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from typing import Any
 import psutil
 
 MPI_PREFIXES = ("PMI", "PMIX", "OMPI_", "MPI_LOCAL", "HYDI_", "HYDRA_", "PRTE_")
-"""Variables that would make the monitor believe that it is a rank."""
+"""Variables that would make MPI take the monitor for a rank."""
 LEAVE_SCREEN = (
     "\x1b[<u"  # keyboard protocol
     "\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l"  # mouse
     "\x1b[?1004l\x1b[?2004l\x1b[?7h"  # focus, paste, line wrap
     "\x1b[?1049l\x1b[?25h"  # alternate screen, cursor
 )
-"""What a terminal must be told when a full-screen program died without saying good-bye."""
+"""Resets a terminal on which a full-screen program was killed."""
 
 
 def attach(folder: Path) -> subprocess.Popen[bytes] | None:
     """Start a monitor of the run in ``folder`` on the launcher's terminal.
 
     ``None`` where there is no such terminal: rank 0 is on another host, the launcher's input or
-    output is a file, or it runs in the background. The terminal is set right again even when the
-    monitor is killed.
+    output is a file, or it runs in the background. The terminal is restored even when the monitor
+    is killed.
     """
     terminal = launcher_terminal(psutil.Process())
     if terminal is None:
@@ -50,7 +50,7 @@ def attach(folder: Path) -> subprocess.Popen[bytes] | None:
 
 
 class Attached(subprocess.Popen[bytes]):
-    """The monitor's process. Its death by a signal gives the terminal back, waited for or not."""
+    """The monitor's process. A thread restores the terminal where a signal kills it."""
 
     def __init__(self, command: list[str], terminal: str, before: list[Any]) -> None:
         self._terminal, self._before = terminal, before
@@ -58,20 +58,20 @@ class Attached(subprocess.Popen[bytes]):
             command,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            env=environment(os.environ),
+            env=monitor_environment(os.environ),
         )
         threading.Thread(target=self.wait, name="terminal-guard", daemon=True).start()
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit status; the terminal is in order when this returns."""
+        """The exit status; the terminal is restored when this returns."""
         status = super().wait(timeout)
         if status < 0:
             restore(self._terminal, self._before, dead=True)
         return status
 
 
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process that is no rank and finds out the terminal's size by itself."""
+def monitor_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a process that is no rank and determines the terminal's size itself."""
     kept = {
         name: value
         for name, value in variables.items()
@@ -93,7 +93,7 @@ def launcher_terminal(process: psutil.Process) -> str | None:
 
 
 def _may_use(launcher: psutil.Process, terminal: str) -> bool:
-    """Whether the launcher talks to its terminal: in the foreground, input and output there."""
+    """Whether the launcher is in the foreground, with input and output on its terminal."""
     streams = [Path(f"/proc/{launcher.pid}/fd/{number}") for number in (0, 1)]
     if not Path("/proc/self").exists():
         return True  # no way to know on this system
@@ -112,7 +112,7 @@ def _in_foreground(pid: int, terminal: str) -> bool:
 
 
 def open_terminal(terminal: str) -> int:
-    """A descriptor of ``terminal`` that does not make it this process's own."""
+    """A descriptor of ``terminal``, which does not become the controlling terminal."""
     return os.open(terminal, os.O_RDWR | os.O_NOCTTY)
 
 
@@ -131,7 +131,7 @@ def _attributes(terminal: str) -> list[Any] | None:
 
 
 def restore(terminal: str, before: list[Any], dead: bool = False) -> None:
-    """Give the terminal its old settings; ``dead`` also leaves the full screen."""
+    """Restore the terminal's settings; with ``dead``, also leave the full screen."""
     with suppress(OSError, termios.error):
         descriptor = open_terminal(terminal)
         try:

@@ -1,4 +1,7 @@
-"""Progress as plain lines, for terminals that are none: logs, CI, remote ranks."""
+"""A run as plain text: progress lines where there is no terminal, and the summary at the end.
+
+Called by ``cli.monitor``, with ``--plain`` and after the full screen has closed.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from mdibench.monitor.text import (
     whole_percent,
 )
 
-LOOK_EVERY_S = 0.25
+READ_EVERY_S = 0.25
 
 
-def progress(snapshot: Snapshot) -> str:
+def progress_line(snapshot: Snapshot) -> str:
     """One line about one moment."""
     flow, state = snapshot.flow, snapshot.state
     parts = [
@@ -55,15 +58,11 @@ def follow(
         if snapshot.over:
             write(summary(snapshot, str(feed.folder)))
             return snapshot
-        now_s = feed.clocks.steady()
+        now_s = feed.clocks.monotonic()
         if now_s >= due_s or snapshot.state.word != word:
-            write(progress(snapshot) + "\n")
+            write(progress_line(snapshot) + "\n")
             due_s, word = now_s + every_s, snapshot.state.word
-        sleep(LOOK_EVERY_S)
-
-
-# --- summary -----------------------------------------------------------------------------------
-# A run in a few lines of plain text: printed after the monitor has left the screen.
+        sleep(READ_EVERY_S)
 
 
 def summary(snapshot: Snapshot, folder: str) -> str:
@@ -74,7 +73,7 @@ def summary(snapshot: Snapshot, folder: str) -> str:
         f"{facts.name} · {facts.setting}",
         f"  {state.word}{reason} after {clock(snapshot.end_s)}",
         f"  items      {count(flow.offered)} offered, {count(flow.completed)} done, "
-        f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_under_way(snapshot)}",
+        f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_in_flight(snapshot)}",
         f"  rate       {_mean_rate(snapshot)}",
         f"  accuracy   {accuracy(snapshot.quality.run)} {margin(snapshot.quality.run)}"
         f" of {count(snapshot.quality.run.count)} measured,"
@@ -89,9 +88,9 @@ def summary(snapshot: Snapshot, folder: str) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _under_way(snapshot: Snapshot) -> str:
-    under_way = snapshot.flow.in_flight
-    return f", {count(under_way)} in flight" if under_way and not snapshot.over else ""
+def _in_flight(snapshot: Snapshot) -> str:
+    in_flight = snapshot.flow.in_flight
+    return f", {count(in_flight)} in flight" if in_flight and not snapshot.over else ""
 
 
 def _mean_rate(snapshot: Snapshot) -> str:

@@ -1,6 +1,6 @@
-"""Which moment of a run is on the screen: the newest one, or one that somebody sought.
+"""The moment of a run that is on the screen: the newest one, or a selected one.
 
-Frozen, and without a clock: ``advanced`` is told how much time has passed.
+Frozen, and without a clock: ``advanced`` gets the elapsed time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Playhead:
         return end_s if self.at_s is None else min(self.at_s, end_s)
 
     def advanced(self, seconds: float, end_s: float, live: bool) -> Playhead:
-        """After ``seconds`` of watching. A live run is caught up with, a finished one stops."""
+        """After ``seconds`` of playing. At the newest moment, only a live run goes on."""
         if self.at_s is None or not self.playing:
             return self
         at_s = self.at_s + seconds * self.speed
@@ -46,7 +46,7 @@ class Playhead:
             return replace(self, playing=True, at_s=0.0)
         return replace(self, playing=True)
 
-    def sought(self, by_s: float, end_s: float) -> Playhead:
+    def shifted(self, by_s: float, end_s: float) -> Playhead:
         """``by_s`` seconds later (earlier when negative), within the run."""
         at_s = min(end_s, max(0.0, self.moment_s(end_s) + by_s))
         return replace(self, at_s=at_s)
@@ -60,6 +60,6 @@ class Playhead:
         return replace(self, at_s=None, playing=True)
 
     def faster(self, steps: int) -> Playhead:
-        """``steps`` further along the ladder of speeds."""
+        """``steps`` further in ``SPEEDS``."""
         place = min(range(len(SPEEDS)), key=lambda i: abs(SPEEDS[i] - self.speed))
         return replace(self, speed=SPEEDS[min(len(SPEEDS) - 1, max(0, place + steps))])

@@ -1,7 +1,7 @@
-"""The monitor's picture of one moment: frozen, complete, and free of anything that draws.
+"""Everything that the monitor shows of one moment, as frozen records without any drawing.
 
 Rates and shares named ``recent`` look back ``RECENT_S`` seconds. Times are run time in seconds.
-NaN stands for "not known" throughout, so that no figure is ever made up.
+NaN means "not known".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What came in and what went out, from the start and per second recently."""
+    """Items that arrived and ended, since the start and per second recently."""
 
     offered: int
     admitted: int
@@ -35,7 +35,7 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of what was admitted (a lost item is wrong), and of all offered (a dropped one is, too)."""
+    """Accuracy of admitted items (a lost one is wrong) and of all offered (so is a dropped one)."""
 
     run: Share
     recent: Share
@@ -55,7 +55,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ControlView:
-    """What the source's controller sees and does."""
+    """Inputs and outputs of the source's controller."""
 
     mode: str
     threshold: float
@@ -100,7 +100,7 @@ class RankView:
 
 @dataclass(frozen=True, slots=True)
 class ExitView:
-    """One exit: how many left there, and how well."""
+    """One exit: number, share, accuracy and confidence of the items that left there."""
 
     exit: int
     left: int
@@ -141,7 +141,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One line of the log; ``since_s`` is its time."""
+    """One line of the event log."""
 
     t_s: float
     rank: int
@@ -152,7 +152,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place on the time line: ``kind`` is phase, trouble, loss or change."""
+    """A mark on the time line: ``kind`` is phase, trouble, loss or change."""
 
     t_s: float
     kind: str
@@ -164,13 +164,13 @@ class Snapshot:
 
     facts: RunFacts
     state: RunState
-    """How the run is doing, whatever moment is shown."""
+    """The state of the run now, whatever moment is shown."""
     phase: RunPhase
-    """What the source was doing at ``t_s``."""
+    """The source's phase at ``t_s``."""
     t_s: float
     """The moment shown."""
     end_s: float
-    """The newest moment that could be shown: now in a live run, the end of a finished one."""
+    """The newest moment that can be shown: now in a live run, the end of a finished one."""
     flow: Throughput
     quality: Quality
     latency: Latency
@@ -187,5 +187,5 @@ class Snapshot:
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended, one way or another."""
+        """Whether the run has ended, completely or not."""
         return self.state.over

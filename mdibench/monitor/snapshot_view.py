@@ -1,4 +1,8 @@
-"""From the tables to the snapshot of one moment."""
+"""The snapshot of one moment, made from the tables. Called by ``feed``.
+
+Every figure uses only rows that were known at that moment, so that a replay shows what a live
+monitor showed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from mdibench.analysis.shares import right_samples
 from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import Array
 from mdibench.monitor.facts import RunFacts
-from mdibench.monitor.history import SHARES, Memory, Span, edges_of, history_of
+from mdibench.monitor.history import PERCENTILES, PercentileCache, Span, edges_of, history_of
 from mdibench.monitor.snapshot import (
     RECENT_S,
     ControlView,
@@ -33,25 +37,31 @@ from mdibench.monitor.tables import DROPPED, OK, RankTable, Tables
 
 EVENTS_SHOWN = 500
 SLOW_ITEMS = 20
+RATE_SPAN_S = 2.0
+"""Rates and shares of time of a rank are over this long."""
+SPARK_BINS = 10
+SPARK_BIN_S = 1.0
+STALE_S = 1.0
+STALE_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """How to look: at which moment, at how much of the past, by which signs of life.
+    """The moment to show, the span of the charts and the signs of the run's state.
 
-    ``moment_s`` may be past the newest row (now, in a live run): ages count from it. ``span_s``
-    limits the charts to that much of the past. ``memory`` only saves work.
+    ``moment_s`` may be later than the newest row (now, in a live run): ages count from it.
+    ``span_s`` limits the charts to the time before the moment. ``cache`` only saves work.
     """
 
     moment_s: float
     end_s: float
     signs: Signs = field(default_factory=Signs)
     span_s: float | None = None
-    memory: Memory = field(default_factory=Memory)
+    cache: PercentileCache = field(default_factory=PercentileCache)
 
 
 def snapshot_at(tables: Tables, facts: RunFacts, request: ViewRequest) -> Snapshot:
-    """The snapshot of ``request.moment_s``: the same for the same rows, however they came."""
+    """The snapshot of ``request.moment_s``, independent of how the rows were batched."""
     moment_s = request.moment_s
     horizon_s = min(moment_s, tables.newest_s)
     events = _events(tables, moment_s)
@@ -75,7 +85,7 @@ def snapshot_at(tables: Tables, facts: RunFacts, request: ViewRequest) -> Snapsh
         ),
         exits=_exits(tables, window),
         links=_links(tables, horizon_s),
-        history=history_of(tables, edges, horizon_s, request.memory),
+        history=history_of(tables, edges, horizon_s, request.cache),
         events=events,
         marks=_marks(tables),
         slowest=_slowest(tables, window),
@@ -141,11 +151,11 @@ def _mean_rate(tables: Tables, facts: RunFacts, horizon_s: float) -> float:
 
 
 def _offered(tables: Tables, ended: int, horizon_s: float) -> tuple[int, float]:
-    """Offered so far and per second: told by rank 0, never less than what has already ended."""
+    """Offered so far and per second: as rank 0 reports, at least the items that have ended."""
     source = tables.ranks[0]
     count = source.known(horizon_s)
-    said = source.value("offered", count)
-    offered = ended if math.isnan(said) else max(ended, int(said))
+    reported = source.value("offered", count)
+    offered = ended if math.isnan(reported) else max(ended, int(reported))
     return offered, source.slope("offered", count, RECENT_S)
 
 
@@ -178,7 +188,7 @@ def _latency(tables: Tables, rows: Array) -> Latency:
     if not done.all():
         latency_s, buckets = latency_s[done], buckets[done]
     largest = float(latency_s.max()) if len(latency_s) else math.nan
-    p50, p95, p99 = percentiles(latency_s, buckets, SHARES)
+    p50, p95, p99 = percentiles(latency_s, buckets, PERCENTILES)
     return Latency(p50, p95, p99, largest, len(latency_s))
 
 
@@ -237,21 +247,21 @@ def _matrix(values: Array) -> tuple[tuple[float, ...], ...]:
 
 
 def _events(tables: Tables, moment_s: float) -> tuple[EventLine, ...]:
-    """The newest events up to the moment, newest last, after the warnings of the plan."""
+    """The newest events up to the moment, newest last."""
     known = [event for event in tables.events if event.t_s <= moment_s][-EVENTS_SHOWN:]
     return tuple(EventLine(e.t_s, e.rank, e.level, e.kind, e.text) for e in known)
 
 
 def _marks(tables: Tables) -> tuple[Mark, ...]:
-    """What a time line points at, whatever moment is shown."""
-    told = [Mark(event.t_s, _mark_kind(event)) for event in tables.events]
+    """The marks of the time line, whatever moment is shown."""
+    notable = [Mark(event.t_s, _mark_kind(event)) for event in tables.events]
     columns = tables.items.columns
     failed_s = columns["known_s"][columns["status"] != OK]
     losses = [Mark(t, "loss") for t in np.unique(np.floor(failed_s)).tolist()]
     threshold, times = tables.ranks[0].columns["threshold"], tables.ranks[0].columns["t_s"]
     changed_s = times[1:][np.abs(np.diff(threshold)) > 0]
     changes = [Mark(t, "change") for t in changed_s.tolist()]
-    return tuple(sorted((*told, *losses, *changes), key=lambda mark: mark.t_s))
+    return tuple(sorted((*notable, *losses, *changes), key=lambda mark: mark.t_s))
 
 
 def _mark_kind(event: EventRow) -> str:
@@ -271,19 +281,11 @@ def _slowest(tables: Tables, window: _Window) -> tuple[int, ...]:
     return tuple(items[latency_s[ordered] >= 0].tolist())
 
 
-# --- ranks -------------------------------------------------------------------------------------
-# The view of one worker, from its telemetry.
-
-LOOK_BACK_S = 2.0
-"""Rates and shares of time of a rank are over this long."""
-SPARK_BINS = 10
-SPARK_BIN_S = 1.0
-STALE_S = 1.0
-STALE_SAMPLES = 5
+# --- ranks ----------------------------------------------------------------------------------------
 
 
 def rank_view(table: RankTable, rank: int, facts: RunFacts, moment_s: float) -> RankView:
-    """What ``rank`` had reported at ``moment_s``."""
+    """The state of ``rank`` as reported up to ``moment_s``."""
     count, inside = table.known(moment_s), rank < facts.ranks
     age_s = moment_s - table.value("t_s", count)
     return RankView(
@@ -301,22 +303,22 @@ def rank_view(table: RankTable, rank: int, facts: RunFacts, moment_s: float) -> 
         wait=_share(table, "wait_s", count),
         gamma_s=table.value("gamma_s", count) or math.nan,
         tasks=table.whole("tasks", count),
-        tasks_per_s=table.slope("tasks", count, LOOK_BACK_S),
-        sent_per_s=table.slope("sent_bytes", count, LOOK_BACK_S),
-        received_per_s=table.slope("received_bytes", count, LOOK_BACK_S),
+        tasks_per_s=table.slope("tasks", count, RATE_SPAN_S),
+        sent_per_s=table.slope("sent_bytes", count, RATE_SPAN_S),
+        received_per_s=table.slope("received_bytes", count, RATE_SPAN_S),
         exits=tuple(table.whole(f"exit_{k}", count) for k in range(1, table.exits + 1)),
         overruns=table.whole("overruns", count),
         refused=table.whole("refused", count),
         rss_bytes=table.value("rss_bytes", count) or math.nan,
-        cpu=table.slope("cpu_s", count, LOOK_BACK_S),
+        cpu=table.slope("cpu_s", count, RATE_SPAN_S),
         input_history=_peaks(table, "input_queue", count, moment_s),
         output_history=_peaks(table, "output_queue", count, moment_s),
     )
 
 
 def _share(table: RankTable, name: str, count: int) -> float:
-    """A time counter's increase as a share of time; batches may be booked a little late."""
-    return float(np.minimum(1.0, table.slope(name, count, LOOK_BACK_S)))
+    """A time counter's increase as a share of time; at most 1: batches count when they end."""
+    return float(np.minimum(1.0, table.slope(name, count, RATE_SPAN_S)))
 
 
 def _spark_edges(moment_s: float) -> Array:

@@ -1,4 +1,4 @@
-"""How a run is doing, in one word: decided from what its files say and how long they are silent."""
+"""The state of a run in one word, from its files and the time since their last row."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from typing import Literal
 
 from mdibench.core.rows import EventRow
 
-Word = Literal[
+StateWord = Literal[
     "starting", "warm-up", "running", "draining", "complete", "aborted", "stalled", "failed"
 ]
 RunPhase = Literal["warm-up", "running", "draining"]
 STALLED_AFTER_S = 3.0
-"""Ranks report every ``sample_s`` (0.2 s by default): this silence means that something hangs."""
+"""Ranks report every ``sample_s`` (0.2 s by default): a longer silence means that a rank hangs."""
 STALLED_AFTER_SAMPLES = 10
 OVER = ("complete", "aborted", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The word, and why."""
+    """State and reason."""
 
-    word: Word
+    word: StateWord
     reason: str = ""
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the run has ended."""
         return self.word in OVER
 
     @property
-    def well(self) -> bool:
-        """Whether nobody has to worry."""
+    def healthy(self) -> bool:
+        """Whether the run neither failed nor stalled."""
         return self.word not in ("aborted", "failed", "stalled")
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What can be seen of a run from outside.
+    """The observable signs of a run's state.
 
-    ``said`` is the manifest's status with the verdict on a dead writer (``run_folder.status``),
-    ``ended`` the stream's end line, ``silence_s`` the time since the newest record.
+    ``status`` is that of ``run_folder.status`` (``aborted`` where the writer is gone), ``ended``
+    the stream's end line, ``silence_s`` the time since the newest record.
     """
 
-    said: str = "running"
+    status: str = "running"
     reason: str = ""
     ended: tuple[str, str] | None = None
     silence_s: float = 0.0
@@ -52,19 +52,19 @@ class Signs:
 
 
 def state_of(signs: Signs, phase: RunPhase, newest_s: float) -> RunState:
-    """The state of a run, from the strongest sign to the weakest."""
+    """The state of a run, by the first sign that decides: end line, status, silence."""
     if signs.ended is not None:
         return _final(*signs.ended)
-    if signs.said != "running":
-        died = "the run died: its writer is gone" if signs.said == "aborted" else ""
-        return _final(signs.said, signs.reason or died)
+    if signs.status != "running":
+        died = "the run died: its writer is gone" if signs.status == "aborted" else ""
+        return _final(signs.status, signs.reason or died)
     if signs.silence_s > max(STALLED_AFTER_S, STALLED_AFTER_SAMPLES * signs.sample_s):
         return RunState("stalled", f"no report for {signs.silence_s:.0f} s")
     return RunState("starting" if newest_s <= 0 else phase)
 
 
 def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> RunPhase:
-    """What the source was doing: ``events`` are those up to that moment."""
+    """The source's phase at ``moment_s``; ``events`` are those up to that moment."""
     phases = [event.text for event in events if event.kind == "phase"]
     if phases and phases[-1].startswith(("draining", "ended")):
         return "draining"
@@ -73,7 +73,7 @@ def phase_at(moment_s: float, warmup_s: float, events: Sequence[EventRow]) -> Ru
 
 
 def _final(status: str, reason: str) -> RunState:
-    word: Word = "aborted"
+    word: StateWord = "aborted"
     if status == "complete":
         word = "complete"
     elif status == "failed":

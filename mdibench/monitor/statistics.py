@@ -1,4 +1,4 @@
-"""The statistics of the screen: an interval for a share, and percentiles of many latencies."""
+"""Statistics of the snapshot: the interval of a share, and percentiles of many latencies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mdibench.analysis.shares import wilson_interval
 from mdibench.monitor.columns import Array
 
-FEW = 30
+LEAST_OBSERVATIONS = 30
 """Below this many observations a share is not shown as a percentage."""
 EXACT_UP_TO = 1 << 16
 BUCKETS_PER_E = 100
@@ -34,8 +34,8 @@ class Share:
 
     @property
     def few(self) -> bool:
-        """Whether a percentage would say more than the data do."""
-        return self.count < FEW
+        """Whether there are too few observations for a percentage."""
+        return self.count < LEAST_OBSERVATIONS
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -1,7 +1,8 @@
-"""One item's way through the network, and why: from its row in ``items`` and its ``steps``.
+"""The story of one item: its route and the reason of every decision on it.
 
-Durations are each measured on one rank's clock, and none is the difference of two clocks: what
-the steps do not cover (transfers, and the result's way home) is what is left of the latency.
+Made from the item's row in ``items`` and its ``steps``. Every duration is measured on one rank's
+clock; what the steps do not cover (transfers, the result's way back) is the rest of the latency.
+Called by ``feed``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mdibench.monitor.decision_text import Step, because
+from mdibench.monitor.decision_text import StepRow, decision_reason
 from mdibench.monitor.facts import RunFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Chapter:
-    """One step: a block computed, a task sent or kept. ``note`` is the step, ``why`` its reason."""
+class StoryStep:
+    """A block computed, a task sent or kept. ``note`` says which, ``reason`` why."""
 
     t_s: float
     rank: int
@@ -26,7 +27,7 @@ class Chapter:
     queued_s: float
     duration_s: float
     note: str
-    why: str
+    reason: str
     target: int | None
 
 
@@ -47,40 +48,40 @@ class Story:
     wire_bytes: int | None
     attempts: int
     path: tuple[int, ...]
-    chapters: tuple[Chapter, ...]
+    steps: tuple[StoryStep, ...]
 
     @property
     def computed_s(self) -> float:
         """Time in blocks."""
-        return sum(c.duration_s for c in self.chapters if c.kind == "compute")
+        return sum(c.duration_s for c in self.steps if c.kind == "compute")
 
     @property
     def waited_input_s(self) -> float:
         """Time in input queues."""
-        return sum(c.queued_s for c in self.chapters if c.kind == "compute")
+        return sum(c.queued_s for c in self.steps if c.kind == "compute")
 
     @property
     def waited_output_s(self) -> float:
         """Time in output queues."""
-        return sum(c.queued_s for c in self.chapters if c.kind != "compute")
+        return sum(c.queued_s for c in self.steps if c.kind != "compute")
 
     @property
     def elsewhere_s(self) -> float:
-        """What is left of the latency: transfers, admission, the result's way home."""
+        """The rest of the latency: transfers, admission, the result's way back."""
         known_s = self.computed_s + self.waited_input_s + self.waited_output_s
         return max(0.0, self.latency_s - known_s)
 
 
-def tell(
+def story_of(
     item: int,
     row: Mapping[str, Any] | None,
-    steps: Sequence[Step],
+    steps: Sequence[StepRow],
     facts: RunFacts,
     over: bool = False,
 ) -> Story:
-    """The story of ``item``: ``row`` is ``None`` while it is under way, ``steps`` may be few.
+    """The story of ``item``. ``row`` is ``None`` while the item is in flight.
 
-    Where a run that is ``over`` has neither, there is no such item.
+    Where a run that is ``over`` has neither row nor steps, there is no such item.
     """
     row = row or {"status": "no such item" if over and not steps else "in flight"}
     ordered = sorted(steps, key=lambda step: (step.get("attempt") or 0, step.get("t_s") or 0.0))
@@ -99,7 +100,7 @@ def tell(
         wire_bytes=row.get("wire_bytes") if ended else None,
         attempts=int(row.get("attempts") or 1),
         path=_path(str(row.get("path") or ""), ordered),
-        chapters=tuple(_chapter(step, facts) for step in ordered),
+        steps=tuple(_story_step(step, facts) for step in ordered),
     )
 
 
@@ -111,17 +112,17 @@ def _seconds(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _path(told: str, steps: Sequence[Step]) -> tuple[int, ...]:
-    if told:
-        return tuple(int(rank) for rank in told.split(">"))
+def _path(recorded: str, steps: Sequence[StepRow]) -> tuple[int, ...]:
+    if recorded:
+        return tuple(int(rank) for rank in recorded.split(">"))
     return tuple(int(step["rank"]) for step in steps if step.get("kind") == "compute")
 
 
-def _chapter(step: Step, facts: RunFacts) -> Chapter:
+def _story_step(step: StepRow, facts: RunFacts) -> StoryStep:
     kind, rank = str(step.get("kind") or ""), int(step.get("rank") or 0)
     block, target = int(step.get("block") or 0), _known(step.get("target"))
     notes = {"compute": f"block {block}", "keep": f"τ_{block} → I_{rank}"}
-    return Chapter(
+    return StoryStep(
         t_s=_seconds(step.get("t_s")),
         rank=rank,
         kind=kind,
@@ -129,6 +130,6 @@ def _chapter(step: Step, facts: RunFacts) -> Chapter:
         queued_s=float(step.get("queued_s") or 0.0),
         duration_s=float(step.get("duration_s") or 0.0),
         note=notes.get(kind, f"τ_{block} → rank {target}"),
-        why=because(step, facts),
+        reason=decision_reason(step, facts),
         target=rank if kind == "keep" else target,
     )

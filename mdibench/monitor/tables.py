@@ -1,8 +1,8 @@
-"""The tables of a run in memory, ordered by when their rows became known.
+"""The tables of a run in memory, ordered by the time at which their rows became known.
 
-A row is *known from* the latest time that it or any row before it carries: a live monitor cannot
-have seen it earlier, and a replay shows it at the same moment. Columns that a row lacks are null,
-columns and tables that this version does not know are left alone.
+A row is *known from* the latest time in it or in any row before it: a live monitor cannot have seen
+it earlier, and a replay shows it at the same moment. Columns that a row lacks are null; columns and
+tables that this version does not know are ignored. Filled by ``feed``, read by ``snapshot_view``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mdibench.monitor.columns import (
     NamedValues,
     Values,
     Words,
-    steady,
+    non_decreasing,
     texts,
     within,
 )
 from mdibench.monitor.statistics import bucket
 
 ITEMS_WITH_STEPS = 2000
-"""Steps of this many items are kept in memory; older ones are read again when asked for."""
+"""Steps of this many items are kept in memory; older ones are read again on request."""
 
 
 class RankTable:
@@ -78,8 +78,8 @@ class RankTable:
 class LinkMatrices:
     """Counters of every link. ``until`` gives them as matrices at a moment.
 
-    Rows are laid over a matrix in order; a copy of the matrix is kept every ``stride`` rows, so
-    that a moment in the middle of a long run is cheap too.
+    Rows are written over a matrix in order; a copy of the matrix is kept every ``stride`` rows, so
+    that a moment in the middle of a long run is fast to restore.
     """
 
     COUNTERS = ("tasks", "bytes", "hop_delay_s", "ping_pongs")
@@ -98,7 +98,7 @@ class LinkMatrices:
         columns = self.columns
         floor_s = float(columns["known_s"][-1]) if len(columns) else 0.0
         batch = {name: get.number(name)[wanted] for name in self.COUNTERS}
-        batch["known_s"] = steady(get.number("t_s")[wanted], floor_s)
+        batch["known_s"] = non_decreasing(get.number("t_s")[wanted], floor_s)
         columns.extend(batch | {"source": source[wanted], "target": target[wanted]})
 
     def until(self, moment_s: float) -> dict[str, Array]:
@@ -124,12 +124,12 @@ class LinkMatrices:
         return laid
 
 
-Step: TypeAlias = tuple[tuple[str, ...], tuple[object, ...]]
-"""Column names and values of a row of ``steps``: most are never looked at, so kept as they came."""
+StoredStep: TypeAlias = tuple[tuple[str, ...], tuple[object, ...]]
+"""Column names and values of a row of ``steps``: most are never shown, so kept as read."""
 
 
 class Tables:
-    """Everything that a run has told so far."""
+    """All tables of a run, as far as they have been read."""
 
     def __init__(self, ranks: int, exits: int) -> None:
         self.exits = exits
@@ -137,7 +137,7 @@ class Tables:
         self.ranks: dict[int, RankTable] = {rank: RankTable(exits) for rank in range(ranks)}
         self.links = LinkMatrices(ranks)
         self.events: list[EventRow] = []
-        self._steps: OrderedDict[int, list[Step]] = OrderedDict()
+        self._steps: OrderedDict[int, list[StoredStep]] = OrderedDict()
         self.newest_s = 0.0
         """The latest time that any row carries."""
         self._loaders = {
@@ -178,7 +178,7 @@ class Tables:
             mine = np.flatnonzero(rank_of == rank)
             batch = {name: values[mine] for name, values in columns.items()}
             floor_s = table.value("t_s", len(table)) if len(table) else 0.0
-            batch["t_s"] = steady(batch["t_s"], floor_s)
+            batch["t_s"] = non_decreasing(batch["t_s"], floor_s)
             table.columns.extend(batch)
         self._see(_largest(t_s))
 
@@ -224,8 +224,7 @@ def _length(values: Values) -> int:
     return len(values.codes) if isinstance(values, CodedColumn) else len(values)
 
 
-# --- items -------------------------------------------------------------------------------------
-# Items that ended, one row each, in the order in which they ended.
+# --- items ----------------------------------------------------------------------------------------
 
 OK, DROPPED, LOST = 0, 1, 2
 STATUS = {"ok": OK, "dropped": DROPPED, "lost": LOST}
@@ -259,7 +258,7 @@ class ItemTable:
         self.columns.extend(self._with_counts(self._batch(get, self._status(get))))
 
     def find(self, item: int) -> NamedValues | None:
-        """Everything known about ``item``, or ``None`` while it is under way."""
+        """The row of ``item``, or ``None`` while it is in flight."""
         places = np.flatnonzero(self.columns["item"] == item)
         return self.row(int(places[-1])) if len(places) else None
 
@@ -317,7 +316,7 @@ class ItemTable:
             "lost": status == LOST,
         }
         counts = {name: last[name] + np.cumsum(flags[name]) for name in _COUNTS}
-        known_s = steady(batch.pop("ended_s"), floor_s)
+        known_s = non_decreasing(batch.pop("ended_s"), floor_s)
         return batch | counts | {"known_s": known_s}
 
 

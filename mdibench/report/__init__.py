@@ -1,4 +1,4 @@
-"""Documents, tables and figures about plans and recorded runs."""
+"""Reports: the figures of ``analysis`` as tables, drawings and text, in every output format."""
 
-WIDTH = 80
-"""Columns of the terminal that texts are made for."""
+TEXT_WIDTH = 80
+"""Columns of every text output."""

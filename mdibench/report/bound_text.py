@@ -1,4 +1,4 @@
-"""The capacity bound of a config, for people (80 columns) and for programs (JSON)."""
+"""The capacity bound of a config, as text of 80 columns and as JSON. Called by ``cli.bound``."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from textwrap import wrap
 
 import numpy as np
 
-from mdibench.bounds.best_accuracy import NEVER, BestAccuracy, Outcomes, best_accuracy
+from mdibench.bounds.best_accuracy import NO_EXIT, BestAccuracy, Outcomes, best_accuracy
 from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
 from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
-from mdibench.report import WIDTH
+from mdibench.report import TEXT_WIDTH
 from mdibench.simulation.scenario import Scenario, batch_seconds, profiled_times
 
 MOST_LIMITS = 10
-SHARES = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
-"""Rates of the accuracy table, as shares of the bound."""
+RATE_SHARES = (0.5, 0.75, 0.9, 1.0, 1.25, 1.5)
+"""Rates of the table of best accuracies, as shares of the bound."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """All that there is to say about a scenario's bound."""
+class BoundReport:
+    """The bound of a scenario and the best accuracies below it."""
 
     scenario: Scenario
     go_on: tuple[float, ...]
     bound: Bound
     lifted: Bound
-    """With raw data free to leave the source."""
+    """The bound if raw data may leave the source."""
     accuracies: Sequence[tuple[float, BestAccuracy | None]]
-    """Rate and the best accuracy at it."""
+    """Pairs of a rate and the best accuracy at that rate."""
 
 
-def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
-    """Bound, what lifting the raw data's stay would give, and the best accuracies."""
+def bound_report(scenario: Scenario, rate_per_s: float | None = None) -> BoundReport:
+    """The bound, the bound if raw data may leave the source, and the best accuracies."""
     asked = demand_of(scenario)
     fleet = fleet_of(scenario.plan)
     bound = capacity(fleet, asked)
@@ -43,9 +43,9 @@ def study_bound(scenario: Scenario, rate_per_s: float | None = None) -> Found:
     if scenario.recordings is not None and scenario.config.scheme.exits_early:
         patience = scenario.config.model.confidence == "patience"
         seen = Outcomes(scenario.recordings.judged(patience), scenario.recordings.correct)
-        rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in SHARES]
+        rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in RATE_SHARES]
         accuracies = [(rate, best_accuracy(fleet, asked, seen, rate)) for rate in rates]
-    return Found(scenario, tuple(asked.go_on), bound, lifted, accuracies)
+    return BoundReport(scenario, tuple(asked.go_on), bound, lifted, accuracies)
 
 
 def demand_of(scenario: Scenario, raw_may_leave: bool = False) -> Demand:
@@ -64,7 +64,7 @@ def demand_of(scenario: Scenario, raw_may_leave: bool = False) -> Demand:
 def fastest_block_s(scenario: Scenario) -> BlockSeconds:
     """Seconds of one task: of the batch size up to ``max_batch`` that serves it fastest.
 
-    Only a profile knows more than batches of one. An emulated device takes as long for each task.
+    Only a profile has times of larger batches. An emulated device takes equally long for each task.
     """
     if scenario.profile is None:
         return scenario.block_s
@@ -88,26 +88,26 @@ def expected_go_on(scenario: Scenario) -> tuple[float, ...]:
     return go_on_after(taken, exits)
 
 
-def bound_lines(found: Found) -> list[str]:
-    """What a person wants to know, in 80 columns."""
-    scenario, bound = found.scenario, found.bound
+def bound_lines(report: BoundReport) -> list[str]:
+    """The report as lines of at most 80 columns."""
+    scenario, bound = report.scenario, report.bound
     plan, name = scenario.plan, scenario.config.scheme.name
     return [
         f"{name} on {plan.ranks} ranks, {plan.topology}, {plan.placement}",
         f"at most {bound.rate_per_s:,.2f} items per second, {_holding_for(scenario)}",
         f"block times: {_origin(scenario)}",
         "",
-        *_go_on_lines(found),
+        *_go_on_lines(report),
         "",
         *_limit_lines(bound),
         "",
-        *_lifted_lines(found),
-        *_accuracy_lines(found),
+        *_lifted_lines(report),
+        *_accuracy_lines(report),
     ]
 
 
 def _holding_for(scenario: Scenario) -> str:
-    """Which policies the bound holds for: larger batches than were timed may be faster."""
+    """Which policies the bound holds for: batches larger than the timed ones may be faster."""
     largest, profile = scenario.config.model.max_batch, scenario.profile
     timed = max(timing.batch for timing in profile.blocks[0].times) if profile else 1
     if all(scenario.plan.devices) or largest <= timed:
@@ -116,7 +116,7 @@ def _holding_for(scenario: Scenario) -> str:
 
 
 def _origin(scenario: Scenario) -> str:
-    """Where the block times are from, and so how much the bound is worth."""
+    """The origin of the block times."""
     if all(scenario.plan.devices):
         return "those of emulated devices"
     if scenario.profile is not None:
@@ -124,32 +124,32 @@ def _origin(scenario: Scenario) -> str:
     return "measured just now on this machine (hardware)"
 
 
-def bound_json(found: Found) -> str:
-    """The same as one JSON object."""
+def bound_json(report: BoundReport) -> str:
+    """The report as one JSON object."""
     data = {
-        "rate_per_s": found.bound.rate_per_s,
-        "binding": found.bound.binding,
-        "limits": [asdict(limit) | {"name": limit.name} for limit in found.bound.limits],
-        "raw_offloaded_per_s": found.lifted.rate_per_s,
-        "go_on": found.go_on,
-        "thresholds": found.scenario.thresholds,
+        "rate_per_s": report.bound.rate_per_s,
+        "binding": report.bound.binding,
+        "limits": [asdict(limit) | {"name": limit.name} for limit in report.bound.limits],
+        "raw_offloaded_per_s": report.lifted.rate_per_s,
+        "go_on": report.go_on,
+        "thresholds": report.scenario.thresholds,
         "tasks_per_s": [
             {"rank": rank, "block": block, "per_s": value}
-            for (rank, block), value in sorted(found.bound.tasks_per_s.items())
+            for (rank, block), value in sorted(report.bound.tasks_per_s.items())
         ],
         "best_accuracy": [
             {"rate_per_s": rate, **(asdict(best) if best else {"accuracy": None})}
-            for rate, best in found.accuracies
+            for rate, best in report.accuracies
         ],
     }
     return json.dumps(data, indent=1)
 
 
-def _go_on_lines(found: Found) -> list[str]:
-    exits = range(1, found.scenario.model.exits + 1)
+def _go_on_lines(report: BoundReport) -> list[str]:
+    exits = range(1, report.scenario.model.exits + 1)
     return [
         "after exit          " + "".join(f"{exit_:>8}" for exit_ in exits),
-        "items that go on, % " + "".join(f"{100 * share:8.1f}" for share in found.go_on),
+        "items that go on, % " + "".join(f"{100 * share:8.1f}" for share in report.go_on),
     ]
 
 
@@ -161,24 +161,24 @@ def _limit_lines(bound: Bound) -> list[str]:
     return [*lines, f"and {rest} more"] if rest > 0 else lines
 
 
-def _lifted_lines(found: Found) -> list[str]:
-    now, lifted = found.bound.rate_per_s, found.lifted.rate_per_s
+def _lifted_lines(report: BoundReport) -> list[str]:
+    now, lifted = report.bound.rate_per_s, report.lifted.rate_per_s
     if lifted <= now * (1 + 1e-9):
         return ["offloading raw data would not raise the bound"]
     text = (
         f"with source_offloads_raw = true: {lifted:,.2f} items per second "
-        f"({lifted / now - 1:+.0%}), limited by {found.lifted.binding}"
+        f"({lifted / now - 1:+.0%}), limited by {report.lifted.binding}"
     )
-    return wrap(text, WIDTH)[:3]
+    return wrap(text, TEXT_WIDTH)[:3]
 
 
-def _accuracy_lines(found: Found) -> list[str]:
-    if not found.accuracies:
-        return ["", _without_table(found.scenario)]
+def _accuracy_lines(report: BoundReport) -> list[str]:
+    if not report.accuracies:
+        return ["", _without_table(report.scenario)]
     lines = ["", "best accuracy at a rate, by the thresholds of the best mixture", ""]
     lines.append("items per s  of bound  accuracy  share of items: T_e of each exit but the last")
-    for rate, best in found.accuracies:
-        head = f"{rate:11,.2f}  {rate / found.bound.rate_per_s:7.0%}  "
+    for rate, best in report.accuracies:
+        head = f"{rate:11,.2f}  {rate / report.bound.rate_per_s:7.0%}  "
         if best is None:
             lines.append(f"{head} beyond what any threshold allows")
             continue
@@ -191,7 +191,7 @@ def _accuracy_lines(found: Found) -> list[str]:
 
 
 def _without_table(scenario: Scenario) -> str:
-    """Why there is no best accuracy at a rate."""
+    """The reason why there is no table of best accuracies."""
     if scenario.recordings is None:
         return "no accuracy at any rate: the null block classifies nothing"
     last = scenario.recordings.correct[-1].mean()
@@ -200,4 +200,4 @@ def _without_table(scenario: Scenario) -> str:
 
 
 def _threshold(value: float) -> str:
-    return "never" if value >= NEVER else f"{np.clip(value, 0, 1):.3f}"
+    return "never" if value >= NO_EXIT else f"{np.clip(value, 0, 1):.3f}"

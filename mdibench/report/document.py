@@ -1,6 +1,7 @@
-"""A report as data: sections of tables and figures, which every output format renders alike.
+"""A report as data: sections of text, tables and figures, independent of the output format.
 
-``display`` picks one scaled unit and one number of decimals per column.
+``display`` gives a table as text with one scaled unit and one number of decimals per column;
+``raw_columns`` and ``raw_rows`` give it in base units. Used by every output format.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``key`` names it in CSV and JSON (with its base unit), ``title`` for people."""
+    """``key`` is its name in CSV and JSON (with the base unit), ``title`` its heading."""
 
     key: str
     title: str
@@ -48,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure that is drawn when somebody wants it."""
+    """A figure, drawn only when an output format asks for it."""
 
     key: str
     title: str
@@ -58,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """A part of a report: words, then tables, then figures."""
+    """A part of a report: text, then tables, then figures."""
 
     key: str
     title: str
@@ -132,7 +133,7 @@ def raw_columns(table: Table) -> list[str]:
 
 
 def raw_rows(table: Table) -> list[list[Any]]:
-    """Rows to ``raw_columns``; what is not available or infinite is ``None``."""
+    """Rows for ``raw_columns``; what is not available or infinite is ``None``."""
     wide = [
         any(isinstance(row[at], Estimate) for row in table.rows) for at in range(len(table.columns))
     ]

@@ -1,6 +1,6 @@
-"""How figures look and how they leave: style, hover titles, SVG for a page, files for a paper.
+"""Style and output of the figures: colours, hover titles, SVG for a page, files for a paper.
 
-Every series differs by colour, marker, line style and hatch together, so that a figure reads in
+Series differ by colour, marker, line style and hatch together, so that a figure is readable in
 black and white. Widths are those of a two-column paper. The same data give the same bytes.
 """
 
@@ -29,14 +29,14 @@ COLUMN_IN = 3.4
 """Width of a figure in one column of a two-column paper, inches; ``PAGE_IN`` spans both."""
 PAGE_IN = 7.0
 
-SHOWN = 8
-"""Series that one figure can tell apart."""
+MOST_SERIES = 8
+"""Series that one figure shows: more could not be distinguished."""
 
 INK = "#222222"
-FAINT = "#9a9a9a"
+PALE_INK = "#9a9a9a"
 
 RC: dict[Any, Any] = {
-    "axes.axisbelow": True, "axes.edgecolor": FAINT, "axes.grid": True, "axes.labelsize": 7,
+    "axes.axisbelow": True, "axes.edgecolor": PALE_INK, "axes.grid": True, "axes.labelsize": 7,
     "axes.linewidth": 0.6, "axes.spines.right": False, "axes.spines.top": False,
     "axes.titlelocation": "left", "axes.titlesize": 7.5, "axes.titleweight": "bold",
     "axes.labelcolor": INK, "font.family": "sans-serif", "font.size": 7,
@@ -60,7 +60,7 @@ class SeriesStyle:
     hatch: str
 
 
-LOOKS = (
+SERIES_STYLES = (
     SeriesStyle("#0072B2", "o", "-", ""),
     SeriesStyle("#D55E00", "s", (0, (4, 1.5)), "////"),
     SeriesStyle("#009E73", "^", (0, (1, 1)), "\\\\\\\\"),
@@ -73,27 +73,27 @@ LOOKS = (
 
 
 def series_style(at: int) -> SeriesStyle:
-    """The look of series number ``at``; they repeat after eight."""
-    return LOOKS[at % len(LOOKS)]
+    """The style of series number ``at``; styles repeat after eight."""
+    return SERIES_STYLES[at % len(SERIES_STYLES)]
 
 
-def fill(at: int) -> dict[str, Any]:
-    """How an area of series number ``at`` is filled."""
+def area_style(at: int) -> dict[str, Any]:
+    """Fill of an area of series number ``at``."""
     style = series_style(at)
     return {"facecolor": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.4}
 
 
-FAINT_FILL: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#d0d0d0", "linewidth": 0.4}
-"""Of what is nothing, as idle time."""
+IDLE_STYLE: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#d0d0d0", "linewidth": 0.4}
+"""Fill of idle time."""
 
 
 def short(name: str) -> str:
-    """``name`` as it fits beside a figure."""
+    """``name`` in the space beside a figure."""
     return name if len(name) <= 26 else name[:25] + "…"
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Let ``draw`` work in our style, without touching anybody else's."""
+    """``draw`` with the style of this module; matplotlib's global style stays unchanged."""
 
     @wraps(draw)
     def in_style(*arguments: P.args, **options: P.kwargs) -> Figure:
@@ -113,24 +113,24 @@ def sheet(
 
 
 def legend_above(figure: Figure, axis: Axes, columns: int = 5) -> None:
-    """The legend of ``axis`` over the whole figure, where it hides nothing."""
+    """The legend of ``axis`` above the whole figure, where it covers no data."""
     handles, labels = axis.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=columns)
 
 
-def percent(axis: Axis) -> None:
+def percent_axis(axis: Axis) -> None:
     """Label a share in percent, with no more decimals than it needs."""
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.6g} %"))
 
 
 def tip(artist: Artist, text: str) -> None:
-    """Let a page show ``text`` when the pointer is over ``artist``."""
+    """Make a page show ``text`` when the pointer is over ``artist``."""
     artist.set_gid("tip:" + quote(text, safe=""))
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element for a page: text as text, its ids its own by ``name``."""
+    """The figure as an ``<svg>`` element: text stays text, ``name`` makes the ids unique."""
     raw = _render(figure, "svg", "none").decode("utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", raw[raw.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r'<g id="tip:([^"]*)">', _titled, body)
@@ -146,8 +146,8 @@ def _titled(match: re.Match[str]) -> str:
     return f"<g><title>{html.escape(unquote(match[1]))}</title>"
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure to ``path`` in the format of its suffix, as a paper wants it."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure to ``path`` in the format of its suffix, with text as outlines."""
     path.write_bytes(_render(figure, path.suffix.removeprefix("."), "path"))
 
 

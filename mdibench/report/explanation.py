@@ -1,6 +1,7 @@
-"""The section "Why is two slower than one?": the explanation of each run, and all beside one rank.
+"""The section "Why is two slower than one?": what limits each run, and its rate against one rank.
 
-``explain`` finds what bounds a run and which cut breaks even; here it becomes words and tables.
+``analysis.explain`` finds what limits a run and which cut breaks even; this module writes it as
+sentences and tables. Called by ``report``.
 """
 
 from __future__ import annotations
@@ -15,26 +16,34 @@ from mdibench.analysis.run_groups import METRICS, Run, RunGroup
 from mdibench.report import run_figures, run_tables
 from mdibench.report.document import Column, Figure, ReportSection, Table
 
-TOLD = 4
-"""Runs that are explained in sentences; the others in a table."""
+MOST_EXPLAINED = 4
+"""Runs that are explained in sentences; the others only appear in the tables."""
 
 
-def section(
+def explanation_section(
     groups: Sequence[RunGroup], runs: Mapping[str, Run], breakdowns: Mapping[str, Breakdown]
 ) -> ReportSection:
     """The whole section; ``runs`` and ``breakdowns`` are those shown in detail, by group."""
     found = {name: _cuts(run, breakdowns.get(name)) for name, run in runs.items()}
     text = [
         f"{name}: " + " ".join(explain.sentences(run.summary, breakdowns.get(name), found[name]))
-        for name, run in list(runs.items())[:TOLD]
+        for name, run in list(runs.items())[:MOST_EXPLAINED]
     ]
-    tables = [one_rank(groups), limits(runs, found), run_tables.item_times(breakdowns)]
+    tables = [
+        one_rank_table(groups),
+        limit_table(runs, found),
+        run_tables.item_time_table(breakdowns),
+    ]
     distributed = [name for name, run in runs.items() if run.summary.identity.ranks > 1]
-    tables += [run_tables.cuts(name, found[name]) for name in distributed[:TOLD] if found[name]]
+    tables += [
+        run_tables.cut_table(name, found[name])
+        for name in distributed[:MOST_EXPLAINED]
+        if found[name]
+    ]
     draw = Figure(
         "item-time",
         "Where the time of an average item went",
-        partial(run_figures.item_time, breakdowns),
+        partial(run_figures.item_time_figure, breakdowns),
     )
     return ReportSection(
         "why",
@@ -49,7 +58,7 @@ def _cuts(run: Run, steps: Breakdown | None) -> list[Cut]:
     return explain.cuts(run.summary, steps, run.reader.manifest) if steps else []
 
 
-def one_rank(groups: Sequence[RunGroup]) -> Table:
+def one_rank_table(groups: Sequence[RunGroup]) -> Table:
     """The rate of every group beside that of one rank alone with the same network."""
     columns = (
         Column("group", "group"), Column("ranks", "ranks", "count"),
@@ -60,26 +69,34 @@ def one_rank(groups: Sequence[RunGroup]) -> Table:
     rate = METRICS["throughput"]
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
-        base = _alone(groups, group)
+        base = _one_rank_baseline(groups, group)
         if base is None or group.first.identity.ranks == 1:
             continue
         own, other = group.estimate(rate), base.estimate(rate)
         ratio = own.value / other.value if other.value else None
         rows.append(
-            (group.name, group.first.identity.ranks, own, _carried(group), base.name, other, ratio)
+            (
+                group.name,
+                group.first.identity.ranks,
+                own,
+                _sustained_share(group),
+                base.name,
+                other,
+                ratio,
+            )
         )
-    note = "A group that carried all it was offered might have carried more; so might one rank."
+    note = "A group that sustained its whole offered rate may sustain more; so may one rank."
     return Table("one_rank", "Beside one rank", columns, tuple(rows), note)
 
 
-def _carried(group: RunGroup) -> float | None:
+def _sustained_share(group: RunGroup) -> float | None:
     """Rate over offered rate, a mean over the runs that count."""
     measured = [run.summary.measured for run in group.counted]
     shares = [m.rate_per_s.value / m.offered_per_s.value for m in measured if m.offered_per_s.value]
     return sum(shares) / len(shares) if shares else None
 
 
-def _alone(groups: Sequence[RunGroup], group: RunGroup) -> RunGroup | None:
+def _one_rank_baseline(groups: Sequence[RunGroup], group: RunGroup) -> RunGroup | None:
     """The best match on one rank: the same kind and network, the same scheme or ``local``."""
     own = group.first.identity
     found = [
@@ -95,8 +112,8 @@ def _alone(groups: Sequence[RunGroup], group: RunGroup) -> RunGroup | None:
     return found[0] if found else None
 
 
-def limits(runs: Mapping[str, Run], found: Mapping[str, Sequence[Cut]]) -> Table:
-    """What bounds each run, and which cut between two workers would carry most."""
+def limit_table(runs: Mapping[str, Run], found: Mapping[str, Sequence[Cut]]) -> Table:
+    """What limits each run, and the cut between two workers with the highest rate."""
     columns = (
         Column("group", "group"), Column("busiest", "most used"), Column("used", "used", "share"),
         Column("alone_per_s", "source alone", "per_s"), Column("after", "best cut", "count"),
@@ -112,5 +129,5 @@ def limits(runs: Mapping[str, Run], found: Mapping[str, Sequence[Cut]]) -> Table
             best, alone = max(found[name], key=lambda cut: cut.rate_per_s), found[name][-1]
             cells = (alone.rate_per_s, best.after, best.rate_per_s, best.break_even_bps)
         rows.append((name, *first, *cells))
-    note = "Bounds of a pipeline of the source, one link and one more worker, by measured times."
+    note = "Bounds of a pipeline of the source, one link and one more worker, from measured times."
     return Table("limits", "What bounds each run", columns, tuple(rows), note)

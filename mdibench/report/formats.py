@@ -1,4 +1,4 @@
-"""A report as files of other formats: Markdown, CSV, JSON, and figures for a paper."""
+"""A report as Markdown, CSV, JSON and figure files. Called by ``cli.report``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mdibench.report.document import Document, Figure, Table, display, raw_columns, raw_rows
-from mdibench.report.drawing import save
+from mdibench.report.drawing import save_figure
 
 
 def to_markdown(report: Document, pictures: dict[str, str] | None = None) -> str:
@@ -46,7 +46,7 @@ def _escaped(text: str) -> str:
 
 
 def to_json(report: Document) -> str:
-    """Everything but the figures, in base units; what is not available is null."""
+    """The report without its figures, in base units; what is not available is null."""
     content = {
         "title": report.title,
         "subtitle": report.subtitle,
@@ -90,7 +90,7 @@ def write_figures(report: Document, folder: Path, form: str) -> dict[str, Path]:
     written = {}
     for figure in _figures(report):
         path = folder / f"{_file_name(figure.key)}.{form}"
-        save(figure.draw(), path)
+        save_figure(figure.draw(), path)
         written[figure.key] = path
     return written
 

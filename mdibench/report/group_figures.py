@@ -19,12 +19,12 @@ from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.drawing import (
     COLUMN_IN,
-    FAINT,
     INK,
+    MOST_SERIES,
     PAGE_IN,
-    SHOWN,
+    PALE_INK,
     legend_above,
-    percent,
+    percent_axis,
     series_style,
     sheet,
     short,
@@ -32,14 +32,14 @@ from mdibench.report.drawing import (
     tip,
 )
 
-WIDE = 20
-"""Largest ratio of latencies that one linear axis shows well."""
-FEWEST = 10
+LARGEST_LINEAR_RATIO = 20
+"""Latencies that differ more than this get a logarithmic axis."""
+LEAST_BIN_ITEMS = 10
 """Items that a bin needs for its accuracy to be shown."""
 
 
 @styled
-def dots(groups: Sequence[RunGroup]) -> Figure:
+def metric_figure(groups: Sequence[RunGroup]) -> Figure:
     """Rate, accuracy and latencies of every group with their intervals."""
     metrics = [METRICS[key] for key in ("throughput", "accuracy", "p50", "p99")]
     height = 0.55 + 0.19 * len(groups)
@@ -57,7 +57,7 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
     for at, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
         if not estimate.known:
             axis.text(
-                0.5, at, "n/a", transform=axis.get_yaxis_transform(), color=FAINT, va="center"
+                0.5, at, "n/a", transform=axis.get_yaxis_transform(), color=PALE_INK, va="center"
             )
             continue
         e = estimate.scaled(1 / factor)
@@ -68,7 +68,7 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
         tip(dot, f"{group.name}: {metric.title} {format_one(metric.kind, estimate)}")
     axis.set_title(f"{metric.title} ({unit})")
     sizes = [e.value for e in estimates if e.value > 0]
-    if metric.kind == "seconds" and sizes and max(sizes) > WIDE * min(sizes):
+    if metric.kind == "seconds" and sizes and max(sizes) > LARGEST_LINEAR_RATIO * min(sizes):
         axis.set_xscale("log")
     else:
         axis.xaxis.set_major_locator(MaxNLocator(4))
@@ -76,7 +76,7 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
 
 
 @styled
-def tradeoff(groups: Sequence[RunGroup]) -> Figure:
+def tradeoff_figure(groups: Sequence[RunGroup]) -> Figure:
     """Rate against accuracy: one point per group, and the Pareto front of each scheme."""
     figure, (axis,) = sheet(COLUMN_IN, 2.5)
     by_scheme: dict[str, list[RunGroup]] = {}
@@ -86,7 +86,7 @@ def tradeoff(groups: Sequence[RunGroup]) -> Figure:
         _scheme_points(axis, at, scheme, members)
     axis.set_xlabel("rate (items/s)")
     axis.set_ylabel("accuracy")
-    percent(axis.yaxis)
+    percent_axis(axis.yaxis)
     axis.margins(0.12)
     legend_above(figure, axis, 3)
     return figure
@@ -102,8 +102,8 @@ def _scheme_points(axis: Axes, at: int, scheme: str, groups: Sequence[RunGroup])
             markerfacecolor=style.colour if group in front else "white",
             label=scheme if group is groups[0] else None,
         )  # fmt: skip
-        told = [format_one("per_s", rate), format_one("share", accuracy)]
-        tip(dot, f"{group.name}: {' at '.join(told)}")
+        values = [format_one("per_s", rate), format_one("share", accuracy)]
+        tip(dot, f"{group.name}: {' at '.join(values)}")
     points = [
         tuple(g.estimate(METRICS[k]).value for k in ("throughput", "accuracy")) for g in front
     ]
@@ -135,14 +135,14 @@ def pareto(groups: Sequence[RunGroup]) -> list[RunGroup]:
 
 
 @styled
-def latency(groups: Sequence[RunGroup]) -> Figure:
-    """Distribution of latency: how many items were faster, and the tail on a log scale."""
+def latency_figure(groups: Sequence[RunGroup]) -> Figure:
+    """Distribution of latency: the share of faster items, and the tail on a log scale."""
     figure, (body, tail) = sheet(PAGE_IN, 2.3, 1, 2)
     curves = [(group, _mean_curve(group)) for group in groups]
     known = [(at, g, c) for at, (g, c) in enumerate(curves) if c.size]
     factor, unit = choose_scale("seconds", [float(c[50]) for _, _, c in known])
     shares = np.array(CURVE)
-    for at, group, curve in known[:SHOWN]:
+    for at, group, curve in known[:MOST_SERIES]:
         style = series_style(at)
         marks = {"color": style.colour, "linestyle": style.line, "label": short(group.name)}
         (line,) = body.plot(curve / factor, shares, **marks)
@@ -171,9 +171,9 @@ def _mean_curve(group: RunGroup) -> np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 @styled
-def exits(groups: Sequence[RunGroup]) -> Figure:
+def exit_figure(groups: Sequence[RunGroup]) -> Figure:
     """Where items left, by depth; and how accurate each exit was."""
-    shown = groups[:SHOWN]
+    shown = groups[:MOST_SERIES]
     figure, (left, right) = sheet(PAGE_IN, max(1.9, 0.7 + 0.24 * len(shown)), 1, 2)
     depth = max((len(g.first.exits) for g in shown), default=0)
     for at, group in enumerate(shown):
@@ -194,11 +194,11 @@ def exits(groups: Sequence[RunGroup]) -> Figure:
     left.set_ylim(len(shown) - 0.5, -0.5)
     left.set_xlim(0, 1)
     left.set_xlabel("share of items by exit taken")
-    percent(left.xaxis)
+    percent_axis(left.xaxis)
     left.grid(visible=False)
     right.set_xlabel("exit")
     right.set_ylabel("accuracy of the exit")
-    percent(right.yaxis)
+    percent_axis(right.yaxis)
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(figure, right)
     return figure
@@ -216,29 +216,31 @@ def _exit_accuracy(axis: Axes, at: int, group: RunGroup) -> None:
     (line,) = axis.plot(
         x, y, style.marker, linestyle=style.line, color=style.colour, label=short(group.name)
     )
-    told = ", ".join(f"exit {row.exit} {format_one('share', row.accuracy, 'none')}" for row in rows)
-    tip(line, f"{group.name}: {told}")
+    accuracies = ", ".join(
+        f"exit {row.exit} {format_one('share', row.accuracy, 'none')}" for row in rows
+    )
+    tip(line, f"{group.name}: {accuracies}")
 
 
 def _shade(at: int, of: int) -> str:
-    """A blue that is darker the deeper the exit: order shows without a legend."""
+    """A blue that is darker the deeper the exit, so that the order needs no legend."""
     return to_hex(colormaps["Blues"](0.2 + 0.7 * (at - 1) / max(1, of - 1)))
 
 
 @styled
-def calibration(groups: Sequence[RunGroup]) -> Figure:
-    """Confidence against accuracy: above the diagonal a network is too modest."""
+def calibration_figure(groups: Sequence[RunGroup]) -> Figure:
+    """Confidence against accuracy: above the diagonal the network is underconfident."""
     figure, (axis,) = sheet(COLUMN_IN, 2.5)
-    axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
+    axis.plot([0, 1], [0, 1], color=PALE_INK, linewidth=0.8, linestyle=(0, (2, 2)))
     lowest = 1.0
-    for at, group in enumerate(groups[:SHOWN]):
+    for at, group in enumerate(groups[:MOST_SERIES]):
         run = group.detailed
         items = read_items(run.reader)
         chosen = due_in(items, run.summary.window) & items.ok
         confidence, accuracy, counts = reliability(
             items["confidence"][chosen], items["correct"][chosen]
         )
-        enough = counts >= FEWEST
+        enough = counts >= LEAST_BIN_ITEMS
         confidence, accuracy = confidence[enough], accuracy[enough]
         if not enough.any():
             continue

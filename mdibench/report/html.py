@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no font, no network."""
+"""A report as one self-contained HTML page: no script, no font, no network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mdibench.report.document import Document, Figure, Table, display
 from mdibench.report.drawing import to_svg
 
 PIXELS_PER_INCH = 147
-"""So that a figure over both columns of a paper fills the page, and all have one text size."""
+"""Makes a figure of two columns as wide as the page; all figures have the same text size."""
 FOLDED = 24
-"""Rows from which on a table is folded away, as is one with more than ``FOLDED_COLUMNS``."""
+"""A table with more rows, or more than ``FOLDED_COLUMNS`` columns, is folded."""
 FOLDED_COLUMNS = 13
 
-MARKS = {
+WORD_MARKS = {
     "VALID": ("✓ ", "good"), "INVALID": ("✗ ", "bad"), "complete": ("", ""),
     "aborted": ("✗ ", "bad"), "failed": ("✗ ", "bad"), "running": ("… ", "warn"),
     "ok": ("✓ ", "good"), "warning": ("! ", "warn"), "invalid": ("✗ ", "bad"),
     "better": ("▲ ", "good"), "worse": ("▼ ", "bad"),
 }  # fmt: skip
-"""What a word is marked with: a sign and a colour, so that it reads without the colour."""
+"""Sign and colour of a word: the sign carries the meaning without the colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class PageColumn:
 
 @dataclass(frozen=True, slots=True)
 class PageCell:
-    """A cell with its classes."""
+    """A cell with its CSS classes."""
 
     text: str
     css: str = ""
@@ -49,7 +49,7 @@ class PageCell:
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """A table as the template wants it."""
+    """A table in the form of the template."""
 
     columns: list[PageColumn]
     rows: list[list[PageCell]]
@@ -57,7 +57,7 @@ class PageTable:
 
 
 def to_html(report: Document) -> str:
-    """The page. The same report gives the same text."""
+    """The page as text, the same for the same report."""
     environment = Environment(
         loader=PackageLoader("mdibench.report", "templates"),
         autoescape=True,
@@ -99,7 +99,7 @@ def _has_interval(cell: Cell) -> bool:
 
 def _cells(text: str, numeric: bool, spread: bool) -> list[PageCell]:
     if not numeric:
-        sign, mark = MARKS.get(text, ("", ""))
+        sign, mark = WORD_MARKS.get(text, ("", ""))
         return [PageCell(sign + text, "name" if len(text) < 40 else "", mark)]
     value, bracket, interval = text.partition(" [")
     css = "number" + (" absent" if value == NOT_AVAILABLE else "") + (" value" if spread else "")

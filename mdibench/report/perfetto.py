@@ -2,8 +2,8 @@
 
 Every rank is a process with one track per role: compute (one slice per batch), offload (a mark
 per task sent) and, at the source, results. Slices of a track never overlap; arrows (flow events)
-lead from a send to where the task was computed or passed on. Queues are counters. Times are
-microseconds since the run's start on the source's clock, as well as offsets could correct them.
+lead from a send to where the task was computed or sent on. Queues are counters. Times are
+microseconds since the run's start on the source's clock, corrected by the measured clock offsets.
 """
 
 from __future__ import annotations
@@ -25,36 +25,34 @@ COMPUTE, OFFLOAD, RESULTS = 1, 2, 3
 ROLES = {COMPUTE: "compute", OFFLOAD: "offload", RESULTS: "results"}
 MARK_S = 100e-6
 """Length of the mark of a send, shorter where the next one follows sooner."""
-COUNTERS = {
+COUNTER_TRACKS = {
     "queues": ("input_queue", "output_queue"),
     "items": ("in_flight",),
     "T_e": ("threshold",),
     "μ": ("interarrival_s",),
 }
-"""A rank's counters by their name, with the columns of telemetry that each shows."""
+"""Counter tracks of a rank by name, with the columns of telemetry that each shows."""
 
-Event = dict[str, Any]
-Key = tuple[int, int, int]
-"""Item, attempt and block: what a flow carries."""
-Place = tuple[int, int, float]
-"""Rank, role and time at which a slice begins."""
+TraceEvent = dict[str, Any]
+TaskKey = tuple[int, int, int]
+"""Item, attempt and block: identifies the task of a flow."""
 
 
-def write(reader: RunReader, path: Path) -> int:
+def write_timeline(reader: RunReader, path: Path) -> int:
     """Write the timeline of a run to ``path``; returns how many events it has."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         file.write('{"displayTimeUnit":"ms","otherData":' + _text(_facts(reader)))
         file.write(',"traceEvents":[\n')
-        for event in events(reader):
+        for event in trace_events(reader):
             file.write((",\n" if count else "") + _text(event))
             count += 1
         file.write("\n]}\n")
     return count
 
 
-def _text(value: Event) -> str:
-    """JSON without escapes: Perfetto shows those of names as they stand."""
+def _text(value: TraceEvent) -> str:
+    """JSON without ASCII escapes: Perfetto does not decode them in names."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -65,7 +63,7 @@ def _facts(reader: RunReader) -> dict[str, Any]:
     return facts | {"run": reader.id, "status": reader.status, "clock_error_s": error_s}
 
 
-def events(reader: RunReader) -> Iterator[Event]:
+def trace_events(reader: RunReader) -> Iterator[TraceEvent]:
     """Every event of the timeline."""
     steps = _steps(reader)
     yield from _names(reader, steps)
@@ -75,7 +73,7 @@ def events(reader: RunReader) -> Iterator[Event]:
     yield from _flows(computes, marks, steps)
     yield from _results(reader)
     yield from _counters(reader)
-    yield from _notes(reader)
+    yield from _run_events(reader)
 
 
 def _steps(reader: RunReader) -> list[dict[str, Any]]:
@@ -84,7 +82,7 @@ def _steps(reader: RunReader) -> list[dict[str, Any]]:
     return sorted(known, key=lambda row: row["t_s"])
 
 
-def _names(reader: RunReader, steps: list[dict[str, Any]]) -> Iterator[Event]:
+def _names(reader: RunReader, steps: list[dict[str, Any]]) -> Iterator[TraceEvent]:
     plan = reader.manifest.get("plan") or {}
     hosts, devices = plan.get("hosts") or [], plan.get("devices") or []
     ranks = max([int(plan.get("ranks") or 1), *(row["rank"] + 1 for row in steps)])
@@ -99,7 +97,7 @@ def _names(reader: RunReader, steps: list[dict[str, Any]]) -> Iterator[Event]:
                 yield _meta("thread_name", rank, role, name)
 
 
-def _meta(name: str, rank: int, role: int, text: str) -> Event:
+def _meta(name: str, rank: int, role: int, text: str) -> TraceEvent:
     return {"ph": "M", "name": name, "pid": rank, "tid": role, "args": {"name": text}}
 
 
@@ -110,27 +108,27 @@ def _us(seconds: float) -> float:
 # --- slices --------------------------------------------------------------------------------------
 
 
-def _computes(steps: list[dict[str, Any]]) -> list[tuple[list[Key], Event]]:
+def _computes(steps: list[dict[str, Any]]) -> list[tuple[list[TaskKey], TraceEvent]]:
     """One slice per batch: steps of a rank that ended together after the same time."""
     batches: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in steps:
         if row["kind"] == "compute" and row["duration_s"] is not None:
             key = (row["rank"], row["t_s"], row["duration_s"], row["block"])
             batches.setdefault(key, []).append(row)
-    found: list[tuple[list[Key], Event]] = []
+    found: list[tuple[list[TaskKey], TraceEvent]] = []
     free_s: dict[int, float] = {}
     for (rank, end_s, duration_s, block), rows in batches.items():
         start_s = max(end_s - duration_s, free_s.get(rank, 0.0))
         free_s[rank] = max(end_s, start_s)
         items = [row["item"] for row in rows]
         title = f"block {block} · item {items[0]}" + (f" +{len(items) - 1}" * (len(items) > 1))
-        event = _slice(rank, COMPUTE, title, start_s, free_s[rank] - start_s, _told(rows[0]))
+        event = _slice(rank, COMPUTE, title, start_s, free_s[rank] - start_s, _step_args(rows[0]))
         event["args"]["items"] = items
         found.append(([(row["item"], row["attempt"], block) for row in rows], event))
     return found
 
 
-def _marks(steps: list[dict[str, Any]]) -> list[tuple[list[Key], Event]]:
+def _marks(steps: list[dict[str, Any]]) -> list[tuple[list[TaskKey], TraceEvent]]:
     """One short slice per send, none beyond the start of the next one of its rank."""
     sends = [row for row in steps if row["kind"] == "send"]
     following: dict[int, float] = {}
@@ -140,12 +138,14 @@ def _marks(steps: list[dict[str, Any]]) -> list[tuple[list[Key], Event]]:
         length_s = min(MARK_S, following.get(rank, np.inf) - at_s)
         following[rank] = at_s
         title = f"block {row['block']} · item {row['item']} to rank {row['target']}"
-        event = _slice(rank, OFFLOAD, title, at_s, length_s, _told(row))
+        event = _slice(rank, OFFLOAD, title, at_s, length_s, _step_args(row))
         found.append(([(row["item"], row["attempt"], row["block"])], event))
     return found[::-1]
 
 
-def _slice(rank: int, role: int, name: str, start_s: float, length_s: float, args: Event) -> Event:
+def _slice(
+    rank: int, role: int, name: str, start_s: float, length_s: float, args: TraceEvent
+) -> TraceEvent:
     start_us = _us(start_s)
     length_us = round(_us(start_s + length_s) - start_us, 3)
     return {
@@ -154,8 +154,8 @@ def _slice(rank: int, role: int, name: str, start_s: float, length_s: float, arg
     }  # fmt: skip
 
 
-def _told(row: dict[str, Any]) -> Event:
-    """What the record says of a step, without what the slice itself shows."""
+def _step_args(row: dict[str, Any]) -> TraceEvent:
+    """The columns of a step that the slice itself does not show."""
     shown = ("t_s", "rank", "kind", "duration_s")
     return {key: value for key, value in row.items() if key not in shown and value is not None}
 
@@ -164,12 +164,12 @@ def _told(row: dict[str, Any]) -> Event:
 
 
 def _flows(
-    computes: list[tuple[list[Key], Event]],
-    marks: list[tuple[list[Key], Event]],
+    computes: list[tuple[list[TaskKey], TraceEvent]],
+    marks: list[tuple[list[TaskKey], TraceEvent]],
     steps: list[dict[str, Any]],
-) -> Iterator[Event]:
+) -> Iterator[TraceEvent]:
     """An arrow from each send to the next slice of that task on the rank it went to."""
-    places: dict[tuple[Key, int], list[Event]] = {}
+    places: dict[tuple[TaskKey, int], list[TraceEvent]] = {}
     for keys, event in (*computes, *marks):
         for key in keys:
             places.setdefault((key, event["pid"]), []).append(event)
@@ -183,7 +183,7 @@ def _flows(
             yield _flow("f", at, end) | {"bp": "e"}
 
 
-def _flow(phase: str, number: int, at: Event) -> Event:
+def _flow(phase: str, number: int, at: TraceEvent) -> TraceEvent:
     return {
         "ph": phase, "id": number, "name": "hop", "cat": "hop",
         "pid": at["pid"], "tid": at["tid"], "ts": at["ts"],
@@ -193,7 +193,7 @@ def _flow(phase: str, number: int, at: Event) -> Event:
 # --- everything else -----------------------------------------------------------------------------
 
 
-def _results(reader: RunReader) -> Iterator[Event]:
+def _results(reader: RunReader) -> Iterator[TraceEvent]:
     """A mark per result that reached the source's ledger."""
     items = read_items(reader)
     done = items["completed_s"][items.ok]
@@ -207,9 +207,9 @@ def _results(reader: RunReader) -> Iterator[Event]:
         yield _slice(0, RESULTS, name, float(at_s), float(length_s), args)
 
 
-def _counters(reader: RunReader) -> Iterator[Event]:
-    for rank, series in workers.telemetry(reader, tuple(chain(*COUNTERS.values()))).items():
-        for name, columns in COUNTERS.items():
+def _counters(reader: RunReader) -> Iterator[TraceEvent]:
+    for rank, series in workers.telemetry(reader, tuple(chain(*COUNTER_TRACKS.values()))).items():
+        for name, columns in COUNTER_TRACKS.items():
             values = np.column_stack([series.columns[column] for column in columns])
             for at_s, row in zip(series.t_s, values, strict=True):
                 if np.isfinite(row).all():
@@ -217,7 +217,7 @@ def _counters(reader: RunReader) -> Iterator[Event]:
                     yield {"ph": "C", "name": name, "pid": rank, "ts": _us(at_s), "args": args}
 
 
-def _notes(reader: RunReader) -> Iterator[Event]:
+def _run_events(reader: RunReader) -> Iterator[TraceEvent]:
     for row in reader.table("events").to_pylist():
         if row["t_s"] is not None:
             yield {

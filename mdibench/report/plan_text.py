@@ -1,11 +1,10 @@
-"""A plan for people (80 columns) and for programs (JSON), with its costs per item."""
+"""A plan with its costs per item, as text of 80 columns and as JSON. Called by ``cli.check``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from textwrap import wrap
 
 from mdibench.bounds.expectation import Expectation, expect
@@ -14,10 +13,11 @@ from mdibench.config.schema import RunConfig
 from mdibench.network.devices import LINKS
 from mdibench.network.plan import Link, ModelInfo, Plan
 from mdibench.network.planning import plan_facts
-from mdibench.report import WIDTH
+from mdibench.report import TEXT_WIDTH
+from mdibench.report.tables import spans
 
-MOST_ROWS = 40
-"""Ranks and links beyond this number are summed up in one line."""
+MOST_PLAN_ROWS = 40
+"""Ranks, and links, that are listed; one line counts the others."""
 
 TextRow = tuple[str, ...]
 
@@ -30,12 +30,12 @@ def plan_lines(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
     lines += ["", *_links(plan, cost)] if plan.links else []
     lines += ["", *_limits(plan, cost)]
     for note in notes(plan, model):
-        lines += wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
+        lines += wrap(f"note: {note}", TEXT_WIDTH, subsequent_indent="  ")
     return lines
 
 
 def plan_json(config: RunConfig, plan: Plan, model: ModelInfo) -> str:
-    """The same as one JSON object: config, plan, model, expected costs per item, notes."""
+    """Config, plan, model, expected costs per item and notes as one JSON object."""
     cost = _cost(config, plan, model)
     links = [
         {"source": n, "target": m, "tasks": cost.link_tasks[n, m], "bytes": cost.link_bytes[n, m]}
@@ -61,21 +61,21 @@ def plan_json(config: RunConfig, plan: Plan, model: ModelInfo) -> str:
 
 
 def notes(plan: Plan, model: ModelInfo) -> list[str]:
-    """What is allowed and still worth saying."""
+    """Facts about the plan that are valid but may surprise the user."""
     idle = [rank for rank, held in enumerate(plan.blocks) if not held]
-    said = [f"{_ranks_text(idle)} hosts no block and can only relay"] if idle else []
+    found = [f"{_ranks_text(idle)} hosts no block and can only relay"] if idle else []
     if 1 not in plan.blocks[0]:
-        said.append("the source does not host block 1: raw items travel to those who do")
+        found.append("the source does not host block 1: raw items travel to the workers that do")
     for rank, device in enumerate(plan.devices):
         needed = 4 * sum(model.blocks[block - 1].parameters for block in plan.blocks[rank])
         if device and device.memory_bytes is not None and needed > device.memory_bytes:
-            said.append(f"rank {rank}: weights ({size(needed)}) exceed {device.name}'s memory")
+            found.append(f"rank {rank}: weights ({size(needed)}) exceed {device.name}'s memory")
     for device in {device.name: device for device in plan.devices if device}.values():
-        said.append(f"{device.name}: {device.basis}")
+        found.append(f"{device.name}: {device.basis}")
     timed = all(device or block.seconds for device in plan.devices for block in model.blocks)
     if plan.placement.startswith(("partition", "copies")) and plan.ranks > 1 and not timed:
-        said.append("balanced by FLOPs here; a run measures the blocks first and may differ")
-    return said
+        found.append("balanced by FLOPs here; a run measures the blocks first and may differ")
+    return found
 
 
 def size(count: float) -> str:
@@ -87,15 +87,8 @@ def size(count: float) -> str:
     return f"{count:.3g} GiB"
 
 
-def spans(numbers: Iterable[int]) -> str:
-    """Numbers with runs drawn together: ``1-3 5``."""
-    indexed = enumerate(sorted(numbers))
-    runs = [[n for _, n in run] for _, run in groupby(indexed, lambda pair: pair[1] - pair[0])]
-    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs) or "-"
-
-
 def link_text(link: Link) -> str:
-    """A link in words: its profile where it is one, else its figures; ``real`` if not emulated."""
+    """A link as its profile's name, else as its figures; ``real`` where it is not emulated."""
     for profile in LINKS.values():
         same = (profile.bandwidth_bps, profile.delay_s, profile.jitter_s, 0.0)
         if same == (link.bandwidth_bps, link.delay_s, link.jitter_s, link.loss):
@@ -150,12 +143,12 @@ def _exits_text(config: RunConfig) -> str:
 
 
 def _ranks(plan: Plan, cost: Expectation) -> list[str]:
-    """One row per rank; without known times, work is given in FLOPs."""
+    """One row per rank; work is given in FLOPs where times are not known."""
     timed = any(cost.seconds)
     rows: list[TextRow] = [
         ("rank", "device", "blocks", "neighbours", "ms/item" if timed else "MFLOP/item")
     ]
-    for rank in range(plan.ranks)[:MOST_ROWS]:
+    for rank in range(plan.ranks)[:MOST_PLAN_ROWS]:
         device = plan.devices[rank]
         work = cost.seconds[rank] * 1e3 if timed else cost.flops[rank] / 1e6
         rows.append(
@@ -171,8 +164,8 @@ def _ranks(plan: Plan, cost: Expectation) -> list[str]:
 
 
 def _links(plan: Plan, cost: Expectation) -> list[str]:
-    """Links that carry tasks, the busiest first beyond the limit."""
-    used = sorted(cost.link_bytes, key=lambda pair: -cost.link_bytes[pair])[:MOST_ROWS]
+    """Links that carry tasks; beyond ``MOST_PLAN_ROWS``, the busiest ones."""
+    used = sorted(cost.link_bytes, key=lambda pair: -cost.link_bytes[pair])[:MOST_PLAN_ROWS]
     rows: list[TextRow] = [("link", "kind", "codec", "tasks/item", "bytes/item")]
     for n, m in sorted(used):
         link, tasks = plan.links[n, m], cost.link_tasks[n, m]
@@ -187,7 +180,7 @@ def _links(plan: Plan, cost: Expectation) -> list[str]:
 def _limits(plan: Plan, cost: Expectation) -> list[str]:
     text = "Work and bytes are upper bounds: as if no item left early, tasks spread evenly over"
     text += f" hosts. In all, {size(cost.bytes_per_item)} of payload per item."
-    lines = wrap(text, WIDTH)
+    lines = wrap(text, TEXT_WIDTH)
     slowest = max(range(plan.ranks), key=lambda rank: cost.seconds[rank])
     if cost.seconds[slowest] > 0:
         rate = 1 / cost.seconds[slowest]
@@ -204,7 +197,7 @@ def _limits(plan: Plan, cost: Expectation) -> list[str]:
 
 
 def _rest(number: int, noun: str) -> list[str]:
-    return [f"... and {number - MOST_ROWS} more {noun}"] if number > MOST_ROWS else []
+    return [f"... and {number - MOST_PLAN_ROWS} more {noun}"] if number > MOST_PLAN_ROWS else []
 
 
 def _ranks_text(ranks: Sequence[int]) -> str:
@@ -212,19 +205,19 @@ def _ranks_text(ranks: Sequence[int]) -> str:
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Names and what they stand for, over as many lines as that takes."""
+    """Names with their values, wrapped."""
     width = max(len(name) for name, _ in pairs) + 2
     return [
         line
         for name, text in pairs
-        for line in wrap(name.ljust(width) + text, WIDTH, subsequent_indent=" " * width)
+        for line in wrap(name.ljust(width) + text, TEXT_WIDTH, subsequent_indent=" " * width)
     ]
 
 
 def _columns(rows: Sequence[TextRow]) -> list[str]:
-    """Rows with aligned columns; the widest ones give way where a line would be too long."""
+    """Rows with aligned columns; the widest ones are cut where a line would be too long."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    while sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+    while sum(widths) + 2 * (len(widths) - 1) > TEXT_WIDTH:
         widths[widths.index(max(widths))] -= 1
     cut = [
         [

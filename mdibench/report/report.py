@@ -1,8 +1,8 @@
-"""A full report out of groups of runs: which sections, tables and figures, and in which words.
+"""The full report over groups of runs: its sections with their text, tables and figures.
 
-Detail (exits, workers, links, steps) is of each group's first VALID run (its first where none is),
-for as many groups as a reader can take in; CSV and JSON have the same tables. Rendering is somebody
-else's work.
+Details (exits, workers, links, steps) are of each group's first VALID run (its first run where none
+is VALID), for the first ``MOST_DETAILED`` groups; CSV and JSON have the same tables. The modules
+``formats`` and ``html`` write the document. Called by ``cli.report``.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from mdibench.errors import IncomparableRuns
 from mdibench.report import explanation, group_figures, run_figures, run_tables, tables
 from mdibench.report.document import Document, Figure, ReportSection, Table
 
-DETAILED = 12
+MOST_DETAILED = 12
 """Groups of which one run is shown in detail."""
-DRAWN = 3
+MOST_DRAWN = 3
 """Runs that get figures of their own."""
 COMPARED = ("throughput", "accuracy", "p50", "p99")
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What the sections are written from."""
+class ReportInput:
+    """The input of every section."""
 
     groups: list[RunGroup]
     skipped: list[str]
     breakdowns: dict[str, Breakdown]
-    """By group, for the groups in detail whose run has steps."""
+    """By group name, for the detailed groups whose run has steps."""
 
     @property
     def runs(self) -> list[Run]:
@@ -43,26 +43,26 @@ class Material:
 
     @property
     def detailed(self) -> dict[str, Run]:
-        """The run that is shown in detail, by group."""
-        return {group.name: group.detailed for group in self.groups[:DETAILED]}
+        """The run that is shown in detail, by group name."""
+        return {group.name: group.detailed for group in self.groups[:MOST_DETAILED]}
 
     @property
     def drawn(self) -> dict[str, Run]:
-        """Runs with figures of their own."""
-        return dict(list(self.detailed.items())[:DRAWN])
+        """The runs with figures of their own, by group name."""
+        return dict(list(self.detailed.items())[:MOST_DRAWN])
 
 
-def build(groups: list[RunGroup], skipped: Sequence[str] = ()) -> Document:
+def build_report(groups: list[RunGroup], skipped: Sequence[str] = ()) -> Document:
     """The report on ``groups``; ``skipped`` names the runs that could not be read."""
-    material = Material(groups, list(skipped), _breakdowns(groups[:DETAILED]))
-    runs = material.runs
+    inputs = ReportInput(groups, list(skipped), _breakdowns(groups[:MOST_DETAILED]))
+    runs = inputs.runs
     days = sorted({run.summary.identity.started_utc[:10] for run in runs} - {""})
     span = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
     subtitle = f"{_count(len(runs), 'run')} in {_count(len(groups), 'group')} of repeats"
     return Document(
         title=_title(groups),
         subtitle=" · ".join(part for part in (subtitle, span) if part),
-        sections=tuple(write(material) for write in SECTIONS),
+        sections=tuple(write(inputs) for write in SECTIONS),
     )
 
 
@@ -88,21 +88,21 @@ def _count(n: int, noun: str) -> str:
 # --- sections ------------------------------------------------------------------------------------
 
 
-def _summary(material: Material) -> ReportSection:
-    kinds = Counter(run.summary.identity.kind for run in material.runs)
-    invalid = [run for run in material.runs if run.verdict != "VALID"]
+def _summary(inputs: ReportInput) -> ReportSection:
+    kinds = Counter(run.summary.identity.kind for run in inputs.runs)
+    invalid = [run for run in inputs.runs if run.verdict != "VALID"]
     text = [
         "Measured on: "
         + ", ".join(f"{kind} ({_count(n, 'run')})" for kind, n in kinds.items())
         + ".",
-        f"{_count(len(material.runs) - len(invalid), 'run')} VALID, {len(invalid)} INVALID"
+        f"{_count(len(inputs.runs) - len(invalid), 'run')} VALID, {len(invalid)} INVALID"
         + ("; what to change is under Checks." if invalid else "."),
-        *_extremes(material.groups),
-        *(f"Skipped: {problem}." for problem in material.skipped),
-        *(f"{problem}." for run in material.runs for problem in run.reader.problems),
+        *_extremes(inputs.groups),
+        *(f"Skipped: {problem}." for problem in inputs.skipped),
+        *(f"{problem}." for run in inputs.runs for problem in run.reader.problems),
     ]
-    shown = [tables.groups(material.groups), tables.runs(material.groups)]
-    shown.append(run_tables.bounds(material.groups[:DETAILED]))
+    shown = [tables.group_table(inputs.groups), tables.run_table(inputs.groups)]
+    shown.append(run_tables.bound_table(inputs.groups[:MOST_DETAILED]))
     return ReportSection("summary", "Summary", tuple(text), _full(*shown))
 
 
@@ -115,28 +115,30 @@ def _extremes(groups: Sequence[RunGroup]) -> list[str]:
         if len(known) > 1:
             sign = 1 if metric.higher_is_better else -1
             best = max(known, key=lambda g: sign * g.estimate(metric).value)
-            told = format_one(metric.kind, best.estimate(metric))
-            lines.append(f"{word} of VALID runs: {best.name}, {told}.")
+            value = format_one(metric.kind, best.estimate(metric))
+            lines.append(f"{word} of VALID runs: {best.name}, {value}.")
     return lines
 
 
-def _comparison(material: Material) -> ReportSection:
-    groups = material.groups
+def _comparison(inputs: ReportInput) -> ReportSection:
+    groups = inputs.groups
     base = _baseline(groups)
     rows = [d for other in groups if other is not base for d in _against(base, other)]
     text = [
         f"Every group against {base.name}."
         if len(groups) > 1
-        else "Only one group: nothing to compare."
+        else "There is only one group: nothing to compare."
     ]
     text.append(
         "Bars and brackets are 95 % intervals: over repeats where a group has several runs, else "
         "within its run. Significance is at 5 % after Holm's correction over the metrics of a pair."
     )
-    draw = Figure("dots", "Rate, accuracy and latency", partial(group_figures.dots, groups))
+    draw = Figure(
+        "dots", "Rate, accuracy and latency", partial(group_figures.metric_figure, groups)
+    )
     return ReportSection(
         "comparison", "Schemes and topologies", tuple(text),
-        _full(run_tables.differences(rows), tables.headline(groups)), (draw,),
+        _full(run_tables.difference_table(rows), tables.headline_table(groups)), (draw,),
     )  # fmt: skip
 
 
@@ -155,62 +157,68 @@ def _against(base: RunGroup, other: RunGroup) -> list[tuple[str, Difference | st
     return [(other.name, difference) for difference in found.differences]
 
 
-def _tradeoff(material: Material) -> ReportSection:
+def _tradeoff(inputs: ReportInput) -> ReportSection:
     text = (
         "Filled points are on the Pareto front of their scheme: no other group of it is both "
         "faster and more accurate. Values of the paper: not available.",
     )
     figure = Figure(
-        "tradeoff", "Rate against accuracy", partial(group_figures.tradeoff, material.groups)
+        "tradeoff", "Rate against accuracy", partial(group_figures.tradeoff_figure, inputs.groups)
     )
     return ReportSection("tradeoff", "Rate against accuracy", text, (), (figure,))
 
 
-def _latency(material: Material) -> ReportSection:
+def _latency(inputs: ReportInput) -> ReportSection:
     text = ("From the scheduled arrival of an item to its result, on the source's clock.",)
     figure = Figure(
-        "latency", "Distribution of latency", partial(group_figures.latency, material.groups)
+        "latency", "Distribution of latency", partial(group_figures.latency_figure, inputs.groups)
     )
-    shown = _full(run_tables.latencies(material.groups))
+    shown = _full(run_tables.latency_table(inputs.groups))
     return ReportSection("latency", "Latency", text, shown, (figure,))
 
 
-def _exits(material: Material) -> ReportSection:
-    shown = material.groups[:DETAILED]
+def _exits(inputs: ReportInput) -> ReportSection:
+    shown = inputs.groups[:MOST_DETAILED]
     draws = (
-        Figure("exits", "Exits by depth", partial(group_figures.exits, shown)),
-        Figure("calibration", "Confidence and accuracy", partial(group_figures.calibration, shown)),
+        Figure("exits", "Exits by depth", partial(group_figures.exit_figure, shown)),
+        Figure(
+            "calibration",
+            "Confidence and accuracy",
+            partial(group_figures.calibration_figure, shown),
+        ),
     )
     text = (
-        "Of one run of each group, as all detail below: its first VALID one, and its first where "
-        'none is (under Runs its use is "detail"). ECE is the expected calibration error, over ten '
-        "bins.",
+        "From one run of each group, as all details below: its first VALID run, or its first where "
+        'none is VALID (in the table Runs its use is "detail"). ECE is the expected calibration '
+        "error, over ten bins.",
     )
-    by_exit = run_tables.by_run(material.detailed, tables.exits)
-    targets = run_tables.targets(material.detailed)
+    by_exit = run_tables.by_group(inputs.detailed, tables.exit_table)
+    targets = run_tables.target_table(inputs.detailed)
     return ReportSection("exits", "Exits by depth", text, _full(by_exit, targets), draws)
 
 
-def _queues(material: Material) -> ReportSection:
+def _queues(inputs: ReportInput) -> ReportSection:
     draws = [
-        Figure(f"queues-{at}", f"Queues of {name}", partial(run_figures.queues, run))
-        for at, (name, run) in enumerate(material.drawn.items(), 1)
+        Figure(f"queues-{at}", f"Queues of {name}", partial(run_figures.queue_figure, run))
+        for at, (name, run) in enumerate(inputs.drawn.items(), 1)
     ]
-    text = [_left_out(material, len(draws))]
-    shown = _full(run_tables.controllers(material.detailed))
+    text = [_left_out(inputs, len(draws))]
+    shown = _full(run_tables.controller_table(inputs.detailed))
     return ReportSection(
         "queues", "Queues over time", tuple(filter(None, text)), shown, tuple(draws)
     )
 
 
-def _workers(material: Material) -> ReportSection:
+def _workers(inputs: ReportInput) -> ReportSection:
     draw = Figure(
-        "split", "How workers spent their time", partial(run_figures.split, material.drawn)
+        "split",
+        "How workers spent their time",
+        partial(run_figures.time_split_figure, inputs.drawn),
     )
-    shares = run_tables.by_run(material.detailed, tables.ranks)
-    energy = run_tables.energy(material.detailed)
+    shares = run_tables.by_group(inputs.detailed, tables.rank_table)
+    energy = run_tables.energy_table(inputs.detailed)
     text = (
-        "Compute; encode (codec); send (nothing to compute, a transfer under way); wait (nothing "
+        "Compute; encode (codec); send (nothing to compute, a transfer in progress); wait (nothing "
         "to compute, tasks in the output queue held back); idle (nothing to do).",
         "Energy: n/a, since no meter (RAPL, a Jetson's INA3221) was read."
         if not energy.rows
@@ -220,58 +228,58 @@ def _workers(material: Material) -> ReportSection:
     return ReportSection("workers", "Workers", text, _full(shares, energy), draws)
 
 
-def _network(material: Material) -> ReportSection:
+def _network(inputs: ReportInput) -> ReportSection:
     draws = [
         Figure(
             f"offloads-{at}",
             f"Offloads of {name}",
-            partial(run_figures.offloads, steps.decisions),
+            partial(run_figures.offload_figure, steps.decisions),
         )
-        for at, (name, steps) in enumerate(material.breakdowns.items(), 1)
-        if at <= DRAWN and steps.decisions.matrix.any()
+        for at, (name, steps) in enumerate(inputs.breakdowns.items(), 1)
+        if at <= MOST_DRAWN and steps.decisions.matrix.any()
     ]
-    shown = [run_tables.by_run(material.detailed, tables.links)]
-    shown.append(run_tables.decisions(material.breakdowns))
-    shown.append(run_tables.overhead(material.detailed))
+    shown = [run_tables.by_group(inputs.detailed, tables.link_table)]
+    shown.append(run_tables.decision_table(inputs.breakdowns))
+    shown.append(run_tables.overhead_table(inputs.detailed))
     text = ("Offloads count traced tasks: from the row's rank to the column's.",) if draws else ()
     return ReportSection("network", "Links and offloading", text, _full(*shown), tuple(draws))
 
 
-def _why(material: Material) -> ReportSection:
-    return explanation.section(material.groups, material.detailed, material.breakdowns)
+def _why(inputs: ReportInput) -> ReportSection:
+    return explanation.explanation_section(inputs.groups, inputs.detailed, inputs.breakdowns)
 
 
-def _checks(material: Material) -> ReportSection:
+def _checks(inputs: ReportInput) -> ReportSection:
     text = (
         "Self-checks of every run: its records are whole, items are conserved, Little's law holds "
         "between ledger and telemetry, items in flight do not grow, warm-up was long enough.",
     )
-    return ReportSection("checks", "Checks", text, _full(tables.findings(material.runs)))
+    return ReportSection("checks", "Checks", text, _full(tables.finding_table(inputs.runs)))
 
 
-def _environment(material: Material) -> ReportSection:
-    detailed = material.detailed
-    shown = _full(run_tables.environment(detailed), run_tables.settings(detailed))
+def _environment(inputs: ReportInput) -> ReportSection:
+    detailed = inputs.detailed
+    shown = _full(run_tables.environment_table(detailed), run_tables.setting_table(detailed))
     return ReportSection("environment", "Environment", (), shown)
 
 
-def _limits(material: Material) -> ReportSection:
-    identities = [run.summary.identity for run in material.runs]
+def _limits(inputs: ReportInput) -> ReportSection:
+    identities = [run.summary.identity for run in inputs.runs]
     kinds = {identity.kind for identity in identities}
     text = []
-    if any(len(group.runs) == 1 for group in material.groups):
+    if any(len(group.runs) == 1 for group in inputs.groups):
         text.append("Groups of one run: their intervals say nothing about how much runs differ.")
     if "simulated" in kinds:
-        text.append("Simulated runs compare policies; they do not tell how fast a device is.")
+        text.append("Simulated runs compare policies; they do not measure the speed of a device.")
     if "emulated" in kinds:
         text.append(
-            "Emulated devices and links stand in for real ones as far as their profile goes."
+            "Emulated devices and links are only as close to real ones as their profiles are."
         )
     if len(kinds) > 1:
         text.append("Runs of different kinds stand side by side here; do not compare their times.")
     text.append(
-        "An INVALID run's figures enter no mean of a group that is VALID for the most part; where "
-        "they are shown, they support no claim."
+        "The mean of a group leaves out its INVALID runs, unless most of its runs are INVALID; "
+        "where figures of an INVALID run are shown, they support no claim."
     )
     text.append(
         "Accuracy holds for this data set and its corruption; values of the paper: not available."
@@ -279,12 +287,10 @@ def _limits(material: Material) -> ReportSection:
     return ReportSection("limits", "What these numbers do not support", tuple(text))
 
 
-def _left_out(material: Material, shown: int) -> str:
-    left = len(material.groups) - shown
+def _left_out(inputs: ReportInput, shown: int) -> str:
+    left = len(inputs.groups) - shown
     return (
-        f"The first {shown} groups; see the other {left} by mdibench report RUN."
-        if left > 0
-        else ""
+        f"The first {shown} groups; mdibench report RUN shows the other {left}." if left > 0 else ""
     )
 
 
@@ -292,7 +298,7 @@ def _full(*shown: Table) -> tuple[Table, ...]:
     return tuple(table for table in shown if table.rows)
 
 
-SECTIONS: tuple[Callable[[Material], ReportSection], ...] = (
+SECTIONS: tuple[Callable[[ReportInput], ReportSection], ...] = (
     _summary, _comparison, _tradeoff, _latency, _exits, _queues, _workers, _network, _why, _checks,
     _environment, _limits,
 )  # fmt: skip

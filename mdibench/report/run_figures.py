@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mdibench.analysis import workers
-from mdibench.analysis.explain import PARTS, Breakdown, Decisions
+from mdibench.analysis.explain import LATENCY_PARTS, Breakdown, Decisions
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.run_groups import Run
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import STATES
 from mdibench.report.drawing import (
     COLUMN_IN,
-    FAINT_FILL,
+    IDLE_STYLE,
     INK,
+    MOST_SERIES,
     PAGE_IN,
-    SHOWN,
-    fill,
+    area_style,
     legend_above,
-    percent,
+    percent_axis,
     series_style,
     sheet,
     short,
@@ -32,17 +32,17 @@ from mdibench.report.drawing import (
 )
 
 POINTS = 600
-"""Points of a line over time: more cannot be told apart."""
+"""Points of a line over time: more could not be distinguished."""
 
 
 @styled
-def queues(run: Run) -> Figure:
-    """Items in flight and each rank's queues over the whole run; below, what was adapted."""
+def queue_figure(run: Run) -> Figure:
+    """Items in flight and each rank's queues over the whole run; below, the adapted quantity."""
     samples = workers.telemetry(
         run.reader, ("input_queue", "output_queue", "in_flight", "threshold", "interarrival_s")
     )
     figure, (top, bottom) = sheet(PAGE_IN, 2.7, 2, 1, sharex=True, height_ratios=(2, 1))
-    for at, (rank, series) in enumerate(list(samples.items())[:SHOWN]):
+    for at, (rank, series) in enumerate(list(samples.items())[:MOST_SERIES]):
         style = series_style(at)
         total = series.columns["input_queue"] + series.columns["output_queue"]
         (line,) = top.plot(
@@ -97,8 +97,8 @@ def _shade_outside(axis: Axes, window: tuple[float, float]) -> None:
 
 
 @styled
-def split(runs: Mapping[str, Run]) -> Figure:
-    """What every worker did with its time."""
+def time_split_figure(runs: Mapping[str, Run]) -> Figure:
+    """How every worker spent its time."""
     rows = [(name, row) for name, run in runs.items() for row in run.summary.ranks][:24]
     figure, (axis,) = sheet(PAGE_IN, 0.75 + 0.2 * max(2, len(rows)))
     for at, (name, row) in enumerate(rows):
@@ -108,7 +108,11 @@ def split(runs: Mapping[str, Run]) -> Figure:
             if not share > 0:
                 continue
             (bar,) = axis.barh(
-                at, share, left=start, height=0.7, **(FAINT_FILL if state == "idle" else fill(n))
+                at,
+                share,
+                left=start,
+                height=0.7,
+                **(IDLE_STYLE if state == "idle" else area_style(n)),
             )
             tip(bar, f"{name}, rank {row.rank}: {state} {share:.1%}")
             start += share
@@ -118,7 +122,7 @@ def split(runs: Mapping[str, Run]) -> Figure:
     axis.set_yticks(range(len(rows)), names)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(0, max(1.0, *axis.get_xlim()))
-    percent(axis.xaxis)
+    percent_axis(axis.xaxis)
     axis.set_xlabel("share of the measured window")
     axis.grid(visible=False)
     _legend(axis, STATES)
@@ -127,7 +131,7 @@ def split(runs: Mapping[str, Run]) -> Figure:
 
 def _legend(axis: Axes, names: Sequence[str]) -> None:
     handles = [
-        Patch(label=name, **(FAINT_FILL if name == "idle" else fill(n)))
+        Patch(label=name, **(IDLE_STYLE if name == "idle" else area_style(n)))
         for n, name in enumerate(names)
     ]
     axis.legend(
@@ -140,7 +144,7 @@ def _legend(axis: Axes, names: Sequence[str]) -> None:
 
 
 @styled
-def offloads(decisions: Decisions) -> Figure:
+def offload_figure(decisions: Decisions) -> Figure:
     """Who sent how many tasks to whom."""
     matrix = decisions.matrix[:16, :16]
     side = min(COLUMN_IN, 1.3 + 0.22 * len(matrix))
@@ -168,23 +172,23 @@ def offloads(decisions: Decisions) -> Figure:
 
 
 @styled
-def item_time(breakdowns: Mapping[str, Breakdown]) -> Figure:
+def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
     """Where the time of an average item went."""
-    rows = [(name, b.times[0]) for name, b in breakdowns.items() if b.times][:SHOWN]
+    rows = [(name, b.times[0]) for name, b in breakdowns.items() if b.times][:MOST_SERIES]
     figure, (axis,) = sheet(PAGE_IN, 0.8 + 0.3 * max(2, len(rows)))
     for at, (name, time) in enumerate(rows):
         start = 0.0
-        for n, part in enumerate(PARTS):
+        for n, part in enumerate(LATENCY_PARTS):
             share = time.parts[part] / time.latency_s if time.latency_s else 0.0
-            (bar,) = axis.barh(at, share, left=start, height=0.7, **fill(n))
+            (bar,) = axis.barh(at, share, left=start, height=0.7, **area_style(n))
             tip(bar, f"{name}: {part} {format_one('seconds', time.parts[part])} ({share:.0%})")
             start += share
     labels = [f"{short(name)}\n{format_one('seconds', time.latency_s)}" for name, time in rows]
     axis.set_yticks(range(len(rows)), labels)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlim(0, 1)
-    percent(axis.xaxis)
+    percent_axis(axis.xaxis)
     axis.set_xlabel("share of the mean latency of an item")
     axis.grid(visible=False)
-    _legend(axis, PARTS)
+    _legend(axis, LATENCY_PARTS)
     return figure

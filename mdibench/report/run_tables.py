@@ -1,4 +1,4 @@
-"""Tables about the runs shown in detail: latencies, controllers, energy, offloading, machines."""
+"""Tables of the full report: latencies, bounds, controllers, energy, offloading, machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mdibench.analysis import workers
 from mdibench.analysis.comparison import Difference
-from mdibench.analysis.explain import PARTS, Breakdown, Cut
+from mdibench.analysis.explain import LATENCY_PARTS, Breakdown, Cut
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, CellKind, format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import (
@@ -18,8 +18,8 @@ from mdibench.analysis.run_groups import (
     RunGroup,
     bound_of,
     flat,
-    target_of,
-    target_word,
+    target_accuracy,
+    target_result,
 )
 from mdibench.analysis.statistics import mean_of_independent
 from mdibench.analysis.steadiness import CONTROLLED, Control, control
@@ -38,8 +38,8 @@ FACTS = (
 )  # fmt: skip
 
 
-def by_run(runs: Runs, make: Callable[[RunSummary], Table]) -> Table:
-    """The tables that ``make`` gives for each run as one, with the group in front."""
+def by_group(runs: Runs, make: Callable[[RunSummary], Table]) -> Table:
+    """The tables that ``make`` gives for the runs, as one table with a column for the group."""
     tables = {name: make(run.summary) for name, run in runs.items()}
     first = next(iter(tables.values()))
     if len(tables) == 1:
@@ -50,7 +50,7 @@ def by_run(runs: Runs, make: Callable[[RunSummary], Table]) -> Table:
     )
 
 
-def latencies(groups: Sequence[RunGroup]) -> Table:
+def latency_table(groups: Sequence[RunGroup]) -> Table:
     """Latency percentiles of every group."""
     metrics = [METRICS[key] for key in LATENCIES]
     columns = [Column("group", "group"), Column("items", "items", "count")]
@@ -63,7 +63,7 @@ def latencies(groups: Sequence[RunGroup]) -> Table:
     return Table("latency", "Latency", tuple(columns), tuple(rows), left_out(groups))
 
 
-def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
+def difference_table(rows: Sequence[tuple[str, Difference | str]]) -> Table:
     """Every group against the baseline."""
     columns = (
         Column("group", "group"), Column("metric", "metric"), Column("ratio", "ratio", "number"),
@@ -79,8 +79,8 @@ def differences(rows: Sequence[tuple[str, Difference | str]]) -> Table:
     return Table("differences", "Against the baseline", columns, tuple(cells))
 
 
-def bounds(groups: Sequence[RunGroup]) -> Table:
-    """Which share of the capacity bound each group reached, over the runs that count."""
+def bound_table(groups: Sequence[RunGroup]) -> Table:
+    """The share of the capacity bound that each group reached, over its counted runs."""
     columns = (
         Column("group", "group"), Column("rate_per_s", "rate", "per_s"),
         Column("bound_per_s", "bound", "per_s"), Column("reached", "reached", "share"),
@@ -102,22 +102,22 @@ def _bound_row(group: RunGroup) -> tuple[Cell, ...]:
     return (group.name, group.estimate(METRICS["throughput"]), bound, reached, binding)
 
 
-def targets(runs: Runs) -> Table:
-    """Calibrated runs: the accuracy that was wanted, and the one got on the evaluation items."""
+def target_table(runs: Runs) -> Table:
+    """Calibrated runs: target accuracy, and measured accuracy on the evaluation items."""
     columns = (
         Column("group", "group"), Column("target", "target", "share"),
         Column("accuracy", "accuracy", "share"), Column("result", "result"),
     )  # fmt: skip
     rows: TableRows = [
-        (name, target_of(run), run.summary.measured.accuracy, target_word(run))
+        (name, target_accuracy(run), run.summary.measured.accuracy, target_result(run))
         for name, run in runs.items()
-        if not math.isnan(target_of(run))
+        if not math.isnan(target_accuracy(run))
     ]
     note = "Thresholds were chosen on the calibration items, where they hold the target."
     return Table("targets", "Accuracy against its target", columns, tuple(rows), note)
 
 
-def controllers(runs: Runs) -> Table:
+def controller_table(runs: Runs) -> Table:
     """Settling time and overshoot of what the source adapted."""
     columns = (
         Column("group", "group"), Column("quantity", "adapts"), Column("start", "start"),
@@ -135,7 +135,7 @@ def controllers(runs: Runs) -> Table:
                 (name, found.column.removesuffix("_s"), shown[0], shown[1], spread,
                  found.settled_s, found.overshoot)
             )  # fmt: skip
-    note = "Settled: within the range of the second half, for good. Overshoot: furthest beyond it."
+    note = "Settled: stays within the range of the second half. Overshoot: furthest beyond it."
     return Table("controllers", "Controllers", columns, tuple(rows), note)
 
 
@@ -150,7 +150,7 @@ def _control(run: Run) -> Control | None:
     return control(column, source.t_s[inside], source.columns[column][inside])
 
 
-def energy(runs: Runs) -> Table:
+def energy_table(runs: Runs) -> Table:
     """Energy by rank, where it was measured."""
     columns = (
         Column("group", "group"), Column("rank", "rank", "count"),
@@ -166,8 +166,8 @@ def energy(runs: Runs) -> Table:
     return Table("energy", "Energy of the whole run", columns, tuple(rows))
 
 
-def decisions(breakdowns: Mapping[str, Breakdown]) -> Table:
-    """By which rule tasks were offloaded, and on how old information."""
+def decision_table(breakdowns: Mapping[str, Breakdown]) -> Table:
+    """The rules by which tasks were offloaded, and the age of the information they used."""
     columns = (
         Column("group", "group"), Column("rule", "rule"), Column("tasks", "tasks", "count"),
         Column("share", "share", "share"), Column("age_p50_s", "info age p50", "seconds"),
@@ -178,12 +178,12 @@ def decisions(breakdowns: Mapping[str, Breakdown]) -> Table:
         total = sum(steps.decisions.rules.values())
         ages = steps.decisions.info_age_s
         rows += [(name, rule, n, n / total, *ages) for rule, n in steps.decisions.rules.items()]
-    note = "Information age: how long ago the target had last told its queue, when a task was sent."
+    note = "Information age: age of the target's last queue report when a task was sent."
     return Table("decisions", "Offload decisions", columns, tuple(rows), note)
 
 
-def overhead(runs: Runs) -> Table:
-    """What the harness itself sent and cost."""
+def overhead_table(runs: Runs) -> Table:
+    """Messages and processor time of the harness itself."""
     columns = (
         Column("group", "group"), Column("sent_bytes", "sent", "bytes"),
         Column("gossip_bytes", "gossip", "bytes"), Column("gossip_share", "gossip share", "share"),
@@ -200,17 +200,23 @@ def overhead(runs: Runs) -> Table:
     return Table("overhead", "Overhead of the harness", columns, tuple(rows), note)
 
 
-def item_times(breakdowns: Mapping[str, Breakdown]) -> Table:
+def item_time_table(breakdowns: Mapping[str, Breakdown]) -> Table:
     """Where the time of an average item went, by exit."""
     columns = [
         Column("group", "group"),
         Column("exit", "exit"),
         Column("items", "items", "count"),
     ]
-    columns += [Column(f"{part.replace(' ', '_')}_s", part, "seconds") for part in PARTS]
+    columns += [Column(f"{part.replace(' ', '_')}_s", part, "seconds") for part in LATENCY_PARTS]
     columns.append(Column("latency_s", "latency", "seconds"))
     rows: TableRows = [
-        (name, str(time.exit or "all"), time.items, *(time.parts[p] for p in PARTS), time.latency_s)
+        (
+            name,
+            str(time.exit or "all"),
+            time.items,
+            *(time.parts[p] for p in LATENCY_PARTS),
+            time.latency_s,
+        )
         for name, steps in breakdowns.items()
         for time in steps.times
     ]
@@ -218,8 +224,8 @@ def item_times(breakdowns: Mapping[str, Breakdown]) -> Table:
     return Table("item_times", "Mean time of traced items", tuple(columns), tuple(rows), note)
 
 
-def cuts(name: str, found: Sequence[Cut]) -> Table:
-    """What a pipeline of the source and one more worker could carry, by cut."""
+def cut_table(name: str, found: Sequence[Cut]) -> Table:
+    """The highest rate of a pipeline of the source and one more worker, by cut."""
     columns = (
         Column("after", "cut after block", "count"), Column("source_s", "source", "seconds"),
         Column("other_s", "other", "seconds"), Column("link_s", "link", "seconds"),
@@ -239,7 +245,7 @@ def cuts(name: str, found: Sequence[Cut]) -> Table:
     )
 
 
-def environment(runs: Runs) -> Table:
+def environment_table(runs: Runs) -> Table:
     """Every rank's machine and libraries."""
     columns = [Column("group", "group"), Column("rank", "rank", "count")]
     columns += [
@@ -266,7 +272,7 @@ def _fact(facts: dict[str, Any], key: str) -> Cell:
     return NOT_AVAILABLE if value is None else " ".join(str(value).split())
 
 
-def settings(runs: Runs) -> Table:
+def setting_table(runs: Runs) -> Table:
     """The resolved config of every run, one key a line, where they differ or once for all."""
     configs = {name: flat(run.reader.manifest.get("config") or {}) for name, run in runs.items()}
     keys = sorted({key for config in configs.values() for key in config})

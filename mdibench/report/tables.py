@@ -1,9 +1,9 @@
-"""The tables of a report: each function turns runs or groups into one ``Table`` of raw cells."""
+"""Tables of the terminal and of the full report: each function gives one ``Table`` of raw cells."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mdibench.analysis.formatting import Cell
@@ -17,15 +17,15 @@ LEDGER = ("offered", "admitted", "ok", "late", "dropped", "lost", "in_flight")
 GROUP_METRICS = ("throughput", "accuracy", "p50", "p99")
 
 
-def figures(run: Run) -> list[tuple[str, Any, Estimate]]:
-    """Headline figures of a run: title, kind, estimate; a vertical table for people."""
+def headline_figures(run: Run) -> list[tuple[str, Any, Estimate]]:
+    """Headline figures of a run: title, kind and estimate."""
     measured = run.summary.measured
     rows = [("offered rate", METRICS["throughput"].kind, measured.offered_per_s)]
     rows += [(m.title, m.kind, m.get(measured)) for m in METRICS.values()]
     return rows
 
 
-def headline(groups: Sequence[RunGroup]) -> Table:
+def headline_table(groups: Sequence[RunGroup]) -> Table:
     """Every metric of every group, in long form for CSV and JSON."""
     columns = [
         Column("group", "group"),
@@ -40,7 +40,7 @@ def headline(groups: Sequence[RunGroup]) -> Table:
 
 
 def left_out(groups: Sequence[RunGroup]) -> str:
-    """How many INVALID runs the figures of ``groups`` leave out; nothing where none."""
+    """A note on how many INVALID runs the figures of ``groups`` leave out; empty where none."""
     number = sum(len(group.runs) - len(group.counted) for group in groups)
     return f"{number} INVALID left out of means." if number else ""
 
@@ -65,7 +65,7 @@ def _key(name: str, kind: str) -> str:
     return stem.get(name, name).replace("-", "_") + units.get(kind, "")  # fmt: skip
 
 
-def groups(groups_: Sequence[RunGroup]) -> Table:
+def group_table(groups: Sequence[RunGroup]) -> Table:
     """One line per group."""
     metrics = [METRICS[key] for key in GROUP_METRICS]
     columns = [Column("group", "group"), Column("runs", "runs", "count")]
@@ -80,15 +80,15 @@ def groups(groups_: Sequence[RunGroup]) -> Table:
             sum(run.summary.ledger.dropped + run.summary.ledger.lost for run in group.runs),
             group.verdict,
         )
-        for group in groups_
+        for group in groups
     ]  # fmt: skip
     columns.append(Column("verdict", "verdict"))
-    title, note = "Groups of repeats", left_out(groups_)
+    title, note = "Groups of repeats", left_out(groups)
     return Table("groups", title, tuple(columns), tuple(rows), note)
 
 
-def runs(groups_: Sequence[RunGroup]) -> Table:
-    """One line per run: who it is, how it ended, what its ledger says, how it is used."""
+def run_table(groups: Sequence[RunGroup]) -> Table:
+    """One line per run: identity, end, ledger, and use in the report."""
     columns = [
         Column("run", "run"),
         Column("status", "status"),
@@ -107,10 +107,10 @@ def runs(groups_: Sequence[RunGroup]) -> Table:
             run.summary.identity.kind, run.summary.identity.scheme, run.summary.identity.seed,
             *(getattr(run.summary.ledger, name) for name in LEDGER), _use(group, run),
         )
-        for group in groups_
+        for group in groups
         for run in group.runs
     ]  # fmt: skip
-    note = "Use: in its group's means; there and where detail is of one run; or left out of both."
+    note = "Use: mean: in its group's means; detail: also shown in detail; left out: in neither."
     return Table("runs", "Runs", tuple(columns), tuple(rows), note)
 
 
@@ -120,14 +120,14 @@ def _use(group: RunGroup, run: Run) -> str:
     return "mean" if run in group.counted else "left out"
 
 
-def ledger(summary: RunSummary) -> Table:
-    """What became of the items of a run."""
+def ledger_table(summary: RunSummary) -> Table:
+    """How the items of a run ended."""
     columns = tuple(Column(name, name.replace("_", " "), "count") for name in LEDGER)
     row = tuple(getattr(summary.ledger, name) for name in LEDGER)
     return Table("ledger", "Items of the whole run", columns, (row,))
 
 
-def exits(summary: RunSummary) -> Table:
+def exit_table(summary: RunSummary) -> Table:
     """Exits by depth."""
     columns = (
         Column("exit", "exit", "count"), Column("items", "items", "count"),
@@ -145,8 +145,8 @@ def exits(summary: RunSummary) -> Table:
     return Table("exits", "Exits by depth", columns, tuple(rows), note)
 
 
-def ranks(summary: RunSummary) -> Table:
-    """Workers: what they did with their time, queues and memory."""
+def rank_table(summary: RunSummary) -> Table:
+    """Workers: time, queues and memory."""
     columns = [Column("rank", "rank", "count"), Column("blocks", "blocks")]
     columns += [Column("tasks", "tasks", "count")]
     columns += [Column(state, state, "share") for state in STATES]
@@ -164,19 +164,19 @@ def ranks(summary: RunSummary) -> Table:
     return Table("ranks", "Workers", tuple(columns), tuple(rows), note)
 
 
-def spans(blocks: Sequence[int]) -> str:
-    """``1-3 5`` for blocks 1, 2, 3 and 5."""
+def spans(numbers: Iterable[int]) -> str:
+    """``1-3 5`` for 1, 2, 3 and 5; ``-`` for no number."""
     parts: list[list[int]] = []
-    for block in sorted(blocks):
-        if parts and block == parts[-1][1] + 1:
-            parts[-1][1] = block
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
         else:
-            parts.append([block, block])
+            parts.append([number, number])
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts) or "-"
 
 
-def links(summary: RunSummary) -> Table:
-    """Links, one direction a line."""
+def link_table(summary: RunSummary) -> Table:
+    """Links, one direction per line."""
     columns = (
         Column("source", "from", "count"), Column("target", "to", "count"),
         Column("codec", "codec"), Column("tasks", "tasks", "count"),
@@ -197,15 +197,15 @@ def links(summary: RunSummary) -> Table:
     return Table("links", "Links", columns, tuple(rows), note)
 
 
-def findings(runs_: Sequence[Run], passed: bool = True) -> Table:
-    """What the checks found, run by run; without ``passed`` only what is wrong."""
+def finding_table(runs: Sequence[Run], passed: bool = True) -> Table:
+    """Findings of the checks by run; without ``passed``, only those that did not pass."""
     columns = (
         Column("run", "run"), Column("level", "level"), Column("check", "check"),
         Column("finding", "finding"), Column("remedy", "what to change"),
     )  # fmt: skip
     rows = [
         (run.summary.identity.id, finding.level, finding.check, finding.text, finding.remedy)
-        for run in runs_
+        for run in runs
         for finding in run.findings
         if passed or finding.level != "ok"
     ]

@@ -1,4 +1,4 @@
-"""The report on a terminal: tables that fit 80 columns, small plots out of block characters."""
+"""The report on a terminal: tables of at most 80 columns and plots of block characters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,21 @@ from rich.text import Text
 from mdibench.analysis import workers
 from mdibench.analysis.checks import Finding
 from mdibench.analysis.formatting import choose_scale, format_one
-from mdibench.analysis.run_groups import Run, RunGroup, bound_of, study, target_of, target_word
+from mdibench.analysis.run_groups import (
+    Run,
+    RunGroup,
+    bound_of,
+    evaluate_run,
+    target_accuracy,
+    target_result,
+)
 from mdibench.record.reader import RunReader
-from mdibench.report import WIDTH, tables
+from mdibench.report import TEXT_WIDTH, tables
 from mdibench.report.document import Table, display
 
 Record = TypeVar("Record")
-MOST_ROWS = 32
-"""Workers, and links, that are shown of one run."""
+MOST_DETAIL_ROWS = 32
+"""Workers, and links, that are shown of one run: the busiest ones."""
 BARS = " ▁▂▃▄▅▆▇█"
 STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "invalid": "red"}
 
@@ -38,10 +45,10 @@ STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "in
 def summary_lines(folder: str | Path) -> str:
     """The summary of the run in ``folder``: 80 columns, plain where stdout is no terminal."""
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return to_text(one_run(study(RunReader(Path(folder)))), colour=colour)
+    return to_text(run_content(evaluate_run(RunReader(Path(folder)))), colour=colour)
 
 
-def to_text(content: RenderableType, width: int = WIDTH, colour: bool = False) -> str:
+def to_text(content: RenderableType, width: int = TEXT_WIDTH, colour: bool = False) -> str:
     """``content`` as lines of at most ``width`` columns."""
     console = Console(
         file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour,
@@ -53,7 +60,7 @@ def to_text(content: RenderableType, width: int = WIDTH, colour: bool = False) -
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 
-def one_run(run: Run) -> RenderableType:
+def run_content(run: Run) -> RenderableType:
     """Everything about one run."""
     summary = run.summary
     parts: list[RenderableType] = [_title(run), _figures(run), _plots(run)]
@@ -63,18 +70,18 @@ def one_run(run: Run) -> RenderableType:
         links=_busiest(summary.links, lambda link: link.bytes),
     )
     shown = [
-        tables.ledger(few),
-        tables.exits(few),
-        _out_of(tables.ranks(few), len(summary.ranks)),
-        _out_of(tables.links(few), len(summary.links)),
+        tables.ledger_table(few),
+        tables.exit_table(few),
+        _out_of(tables.rank_table(few), len(summary.ranks)),
+        _out_of(tables.link_table(few), len(summary.links)),
     ]
     parts += [_table(table) for table in shown if table.rows]
     return Group(*parts, _findings(run))
 
 
 def _busiest(rows: Sequence[Record], load: Callable[[Record], float]) -> tuple[Record, ...]:
-    """Of a large fleet those that did most, in their order; files and pages have all of them."""
-    chosen = sorted(range(len(rows)), key=lambda at: -load(rows[at]))[:MOST_ROWS]
+    """The busiest rows in their order; every other output format has all of them."""
+    chosen = sorted(range(len(rows)), key=lambda at: -load(rows[at]))[:MOST_DETAIL_ROWS]
     return tuple(rows[at] for at in sorted(chosen))
 
 
@@ -84,8 +91,8 @@ def _out_of(table: Table, number: int) -> Table:
     return replace(table, title=f"{table.title}: the {len(table.rows)} busiest of {number:,}")
 
 
-def many_runs(groups: Sequence[RunGroup]) -> RenderableType:
-    """One line per group of repeats, then what is wrong with any run."""
+def groups_content(groups: Sequence[RunGroup]) -> RenderableType:
+    """One line per group of repeats, then the failed checks of all runs."""
     runs = [run for group in groups for run in group.runs]
     kinds = sorted({run.summary.identity.kind for run in runs})
     title = Text(f"{len(runs)} runs in {len(groups)} groups · {', '.join(kinds)}", style="bold")
@@ -109,14 +116,14 @@ def _title(run: Run) -> RenderableType:
 
 def _figures(run: Run) -> RenderableType:
     table = _rich(("", "value", "95 % interval", "n"), (False, True, True, True))
-    for title, kind, estimate in tables.figures(run):
+    for title, kind, estimate in tables.headline_figures(run):
         value = format_one(kind, estimate, intervals="none")
         whole = format_one(kind, estimate)
         interval = whole[whole.find("[") : whole.find("]") + 1] if "[" in whole else ""
         table.add_row(title, value, interval, f"{estimate.n:,}" if estimate.known else "")
-    target = target_of(run)
+    target = target_accuracy(run)
     if not math.isnan(target):
-        table.add_row("target accuracy", f"{target:.1%}".replace("%", " %"), target_word(run), "")
+        table.add_row("target accuracy", f"{target:.1%}".replace("%", " %"), target_result(run), "")
     bound, _ = bound_of(run)
     if not math.isnan(bound):
         share = run.summary.measured.rate_per_s.value / bound
@@ -161,7 +168,7 @@ def _latency_plot(run: Run) -> str:
 
 
 def _plain(value: float) -> str:
-    """Three digits or more, and no exponent for any ordinary figure."""
+    """A figure with at least three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -180,7 +187,7 @@ def _table(table: Table) -> RenderableType:
 
 
 def _groups(groups: Sequence[RunGroup]) -> RenderableType:
-    shown = display(tables.groups(groups), intervals="half")
+    shown = display(tables.group_table(groups), intervals="half")
     kept = [at for at, heading in enumerate(shown.headings) if heading not in ("runs", "verdict")]
     rich = _rich(
         ["group", "valid", *(shown.headings[at] for at in kept[1:])],
@@ -205,12 +212,12 @@ def _stacked(cell: str) -> Text:
 
 
 def _findings(run: Run) -> RenderableType:
-    """What is wrong with one run, a line each."""
+    """The failed checks of one run, one line each."""
     return _checked([_line(f, "") for f in run.findings if f.level != "ok"], [run])
 
 
 def _findings_of_all(groups: Sequence[RunGroup]) -> RenderableType:
-    """What is wrong with any run: one line per check, what makes a run INVALID first."""
+    """The failed checks of all runs: one line per check, those that make a run INVALID first."""
     runs = [run for group in groups for run in group.runs]
     alike: dict[tuple[str, str], list[tuple[str, Run, Finding]]] = {}
     for group in groups:
@@ -218,15 +225,15 @@ def _findings_of_all(groups: Sequence[RunGroup]) -> RenderableType:
             for f in run.findings:
                 alike.setdefault((f.level, f.check), []).append((group.name, run, f))
     lines = [
-        _line(found[0][2], _concerned(found, len(runs)))
+        _line(found[0][2], _affected(found, len(runs)))
         for (level, _), found in sorted(alike.items(), key=lambda of: of[0][0] != "invalid")
         if level != "ok"
     ]
     return _checked(lines, runs)
 
 
-def _concerned(found: Sequence[tuple[str, Run, Finding]], number: int) -> str:
-    """How many runs of which groups a check found something in, and the first of them."""
+def _affected(found: Sequence[tuple[str, Run, Finding]], number: int) -> str:
+    """How many runs of which groups a finding is about, and the first of them."""
     by_group = Counter(name for name, _, _ in found)
     where = ", ".join(f"{n} of {name}" for name, n in by_group.items())
     first = found[0][1].summary.identity.id
@@ -235,9 +242,9 @@ def _concerned(found: Sequence[tuple[str, Run, Finding]], number: int) -> str:
     return f"{len(found)} of {number} runs ({where}), the first {first}: "
 
 
-def _line(finding: Finding, concerned: str) -> Text:
+def _line(finding: Finding, affected: str) -> Text:
     remedy = f"; {finding.remedy}" if finding.remedy else ""
-    words = f" {concerned}{finding.text}{remedy}"
+    words = f" {affected}{finding.text}{remedy}"
     return Text.assemble((finding.level, STYLES[finding.level]), words)
 
 
@@ -246,10 +253,10 @@ def _checked(lines: Sequence[Text], runs: Sequence[Run]) -> RenderableType:
     return Padding(Group(*lines, Text(f"{passed} checks passed", style="dim")), (1, 0, 0, 0))
 
 
-def columns_of_text(
+def text_table(
     headings: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[str]]
 ) -> RenderableType:
-    """A table of finished texts."""
+    """A table whose cells are text already."""
     rich = _rich(headings, numeric)
     for row in rows:
         rich.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))

@@ -1,4 +1,4 @@
-"""The verdict on a run: each check fires on the run that deserves it and is quiet on a good one."""
+"""The verdict on a run: each check fires on a run with its fault, and passes a good one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from mdibench.analysis.run_groups import Run, study
+from mdibench.analysis.run_groups import Run, evaluate_run
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run
 
@@ -24,7 +24,7 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def studied(folder: Path) -> Run:
-    return study(RunReader(folder))
+    return evaluate_run(RunReader(folder))
 
 
 def found(run: Run, check: str) -> list[tuple[str, str]]:
@@ -195,7 +195,7 @@ def test_littles_law_holds_with_few_samples_and_wants_one(
     assert found(rewrite(telemetry=every(span_s)), "Little's law")[0][0] == level
 
 
-def test_a_short_warm_up_is_told_with_the_right_one(rewrite: Callable[..., Run]) -> None:
+def test_a_short_warm_up_is_reported_with_the_right_one(rewrite: Callable[..., Run]) -> None:
     def slow_start(columns: dict[str, Any]) -> dict[str, Any]:
         scheduled = np.array(columns["scheduled_s"])
         extra = np.where(scheduled < 3, 0.2, 0)

@@ -1,4 +1,4 @@
-"""Comparing: finds a planted change, is quiet on none, refuses what cannot be compared."""
+"""Comparisons: find a planted change, none where there is none, and refuse incomparable runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis import gate
 from mdibench.analysis.comparison import Comparison, compare, pair
-from mdibench.analysis.run_groups import METRICS, RunGroup, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
 from mdibench.errors import IncomparableRuns, UserError
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run, write_run
@@ -26,7 +26,7 @@ def repeats(folder: Path, model: Model, seeds: Sequence[int]) -> RunGroup:
     """Runs of ``model`` with ``seeds``, studied."""
     for seed in seeds:
         write_big_run(folder / f"run{seed}", replace(model, seed=seed))
-    (group,) = group_repeats(study(RunReader(run)) for run in sorted(folder.iterdir()))
+    (group,) = group_repeats(evaluate_run(RunReader(run)) for run in sorted(folder.iterdir()))
     return group
 
 
@@ -74,7 +74,7 @@ def test_no_change_stays_quiet(tmp_path: Path) -> None:
 
 
 def test_a_run_against_itself_differs_in_nothing(one_run: Path) -> None:
-    (group,) = group_repeats([study(RunReader(one_run))])
+    (group,) = group_repeats([evaluate_run(RunReader(one_run))])
     found = compare(group, group, list(METRICS.values()))
     assert {d.word for d in found.differences} <= {"no significant difference", "too little data"}
     assert found.differing == ()
@@ -111,7 +111,7 @@ def test_what_one_run_lost_or_dropped_is_wrong(
     for name in ("a", "b"):
         write_big_run(tmp_path / name, PAIR)
     mark(tmp_path / "b", 5, status)
-    a, b = (group_repeats([study(RunReader(tmp_path / name))])[0] for name in ("a", "b"))
+    a, b = (group_repeats([evaluate_run(RunReader(tmp_path / name))])[0] for name in ("a", "b"))
     metrics = [METRICS[key] for key in ("accuracy-offered", "accuracy")]
     offered, accuracy = compare(a, b, metrics).differences
     assert offered.word == "worse"
@@ -128,7 +128,7 @@ def test_a_row_of_pairs_is_about_those_pairs(tmp_path: Path) -> None:
     a = repeats(tmp_path / "a", PAIR, [1])
     write_big_run(tmp_path / "b", PAIR)
     mark(tmp_path / "b", 12, "dropped")
-    (b,) = group_repeats([study(RunReader(tmp_path / "b"))])
+    (b,) = group_repeats([evaluate_run(RunReader(tmp_path / "b"))])
     for found in compare(a, b, [METRICS["accuracy"], METRICS["latency-mean"]]).differences:
         assert "pairs of" in found.method
         assert found.a.n == found.b.n
@@ -162,11 +162,11 @@ def test_one_run_against_several_says_what_is_missing(baseline: RunGroup, tmp_pa
     found = compare(baseline, single, [METRICS["throughput"]])
     assert found.differences[0].word == "too little data"
     with pytest.raises(IncomparableRuns, match="give at least two on both sides"):
-        gate.parse("throughput < 0.95").fires(found)
+        gate.parse_criterion("throughput < 0.95").fires(found)
 
 
 def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path: Path) -> None:
-    (cut,) = group_repeats([study(RunReader(partial_run))])
+    (cut,) = group_repeats([evaluate_run(RunReader(partial_run))])
     with pytest.raises(IncomparableRuns, match="not complete"):
         compare(baseline, cut, [METRICS["p50"]])
     real = repeats(tmp_path, replace(PAIR, kind="hardware"), [1])
@@ -184,7 +184,7 @@ def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path
     ],
 )
 def test_criteria(text: str, limit: float, below: bool, points: bool) -> None:
-    criterion = gate.parse(text)
+    criterion = gate.parse_criterion(text)
     assert criterion.limit == pytest.approx(limit)
     assert (criterion.below, criterion.points) == (below, points)
 
@@ -192,7 +192,7 @@ def test_criteria(text: str, limit: float, below: bool, points: bool) -> None:
 @pytest.mark.parametrize("text", ["throughput", "p99 = 3", "p99 > 5%", "p99 > x", "speed < 1", ""])
 def test_unreadable_criteria_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UserError, match=r"write e\.g\.|one of throughput"):
-        gate.parse(text)
+        gate.parse_criterion(text)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_the_gate_fires_only_when_the_interval_clears_the_limit(
 
 
 @pytest.mark.parametrize(
-    ("criteria", "status", "told"),
+    ("criteria", "status", "reported"),
     [
         (["drops > 0.1"], 4, ["drops > 0.1: ratio undefined at 0, use pp"]),
         (["drops > +1pp"], 0, []),
@@ -238,13 +238,13 @@ def test_all_criteria_are_judged_before_the_status_is_decided(
     sides: dict[str, Path],
     criteria: list[str],
     status: int,
-    told: list[str],
+    reported: list[str],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     gates = [word for criterion in criteria for word in ("--fail-if", criterion)]
     assert mdibench(["compare", str(sides["a"]), str(sides["b"]), *gates]) == status
     err = capfd.readouterr().err
-    assert all(text in err for text in told)
+    assert all(text in err for text in reported)
 
 
 def test_the_command_speaks_json(sides: dict[str, Path], capfd: pytest.CaptureFixture[str]) -> None:

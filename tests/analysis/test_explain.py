@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mdibench.analysis.explain import Cut, break_down, cuts, sentences
-from mdibench.analysis.run_groups import study
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, manifest, write_run
@@ -27,7 +27,7 @@ def link(source: int, target: int, bandwidth_bps: float | None, **more: Any) -> 
 def found(folder: Path, *links: dict[str, Any]) -> list[Cut]:
     """The cuts of a run of three workers in a line, over ``links``."""
     plan = manifest(LINE)["plan"] | {"links": list(links)}
-    run = study(RunReader(write_run(folder, LINE, plan=plan)))
+    run = evaluate_run(RunReader(write_run(folder, LINE, plan=plan)))
     steps = break_down(run.reader, run.summary.window, LINE.ranks)
     assert steps is not None
     return cuts(run.summary, steps, run.reader.manifest)
@@ -61,5 +61,5 @@ def test_a_link_of_unknown_bandwidth_has_the_rate_of_its_hops(tmp_path: Path) ->
 
 def test_thousands_of_items_per_second_have_no_exponents(one_run: Path) -> None:
     found = [Cut(1, 1e-3, 4e-4, 2e-4, 2345.6, 1e6), Cut(2, 2e-3, 0.0, 0.0, 1014.2, math.nan)]
-    words = sentences(study(RunReader(one_run)).summary, None, found)[-1]
-    assert "could carry 1,014 items/s at most" in words and "2,346 items/s" in words
+    words = sentences(evaluate_run(RunReader(one_run)).summary, None, found)[-1]
+    assert "reaches 1,014 items/s at most" in words and "2,346 items/s" in words

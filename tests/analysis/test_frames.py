@@ -30,7 +30,7 @@ def test_one_run_as_typed_frames(one_run: Path) -> None:
     assert not frames.runs.loc[0, "partial"]
 
 
-def test_a_folder_of_runs_is_told_apart_by_run(run_set: Path) -> None:
+def test_a_folder_of_runs_is_distinguished_by_run(run_set: Path) -> None:
     frames = mdibench.load(run_set)
     assert len(frames.runs) == 6
     counts = frames.items.groupby("run", observed=True).size()

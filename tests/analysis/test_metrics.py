@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mdibench.analysis import exits, workers
-from mdibench.analysis.run_groups import METRICS, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, evaluate_run, group_repeats
 from mdibench.analysis.statistics import Estimate, wilson
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter
@@ -46,7 +46,7 @@ def test_items_count_by_schedule_and_completions_by_the_window(tmp_path: Path) -
         {"scheduled_s": 3.0, "status": "dropped", "admitted_s": None},
         {"scheduled_s": 4.0, "status": "lost"},
     ]
-    summary = study(RunReader(handmade(tmp_path / "run", items, (1.0, 11.0)))).summary
+    summary = evaluate_run(RunReader(handmade(tmp_path / "run", items, (1.0, 11.0)))).summary
     measured = summary.measured
     assert measured.rate_per_s.value == pytest.approx(3 / 10)
     assert measured.offered_per_s.value == pytest.approx(5 / 10)
@@ -67,7 +67,7 @@ def test_a_sample_that_is_sent_again_is_no_further_one(tmp_path: Path) -> None:
                  for at, (sample, right) in enumerate(tries * copies)]  # fmt: skip
         items.append({"scheduled_s": 2.0, "status": "lost", "sample": 3})
         folder = handmade(tmp_path / str(copies), items, (1.0, 11.0))
-        summary = study(RunReader(folder)).summary
+        summary = evaluate_run(RunReader(folder)).summary
         for accuracy in (summary.measured.accuracy, summary.measured.accuracy_offered):
             assert accuracy == wilson(1 + 2 / 3 + 1 + 0, 4)
         assert summary.exits[0].accuracy == wilson(1 + 2 / 3 + 1, 3)
@@ -75,7 +75,7 @@ def test_a_sample_that_is_sent_again_is_no_further_one(tmp_path: Path) -> None:
 
 def test_figures_match_the_model_that_made_the_run(tmp_path: Path) -> None:
     model = Model(items=20_000, rate_per_s=80, drop=0.1)
-    summary = study(RunReader(write_big_run(tmp_path / "run", model))).summary
+    summary = evaluate_run(RunReader(write_big_run(tmp_path / "run", model))).summary
     story = simulate(model)
     measured = summary.measured
     assert measured.rate_per_s.low <= 72 <= measured.rate_per_s.high
@@ -91,8 +91,8 @@ def test_figures_match_the_model_that_made_the_run(tmp_path: Path) -> None:
     assert tasks_per_s == pytest.approx(72 * (1 - shares[0]), rel=0.05)
 
 
-def test_what_nobody_measured_is_not_zero(one_run: Path) -> None:
-    summary = study(RunReader(one_run)).summary
+def test_what_was_not_measured_is_not_zero(one_run: Path) -> None:
+    summary = evaluate_run(RunReader(one_run)).summary
     assert not summary.measured.energy_per_item_j.known
     assert np.isnan(summary.links[0].used)
     assert np.isnan(summary.bound_per_s)
@@ -101,11 +101,11 @@ def test_what_nobody_measured_is_not_zero(one_run: Path) -> None:
 def test_measured_energy_counts_per_item(tmp_path: Path) -> None:
     model = Model(items=600, watts=2.0)
     ranks = [{"rank": n, "host": "nowhere", "energy_meter": "RAPL"} for n in range(2)]
-    run = study(RunReader(write_run(tmp_path / "run", model, ranks=ranks)))
+    run = evaluate_run(RunReader(write_run(tmp_path / "run", model, ranks=ranks)))
     seconds = run.reader.numbers("telemetry", ["t_s"])["t_s"].max()
     assert run.summary.measured.energy_per_item_j.value == pytest.approx(2.0 * seconds / 600)
     ranks[1]["host"] = "elsewhere"  # a host without a meter: the sum is not known
-    run = study(RunReader(write_run(tmp_path / "other", model, ranks=ranks)))
+    run = evaluate_run(RunReader(write_run(tmp_path / "other", model, ranks=ranks)))
     assert not run.summary.measured.energy_per_item_j.known
 
 
@@ -113,14 +113,14 @@ def test_a_run_without_items_or_telemetry_is_still_read(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     RunWriter(folder, {"pid": 1, "host": "elsewhere"})
-    run = study(RunReader(folder))
+    run = evaluate_run(RunReader(folder))
     assert run.verdict == "INVALID"
     assert run.summary.ledger.offered == 0
     assert not any(m.get(run.summary.measured).known for m in METRICS.values())
 
 
 def test_repeats_are_grouped_whatever_their_seed(run_set: Path) -> None:
-    runs = [study(RunReader(folder)) for folder in sorted(run_set.iterdir())]
+    runs = [evaluate_run(RunReader(folder)) for folder in sorted(run_set.iterdir())]
     groups = group_repeats(runs)
     assert [(group.name, len(group.runs)) for group in groups] == [("mdi-exit", 3), ("local", 3)]
     rate = groups[0].estimate(METRICS["throughput"])
@@ -129,10 +129,10 @@ def test_repeats_are_grouped_whatever_their_seed(run_set: Path) -> None:
     assert groups[0].verdict == "VALID"
 
 
-def test_groups_that_differ_in_one_key_only_are_told_apart(tmp_path: Path) -> None:
+def test_groups_that_differ_in_one_key_only_are_distinguished(tmp_path: Path) -> None:
     for at, threshold in enumerate((0.8, 0.9)):
         write_big_run(tmp_path / f"run{at}", Model(items=300, threshold=threshold))
-    groups = group_repeats(study(RunReader(tmp_path / f"run{at}")) for at in range(2))
+    groups = group_repeats(evaluate_run(RunReader(tmp_path / f"run{at}")) for at in range(2))
     assert len({group.name for group in groups}) == 2
 
 
@@ -140,7 +140,7 @@ def test_only_groups_that_collide_are_named_by_what_differs(tmp_path: Path) -> N
     models = [Model(items=300, scheme="mdi"), *(Model(items=300, threshold=t) for t in (0.8, 0.9))]
     for at, model in enumerate(models):
         write_big_run(tmp_path / f"run{at}", model)
-    groups = group_repeats(study(RunReader(tmp_path / f"run{at}")) for at in range(3))
+    groups = group_repeats(evaluate_run(RunReader(tmp_path / f"run{at}")) for at in range(3))
     names = ["mdi", "mdi-exit (scheme.threshold 0.8)", "mdi-exit (scheme.threshold 0.9)"]
     assert [group.name for group in groups] == names
 
@@ -150,7 +150,7 @@ def test_no_interval_holds_what_the_figure_cannot_be(tmp_path: Path) -> None:
     for name, latency_s, right in (("a", 0.1, True), ("b", 5.0, False)):
         items = [ok(1 + at / 10, latency_s, right or at > 0) for at in range(10)]
         handmade(tmp_path / name, items, (1.0, 11.0))
-    (group,) = group_repeats(study(RunReader(tmp_path / name)) for name in ("a", "b"))
+    (group,) = group_repeats(evaluate_run(RunReader(tmp_path / name)) for name in ("a", "b"))
     latency, accuracy = (group.estimate(METRICS[key]) for key in ("latency-mean", "accuracy"))
     assert (latency.low, accuracy.high) == (0.0, 1.0)
     assert latency.high > 5
@@ -186,4 +186,4 @@ def test_a_manifest_of_strange_shape_does_not_hurt(tmp_path: Path, one_run: Path
         (folder / file.name).write_bytes(file.read_bytes())
     strange = {"schema": [1, 7], "status": "complete", "plan": {"blocks": "all"}, "ranks": None}
     (folder / "run.json").write_text(json.dumps(strange))
-    assert study(RunReader(folder)).summary.measured.rate_per_s.known
+    assert evaluate_run(RunReader(folder)).summary.measured.rate_per_s.known

@@ -1,4 +1,4 @@
-"""The best accuracy at a rate, against hand-solved cases and against trying everything."""
+"""The best accuracy at a rate, against hand-solved cases and exhaustive search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.bounds.best_accuracy import NEVER, Outcomes, ThresholdSearch, best_accuracy
+from mdibench.bounds.best_accuracy import NO_EXIT, Outcomes, ThresholdSearch, best_accuracy
 from mdibench.bounds.capacity import Demand, Fleet
 
 ALONE = Fleet([frozenset({1, 2})], {})
@@ -68,7 +68,7 @@ def test_accuracy_falls_with_the_rate_and_no_single_vector_beats_it(seed: int) -
         assert best is not None
         bests.append(best.accuracy)
         search = ThresholdSearch(outcomes)
-        for thresholds in product((0.0, 0.3, 0.6, 0.9, NEVER), repeat=2):
+        for thresholds in product((0.0, 0.3, 0.6, 0.9, NO_EXIT), repeat=2):
             option = search.option(np.array(thresholds))
             blocks = sum(k * share for k, share in enumerate(option.leaves, 1))
             if rate * blocks * 0.01 <= 1:

@@ -135,7 +135,7 @@ def test_links_of_different_codecs_carry_different_sizes() -> None:
     assert capacity(pipeline, asked).rate_per_s == pytest.approx(100.0, rel=EXACT)
 
 
-def test_a_block_that_nobody_hosts_lets_nothing_through() -> None:
+def test_a_block_without_a_host_has_rate_zero() -> None:
     assert capacity(fleet({1}), demand(1, [0.01, 0.01], [1.0, 0.0])).rate_per_s == 0.0
 
 

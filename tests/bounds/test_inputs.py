@@ -1,4 +1,4 @@
-"""The bound of recorded runs: no run beats it, and a run that claims to is found out."""
+"""The bound of recorded runs: no run exceeds it, and a record that claims to is detected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mdibench.analysis.run_groups import study
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.bounds.capacity import capacity, fleet_of
 from mdibench.bounds.inputs import bound_of_run, demand
 from mdibench.policy.schemes import SCHEMES
@@ -35,7 +35,7 @@ def beats_its_bound(folder: Path) -> bool:
     """Whether even the low end of the rate's interval is above the bound."""
     reader = RunReader(folder)
     bound = bound_of_run(reader)["rate_per_s"]
-    return bool(study(reader).summary.measured.rate_per_s.low > bound)
+    return bool(evaluate_run(reader).summary.measured.rate_per_s.low > bound)
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_a_saturated_worker_reaches_its_bound(run: Callable[..., Path]) -> None:
     folder = run("scheme.name=local", "admission.max_in_flight=3", workers=1)
     bound = bound_of_run(folder)
     assert bound["binding"] == "worker 0 (100%)"
-    rate = study(RunReader(folder)).summary.measured.rate_per_s.value
+    rate = evaluate_run(RunReader(folder)).summary.measured.rate_per_s.value
     assert rate == pytest.approx(bound["rate_per_s"], rel=0.03)
 
 

@@ -1,4 +1,4 @@
-"""``mdibench doctor``: every probe by fakes, and the whole once for real."""
+"""``mdibench doctor``: every probe with fakes, and the whole command once on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
-from mdibench.cli.doctor import lines
+from mdibench.cli.doctor import finding_lines
 from mdibench.rank import machine
 from mdibench.rank.machine import Answer, Ask, Launcher, MachineFact
 
@@ -261,10 +261,10 @@ def test_lines_fit_80_columns() -> None:
         MachineFact("python", "ok", "x" * 30),
         MachineFact("a long name", "missing", "words " * 40, "remedies " * 40),
     ]
-    told = lines(findings)
-    assert told[0] == "ok    python       " + "x" * 30
-    assert told[1].startswith("LACK  a long name  words")
-    assert max(len(line) for line in told) <= 80
+    lines = finding_lines(findings)
+    assert lines[0] == "ok    python       " + "x" * 30
+    assert lines[1].startswith("LACK  a long name  words")
+    assert max(len(line) for line in lines) <= 80
 
 
 @pytest.mark.slow

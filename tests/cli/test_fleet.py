@@ -1,4 +1,4 @@
-"""``mdibench doctor`` under mpirun: whether hosts fit each other."""
+"""``mdibench doctor`` under mpirun: whether hosts are compatible."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_three_ranks_of_this_host() -> None:
     done = subprocess.run(
         line, capture_output=True, text=True, check=False, timeout=TIMEOUT_S, env=environment()
     )
-    told = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     assert done.returncode == 0
-    assert told["ready"]
-    assert [rank["rank"] for rank in told["ranks"]] == [0, 1, 2]
+    assert report["ready"]
+    assert [rank["rank"] for rank in report["ranks"]] == [0, 1, 2]

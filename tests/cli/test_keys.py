@@ -55,7 +55,7 @@ def test_one_table_alone() -> None:
     assert shown.strip() == reference("admission")
 
 
-def test_an_unknown_table_is_told_with_the_nearest() -> None:
+def test_an_unknown_table_is_reported_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r'"admission"\?'):
         CliRunner().invoke(keys, ["admision"], catch_exceptions=False)
 

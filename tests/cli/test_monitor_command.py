@@ -1,4 +1,4 @@
-"""``mdibench monitor`` on the command line: which run it picks, and what it says to bad input."""
+"""``mdibench monitor`` on the command line: the run it selects, and errors on bad input."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Run folders made from synthetic rows, clocks that tests turn, and screens as text."""
+"""Run folders made from synthetic rows, clocks that tests set, and screens as text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ STARTED = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 @dataclass
 class Time:
-    """A clock that stands still until a test turns it. The epoch is that of the stream's file."""
+    """A clock that only a test advances. The epoch is that of the stream's file."""
 
     now_s: float = 100.0
     stream: Path | None = None
     late_s: float = 0.0
 
     def clocks(self) -> Clocks:
-        return Clocks(steady=lambda: self.now_s, epoch=self.epoch)
+        return Clocks(monotonic=lambda: self.now_s, epoch=self.epoch)
 
     def epoch(self) -> float:
         try:
@@ -40,7 +40,7 @@ class Time:
 
 @dataclass
 class LiveRun:
-    """A run that a test writes bit by bit."""
+    """A run that a test writes step by step."""
 
     synthetic: Synthetic
     writer: RunWriter
@@ -80,7 +80,7 @@ def known_times(rows: Iterable[tuple[str, Any]]) -> list[tuple[float, str, dict[
 
 
 def monitor(folder: Path, time: Time | None = None, **given: Any) -> MonitorApp:
-    """An app over ``folder`` that looks only when a test says so."""
+    """An app over ``folder`` that reads only when a test calls it."""
     time = time or Time()
     time.stream = folder / run_folder.STREAM
     return MonitorApp(RunFeed(folder, time.clocks()), pace_s=3600.0, **given)
@@ -101,7 +101,7 @@ async def again(app: MonitorApp, pilot: Any) -> None:
 
 
 async def shows(pilot: Any, text: str) -> None:
-    """Wait until ``text`` is on the screen; what another thread reads comes when it comes."""
+    """Wait until ``text`` is on the screen: another thread reads."""
     for _ in range(400):
         if text in screen_text(pilot.app):
             return
@@ -110,6 +110,6 @@ async def shows(pilot: Any, text: str) -> None:
 
 
 def screen_text(app: MonitorApp) -> str:
-    """What stands on the screen, without colours."""
+    """The text on the screen, without colours."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips) + "\n"

@@ -1,4 +1,4 @@
-"""Keys, mouse and fates: what a person can do, and what can happen meanwhile."""
+"""Keys and mouse, and events of the run while it is shown."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def pane(app: object, name: str) -> str:
     return app.query_one(f"#{name}", Pane).text  # type: ignore[attr-defined, no-any-return]
 
 
-async def test_a_run_that_ends_while_somebody_watches(run: LiveRun) -> None:
+async def test_a_run_that_ends_while_it_is_shown(run: LiveRun) -> None:
     app = monitor(run.folder)
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(app, pilot)
@@ -44,7 +44,7 @@ async def test_a_run_that_ends_while_somebody_watches(run: LiveRun) -> None:
     assert app.return_value.over
 
 
-async def test_a_finished_run_that_nobody_moves_in_is_drawn_once(
+async def test_a_finished_run_without_input_is_drawn_once(
     run: LiveRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.finish()
@@ -232,7 +232,7 @@ async def test_leaving_never_touches_the_run(run: LiveRun) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == before
 
 
-async def test_a_stream_of_another_major_is_said_on_the_screen(run: LiveRun) -> None:
+async def test_a_stream_of_another_major_is_reported_on_the_screen(run: LiveRun) -> None:
     stream = run.folder / run_folder.STREAM
     stream.write_text(stream.read_text().replace('"schema": [1', '"schema": [2', 1))
     app = monitor(run.folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.analysis.run_groups import study
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.record.reader import RunReader
@@ -34,19 +34,19 @@ def monitored(folder: Path) -> Snapshot:
 
 
 def test_the_monitor_says_what_the_report_says(folder: Path) -> None:
-    seen, summary = monitored(folder), study(RunReader(folder)).summary
-    told = summary.measured
+    seen, summary = monitored(folder), evaluate_run(RunReader(folder)).summary
+    reported = summary.measured
     assert seen.flow.dropped > 30 and seen.flow.lost > 3
-    assert math.isclose(seen.flow.mean_per_s, told.rate_per_s.value)
+    assert math.isclose(seen.flow.mean_per_s, reported.rate_per_s.value)
     for share, estimate in (
-        (seen.quality.run, told.accuracy),
-        (seen.quality.of_offered, told.accuracy_offered),
+        (seen.quality.run, reported.accuracy),
+        (seen.quality.of_offered, reported.accuracy_offered),
     ):
         assert (share.value, share.count) == (pytest.approx(estimate.value), estimate.n)
         assert share.interval == pytest.approx((estimate.low, estimate.high))
     latency = seen.latency
     assert [latency.p50, latency.p95, latency.p99, latency.largest] == [
-        told.latency_p50_s.value, told.latency_p95_s.value, told.latency_p99_s.value,
-        told.latency_max_s.value,
+        reported.latency_p50_s.value, reported.latency_p95_s.value, reported.latency_p99_s.value,
+        reported.latency_max_s.value,
     ]  # fmt: skip
     assert [view.left for view in seen.exits] == [row.items for row in summary.exits]

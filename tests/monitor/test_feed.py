@@ -1,4 +1,4 @@
-"""Reading a run folder: live, finished, dying, damaged, of other versions."""
+"""Reading a run folder: live, finished, aborted, damaged, of other versions."""
 
 import json
 from pathlib import Path
@@ -139,7 +139,7 @@ def test_stories_from_memory_stream_and_tables_agree(run: LiveRun) -> None:
     stored = feed_of(run)
     stored.read()
     assert from_memory == from_stream == stored.story(item)
-    assert len(from_memory.chapters) > 1
+    assert len(from_memory.steps) > 1
 
 
 def test_a_failed_run_says_why(run: LiveRun) -> None:

@@ -169,7 +169,7 @@ def test_no_terminal_no_monitor(folder: Path) -> None:
 
 def test_the_environment_of_a_process_that_is_no_rank() -> None:
     ours = {"PMI_RANK": "0", "PMIX_ID": "x", "OMPI_MCA": "y", "MPI_LOCALRANKID": "0", "LINES": "9"}
-    kept = mpirun_terminal.environment(ours | {"HOME": "/h", "PATH": "/p", "TERM": "dumb"})
+    kept = mpirun_terminal.monitor_environment(ours | {"HOME": "/h", "PATH": "/p", "TERM": "dumb"})
     assert kept == {"HOME": "/h", "PATH": "/p", "TERM": "xterm-256color"}
 
 

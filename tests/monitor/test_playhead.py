@@ -10,7 +10,7 @@ HEADS = st.builds(
 
 @given(HEADS, st.floats(-200, 200), st.floats(0, 100))
 def test_seeking_stays_within_the_run(head: Playhead, by_s: float, end_s: float) -> None:
-    assert 0 <= head.sought(by_s, end_s).moment_s(end_s) <= end_s
+    assert 0 <= head.shifted(by_s, end_s).moment_s(end_s) <= end_s
 
 
 @given(HEADS, st.floats(0, 10), st.floats(0, 100), st.booleans())
@@ -22,7 +22,7 @@ def test_time_never_runs_backwards(
 
 @given(st.floats(0.1, 100), st.booleans())
 def test_paused_means_that_nothing_moves(end_s: float, live: bool) -> None:
-    head = Playhead().sought(-0.05, end_s)
+    head = Playhead().shifted(-0.05, end_s)
     paused = head.toggled(end_s, live)
     assert not paused.playing
     assert paused.advanced(5.0, end_s + 5.0, live) == paused

@@ -15,11 +15,11 @@ def phase(text: str) -> EventRow:
         (Signs(), 5.0, "running"),
         (Signs(silence_s=STALLED_AFTER_S + 0.1), 5.0, "stalled"),
         (Signs(silence_s=4.0, sample_s=1.0), 5.0, "running"),
-        (Signs(said="aborted"), 5.0, "aborted"),
-        (Signs(said="failed", reason="rank 2: out of memory"), 5.0, "failed"),
-        (Signs(said="running", ended=("complete", "")), 5.0, "complete"),
-        (Signs(said="complete", silence_s=1e6), 5.0, "complete"),
-        (Signs(said="something newer"), 5.0, "aborted"),
+        (Signs(status="aborted"), 5.0, "aborted"),
+        (Signs(status="failed", reason="rank 2: out of memory"), 5.0, "failed"),
+        (Signs(status="running", ended=("complete", "")), 5.0, "complete"),
+        (Signs(status="complete", silence_s=1e6), 5.0, "complete"),
+        (Signs(status="something newer"), 5.0, "aborted"),
     ],
 )
 def test_the_strongest_sign_wins(signs: Signs, newest_s: float, word: str) -> None:
@@ -27,10 +27,10 @@ def test_the_strongest_sign_wins(signs: Signs, newest_s: float, word: str) -> No
 
 
 def test_a_dead_writer_is_named_as_the_reason() -> None:
-    assert state_of(Signs(said="aborted"), "running", 1.0).reason == (
+    assert state_of(Signs(status="aborted"), "running", 1.0).reason == (
         "the run died: its writer is gone"
     )
-    assert state_of(Signs(said="aborted", reason="Ctrl-C"), "running", 1.0).reason == "Ctrl-C"
+    assert state_of(Signs(status="aborted", reason="Ctrl-C"), "running", 1.0).reason == "Ctrl-C"
 
 
 def test_phases() -> None:

@@ -1,4 +1,4 @@
-"""Stories and their reasons: the sentences that a person reads, word for word."""
+"""Stories and the reasons of their steps, word for word."""
 
 import math
 from dataclasses import replace
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mdibench.monitor.decision_text import because
+from mdibench.monitor.decision_text import decision_reason
 from mdibench.monitor.facts import facts_of
-from mdibench.monitor.story import tell
+from mdibench.monitor.story import story_of
 from mdibench.monitor.tables import Tables
 from mdibench.policy.schemes import SCHEMES
 from tests.monitor.synthetic import Synthetic
@@ -55,7 +55,7 @@ COMPUTED: dict[str, Any] = {
     ],
 )
 def test_why_a_task_was_sent(change: dict[str, Any], sentence: str) -> None:
-    assert because(SENT | change, FACTS) == sentence
+    assert decision_reason(SENT | change, FACTS) == sentence
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,23 @@ def test_why_a_task_was_sent(change: dict[str, Any], sentence: str) -> None:
     ],
 )
 def test_why_a_task_joined_a_queue(change: dict[str, Any], sentence: str) -> None:
-    assert because(COMPUTED | change, FACTS) == sentence
+    assert decision_reason(COMPUTED | change, FACTS) == sentence
 
 
 def test_other_schemes_are_not_explained_by_algorithm_1() -> None:
     rival = replace(FACTS, scheme="round-robin")
-    assert because(COMPUTED | {"verdict": "output"}, rival) == (
+    assert decision_reason(COMPUTED | {"verdict": "output"}, rival) == (
         "C_1 0.41 < T_e 0.80; O_0: round-robin decides about every task there"
     )
     pipeline = replace(FACTS, scheme="static-exit")
-    assert because(COMPUTED | {"verdict": "input"}, pipeline).endswith("I_0: rank 0 hosts block 2")
+    assert decision_reason(COMPUTED | {"verdict": "input"}, pipeline).endswith(
+        "I_0: rank 0 hosts block 2"
+    )
 
 
-def test_no_early_exits_is_said() -> None:
+def test_no_early_exits_is_a_reason() -> None:
     mdi = replace(FACTS, scheme="mdi")
-    sentence = because(COMPUTED | {"verdict": "input", "confidence": 0.99}, mdi)
+    sentence = decision_reason(COMPUTED | {"verdict": "input", "confidence": 0.99}, mdi)
     assert sentence == "C_1 0.99, no early exits; I_0: rank 0 hosts block 2"
 
 
@@ -104,29 +106,29 @@ def test_no_early_exits_is_said() -> None:
 def test_every_scheme_has_a_reason_for_every_verdict(scheme: str) -> None:
     facts = replace(FACTS, scheme=scheme)
     for verdict in ("exit", "input", "output"):
-        assert because(COMPUTED | {"verdict": verdict}, facts)
+        assert decision_reason(COMPUTED | {"verdict": verdict}, facts)
 
 
 def test_a_row_without_values_has_a_reason_without_values() -> None:
-    assert because({"kind": "send", "verdict": "shorter"}, FACTS)
-    assert because({"kind": "compute", "verdict": "output"}, FACTS)
-    assert because({}, FACTS) == ""
+    assert decision_reason({"kind": "send", "verdict": "shorter"}, FACTS)
+    assert decision_reason({"kind": "compute", "verdict": "output"}, FACTS)
+    assert decision_reason({}, FACTS) == ""
 
 
 def test_the_story_of_an_item_that_completed() -> None:
     tables = Tables(4, 5)
     tables.extend(RUN.rows())
     item = max(tables.items_with_steps, key=lambda i: len(tables.steps_of(i)))
-    story = tell(item, tables.items.find(item), tables.steps_of(item), FACTS)
+    story = story_of(item, tables.items.find(item), tables.steps_of(item), FACTS)
     assert story.status == "ok"
-    assert [c.rank for c in story.chapters if c.kind == "compute"] == list(story.path)
-    assert [c.t_s for c in story.chapters] == sorted(c.t_s for c in story.chapters)
+    assert [c.rank for c in story.steps if c.kind == "compute"] == list(story.path)
+    assert [c.t_s for c in story.steps] == sorted(c.t_s for c in story.steps)
     parts = story.computed_s + story.waited_input_s + story.waited_output_s + story.elsewhere_s
     assert parts == pytest.approx(story.latency_s)
 
 
 def test_the_story_of_an_item_under_way() -> None:
-    story = tell(7, None, [COMPUTED | {"verdict": "output", "t_s": 1.0, "item": 7}], FACTS)
+    story = story_of(7, None, [COMPUTED | {"verdict": "output", "t_s": 1.0, "item": 7}], FACTS)
     assert (story.status, story.exit, story.path) == ("in flight", None, (0,))
     assert math.isnan(story.latency_s)
 
@@ -135,17 +137,17 @@ def test_the_story_of_a_dropped_item() -> None:
     run = Synthetic(ranks=2, drop_every=3, duration_s=1.0)
     tables = Tables(2, 5)
     tables.extend(run.rows())
-    story = tell(2, tables.items.find(2), [], facts_of(run.manifest()))
+    story = story_of(2, tables.items.find(2), [], facts_of(run.manifest()))
     assert (story.status, story.reason) == ("dropped", "too many items in flight")
-    assert story.chapters == ()
+    assert story.steps == ()
     assert story.prediction is None
 
 
-def test_a_task_that_its_worker_kept_is_told_too() -> None:
+def test_a_task_that_its_worker_kept_is_a_step() -> None:
     kept = {"kind": "keep", "rank": 0, "block": 2, "t_s": 1.0, "queued_s": 0.02, "verdict": "idle"}
-    [chapter] = tell(7, None, [kept], FACTS).chapters
-    assert (chapter.queue, chapter.note, chapter.target) == ("O_0", "τ_2 → I_0", 0)
-    assert chapter.why == "I_0 ran empty and rank 0 hosts block 2: a worker never idles"
-    assert tell(7, None, [kept], FACTS).waited_output_s == pytest.approx(0.02)
+    [step] = story_of(7, None, [kept], FACTS).steps
+    assert (step.queue, step.note, step.target) == ("O_0", "τ_2 → I_0", 0)
+    assert step.reason == "I_0 ran empty and rank 0 hosts block 2: a worker never idles"
+    assert story_of(7, None, [kept], FACTS).waited_output_s == pytest.approx(0.02)
     shortest = kept | {"verdict": "shortest", "input_queue": 1}
-    assert because(shortest, FACTS) == "|I_0| 1 is the shortest input queue: rank 0 itself"
+    assert decision_reason(shortest, FACTS) == "|I_0| 1 is the shortest input queue: rank 0 itself"

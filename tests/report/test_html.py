@@ -1,4 +1,4 @@
-"""The HTML report in a browser: nothing is fetched, nothing goes wrong, everything is there."""
+"""The HTML report in a browser: no request, no error, complete content."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from click.testing import CliRunner, Result
 from mdibench.analysis.comparison import compare
 from mdibench.analysis.explain import break_down, cuts, sentences
 from mdibench.analysis.formatting import value_of
-from mdibench.analysis.run_groups import METRICS, RunGroup, bound_of, group_repeats, study
+from mdibench.analysis.run_groups import METRICS, RunGroup, bound_of, evaluate_run, group_repeats
 from mdibench.cli.report import report
 from mdibench.record.reader import open_runs
 from mdibench.report.document import Document
 from mdibench.report.group_figures import pareto
 from mdibench.report.html import to_html
-from mdibench.report.report import build
-from mdibench.report.run_tables import bounds, controllers, energy, targets
+from mdibench.report.report import build_report
+from mdibench.report.run_tables import bound_table, controller_table, energy_table, target_table
 from tests.synthetic_runs import PAIR, Model, manifest, write_run
 
 SECTIONS = [
@@ -36,7 +36,7 @@ VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 def built(*paths: Path) -> Document:
     readers, skipped = open_runs(paths)
-    return build(group_repeats(study(reader) for reader in readers), skipped)
+    return build_report(group_repeats(evaluate_run(reader) for reader in readers), skipped)
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +147,11 @@ def test_partial_and_damaged_runs_are_marked(
     assert any("first line is damaged" in str(row[3]) for row in findings.rows)
 
 
-def test_why_two_is_slower_than_one(full: Document) -> None:
+def test_explanation_of_two_workers_slower_than_one(full: Document) -> None:
     section = full.sections[SECTIONS.index("why")]
     text = " ".join(section.text)
     assert "An average item took" in text
-    assert "The source alone could carry" in text and "breaks even" in text
+    assert "The source alone reaches" in text and "breaks even" in text
     tables = {table.key: table for table in section.tables}
     assert {"one_rank", "limits", "item_times", "cuts_mdi-exit"} <= set(tables)
     beside = {row[0]: row for row in tables["one_rank"].rows}["mdi-exit"]
@@ -162,24 +162,24 @@ def test_why_two_is_slower_than_one(full: Document) -> None:
     assert bounds_of["mdi-exit"][4] == 1
 
 
-def test_a_cut_that_is_not_worth_it_breaks_even_nowhere(tmp_path: Path) -> None:
+def test_a_cut_without_gain_breaks_even_nowhere(tmp_path: Path) -> None:
     """On a link of 1 Mbit/s a feature map of 4 KiB takes longer than the blocks it saves."""
     links = [{"source": 0, "target": 1, "bandwidth_bps": 1e6, "codec": "none"}]
     plan = manifest(PAIR)["plan"] | {"links": links}
-    run = study(open_runs([write_run(tmp_path / "run", PAIR, plan=plan)])[0][0])
+    run = evaluate_run(open_runs([write_run(tmp_path / "run", PAIR, plan=plan)])[0][0])
     steps = break_down(run.reader, run.summary.window, 2)
     assert steps is not None
     found = cuts(run.summary, steps, run.reader.manifest)
     best = max(found, key=lambda cut: cut.rate_per_s)
     assert best.after == 3
     assert all(cut.break_even_bps > 1e6 for cut in found[:-1])
-    assert "two is slower than one" in sentences(run.summary, steps, found)[-1]
+    assert "two workers are slower than one" in sentences(run.summary, steps, found)[-1]
 
 
 def test_the_bound_is_shown_where_a_run_has_one(tmp_path: Path) -> None:
     bound = {"rate_per_s": 200.0, "binding": "compute on rank 1"}
-    run = study(open_runs([write_run(tmp_path / "run", PAIR, bound=bound)])[0][0])
-    ((_, rate, most, reached, binding),) = bounds(group_repeats([run])).rows
+    run = evaluate_run(open_runs([write_run(tmp_path / "run", PAIR, bound=bound)])[0][0])
+    ((_, rate, most, reached, binding),) = bound_table(group_repeats([run])).rows
     assert rate == run.summary.measured.rate_per_s
     assert (value_of(most), binding) == (200.0, "compute on rank 1")
     assert value_of(reached) == value_of(rate) / 200
@@ -196,7 +196,7 @@ def with_an_invalid_first(run_set: Path, folder: Path) -> list[RunGroup]:
     manifest["totals"]["offered"] += 7
     manifest["bound"] = {"rate_per_s": 1.0, "binding": "nothing"}
     (run / "run.json").write_text(json.dumps(manifest))
-    return group_repeats(study(reader) for reader in open_runs([folder])[0])
+    return group_repeats(evaluate_run(reader) for reader in open_runs([folder])[0])
 
 
 def test_an_invalid_run_is_left_out_of_means_and_detail(run_set: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_an_invalid_run_is_left_out_of_means_and_detail(run_set: Path, tmp_path:
     bad, second, third = pair.runs
     assert (pair.verdict, bad.verdict) == ("2/3 VALID", "INVALID")
     rates = [run.summary.measured.rate_per_s.value for run in (second, third)]
-    report = build([pair, local])
+    report = build_report([pair, local])
     tables = {table.key: table for section in report.sections for table in section.tables}
     for key, column in (("groups", 2), ("headline", 5), ("bounds", 1), ("one_rank", 2)):
         (row,) = (row for row in tables[key].rows if row[0] == pair.name)
@@ -219,16 +219,16 @@ def test_an_invalid_run_is_left_out_of_means_and_detail(run_set: Path, tmp_path:
 def test_a_group_without_a_valid_run_counts_all_and_is_never_on_the_front(
     run_set: Path, partial_run: Path
 ) -> None:
-    (best,) = group_repeats([study(open_runs([partial_run])[0][0])] * 2)
-    groups = group_repeats(study(reader) for reader in open_runs([run_set])[0])
+    (best,) = group_repeats([evaluate_run(open_runs([partial_run])[0][0])] * 2)
+    groups = group_repeats(evaluate_run(reader) for reader in open_runs([run_set])[0])
     assert best.verdict == "0/2 VALID"
     assert best.counted == best.runs
     assert best not in pareto([best, *groups])
 
 
 def test_the_odd_valid_run_does_not_stand_for_its_group(run_set: Path, partial_run: Path) -> None:
-    partial = study(open_runs([partial_run])[0][0])
-    whole = next(study(r) for r in open_runs([run_set])[0])
+    partial = evaluate_run(open_runs([partial_run])[0][0])
+    whole = next(evaluate_run(r) for r in open_runs([run_set])[0])
     group = RunGroup("mostly partial", (partial, partial, whole))
     assert group.verdict == "1/3 VALID"
     assert group.counted == group.runs
@@ -247,18 +247,18 @@ def test_an_invalid_run_is_not_compared_nor_its_partner(run_set: Path, tmp_path:
 
 def test_a_bound_is_computed_where_the_manifest_has_none(one_run: Path) -> None:
     """Rank 1 runs block 2 for 86 % of the items and block 3 for 48 %, in 4 ms each."""
-    bound, binding = bound_of(study(open_runs([one_run])[0][0]))
+    bound, binding = bound_of(evaluate_run(open_runs([one_run])[0][0]))
     assert bound == pytest.approx(1 / ((0.86 + 0.48) * 0.004), rel=0.1)
     assert "1" in binding
 
 
-def test_energy_is_not_zero_where_nobody_measured_it(full: Document, tmp_path: Path) -> None:
+def test_energy_that_was_not_measured_is_not_zero(full: Document, tmp_path: Path) -> None:
     workers = full.sections[SECTIONS.index("workers")]
     assert any("Energy: n/a" in line for line in workers.text)
     ranks = [{"rank": n, "energy_meter": "RAPL"} for n in range(2)]
     written = write_run(tmp_path / "run", replace(PAIR, watts=2.0), ranks=ranks)
-    run = study(open_runs([written])[0][0])
-    ((_, rank, _, joules, meter),) = energy({"pair": run}).rows
+    run = evaluate_run(open_runs([written])[0][0])
+    ((_, rank, _, joules, meter),) = energy_table({"pair": run}).rows
     assert (rank, meter) == (0, "RAPL")
     assert isinstance(joules, float) and joules > 0
 
@@ -270,17 +270,22 @@ def test_a_calibrated_run_is_held_against_its_target(
     tmp_path: Path, target: float, word: str
 ) -> None:
     written = write_run(tmp_path / "run", PAIR, calibration={"target": target})
-    run = study(open_runs([written])[0][0])
-    ((_, wanted, got, said),) = targets({"pair": run}).rows
+    run = evaluate_run(open_runs([written])[0][0])
+    ((_, wanted, got, said),) = target_table({"pair": run}).rows
     assert (wanted, said) == (target, word)
     assert got == run.summary.measured.accuracy
-    assert targets({"given": study(open_runs([write_run(tmp_path / "b", PAIR)])[0][0])}).rows == ()
+    assert (
+        target_table(
+            {"given": evaluate_run(open_runs([write_run(tmp_path / "b", PAIR)])[0][0])}
+        ).rows
+        == ()
+    )
 
 
 def test_controllers_settle(tmp_path: Path) -> None:
     config = {"run": {}, "admission": {"mode": "adapt-rate"}}
-    run = study(open_runs([write_run(tmp_path / "run", PAIR, config=config)])[0][0])
-    (row,) = controllers({"pair": run}).rows
+    run = evaluate_run(open_runs([write_run(tmp_path / "run", PAIR, config=config)])[0][0])
+    (row,) = controller_table({"pair": run}).rows
     assert row[1] == "interarrival"
     assert row[5:] == (0.2, 0.0)
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from mdibench.__main__ import run as mdibench
-from mdibench.analysis.run_groups import Run, study
+from mdibench.analysis.run_groups import Run, evaluate_run
 from mdibench.analysis.statistics import Estimate
 from mdibench.cli.report import report
 from mdibench.record.reader import RunReader
@@ -40,7 +40,7 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
 def test_of_a_large_fleet_the_busiest_are_shown(
     one_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "MOST_ROWS", 1)
+    monkeypatch.setattr(terminal, "MOST_DETAIL_ROWS", 1)
     assert "Workers: the 1 busiest of 2" in summary_lines(one_run)
 
 
@@ -78,7 +78,7 @@ def test_a_label_is_no_markup(one_run: Path, tmp_path: Path, label: str) -> None
 
 
 def test_long_latencies_have_no_exponents(one_run: Path) -> None:
-    run = study(RunReader(one_run))
+    run = evaluate_run(RunReader(one_run))
     measured = replace(run.summary.measured, latency_curve_s=(0.02,) * 90 + (3.21,) * 10)
     shown = one_run_shown(replace(run, summary=replace(run.summary, measured=measured)))
     (line,) = [line for line in shown.splitlines() if line.startswith("latency, log scale")]
@@ -86,7 +86,7 @@ def test_long_latencies_have_no_exponents(one_run: Path) -> None:
 
 
 def one_run_shown(run: Run) -> str:
-    return to_text(terminal.one_run(run))
+    return to_text(terminal.run_content(run))
 
 
 def test_alike_findings_of_many_runs_are_one_line(run_set: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The monitor: a process of its own that follows a run's files and draws them.
+"""The monitor's screen: draws snapshots and handles keys.
 
-``feed`` reads the run folder, ``view`` folds what it reads into a snapshot, ``paint`` turns a
-snapshot into lines of text with roles, ``app`` puts the lines on the screen and listens to keys.
-Only ``app`` and the modules it imports know Textual: ranks, ``--plain`` and ``terminal`` do not.
+``app`` reads through ``monitor.feed`` and puts snapshots on the screen, ``actions`` performs keys,
+``layout`` decides which panels a screen of a given size shows, and ``paint`` turns a snapshot into
+lines of text. Only this package imports Textual: ranks, ``--plain`` and ``mpirun_terminal`` do not.
 """

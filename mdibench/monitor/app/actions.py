@@ -1,4 +1,4 @@
-"""What every key does: the half of the app that answers to people. ``app`` has the other half."""
+"""The action of every key. ``app`` has the rest of the app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mdibench.monitor.app.paint import charts
 from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.app.paint.ranks import SORT_KEYS, visible
 from mdibench.monitor.app.pane import Pane, RankPane
-from mdibench.monitor.app.themes import CYCLE
+from mdibench.monitor.app.themes import THEME_CYCLE
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.playhead import Playhead
 from mdibench.monitor.snapshot import Snapshot
@@ -38,7 +38,7 @@ class Actions(App[Snapshot]):
     alone: str | None
     bare: bool
 
-    def look(self, all_panes: bool = True) -> None:
+    def show_moment(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
         raise NotImplementedError
 
@@ -47,11 +47,11 @@ class Actions(App[Snapshot]):
         raise NotImplementedError
 
     def arrange_panels(self) -> None:
-        """Lay the panels out for the present size, run and choice."""
+        """Lay the panels out for the current size, run and selection."""
         raise NotImplementedError
 
-    def choose(self, **changes: Any) -> None:
-        """Change options and show what that does, at once."""
+    def change_options(self, **changes: Any) -> None:
+        """Change options and show the result at once."""
         self.options = replace(self.options, **changes)
         if self.snapshot is not None:
             snapshot, self.snapshot = self.snapshot, None
@@ -60,13 +60,13 @@ class Actions(App[Snapshot]):
     # --- what is shown ----------------------------------------------------------------------------
 
     def action_panel(self, panel: str) -> None:
-        """One panel alone; the same again, or none: the overview."""
+        """Show one panel alone; the same panel again, or none, shows the overview."""
         self.alone = panel if panel and panel != self.alone else None
         self.bare = False
         self._rearrange()
 
     def action_maximise(self) -> None:
-        """The panel in focus, without even the figures above it; again: the overview."""
+        """Show the focused panel without the figures above it; again, the overview."""
         focused = self.focused
         names = [node.id for node in focused.ancestors_with_self] if focused else []
         panel = next((name for name in names if name in PANELS), self.alone or "ranks")
@@ -78,29 +78,29 @@ class Actions(App[Snapshot]):
         self.arrange_panels()
         if self.alone and self.alone != "charts":
             self.query_one(f"#{self.alone}", Pane).focus()
-        self.call_after_refresh(self.choose)
+        self.call_after_refresh(self.change_options)
 
     def action_chart(self, by: int) -> None:
         """The next chart."""
         place = charts.CHARTS.index(self.options.chart) + by
-        self.choose(chart=charts.CHARTS[place % len(charts.CHARTS)])
+        self.change_options(chart=charts.CHARTS[place % len(charts.CHARTS)])
 
     def action_log(self) -> None:
         """A logarithmic latency axis, or a linear one."""
-        self.choose(log=not self.options.log)
+        self.change_options(log=not self.options.log)
 
     def action_span(self) -> None:
-        """How much of the past the charts show."""
+        """Change the time span of the charts."""
         place = SPANS_S.index(self.request.span_s) + 1
         span_s = SPANS_S[place % len(SPANS_S)]
         self.request = replace(self.request, span_s=span_s)
-        self.look()
+        self.show_moment()
         self.notify("the whole run" if span_s is None else f"the last {span_s:.0f} s", timeout=2)
 
     def action_theme(self) -> None:
-        """The next of our themes."""
-        place = CYCLE.index(self.theme) + 1 if self.theme in CYCLE else 0
-        self.theme = CYCLE[place % len(CYCLE)]
+        """Switch to the next theme."""
+        place = THEME_CYCLE.index(self.theme) + 1 if self.theme in THEME_CYCLE else 0
+        self.theme = THEME_CYCLE[place % len(THEME_CYCLE)]
         self.notify(self.theme, timeout=2)
 
     def action_pace(self, by: int) -> None:
@@ -114,11 +114,11 @@ class Actions(App[Snapshot]):
         self.push_screen(Help())
 
     async def action_back(self) -> None:
-        """One layer back: filter, focus, panel, pause."""
+        """Undo one step: filter, panel, focus, selected moment."""
         if self.query_one("#filter", Input).has_class("asked"):
             self.close_filter(keep=False)
         elif self.options.filter:
-            self.choose(filter="")
+            self.change_options(filter="")
         elif self.alone:
             self.action_panel("")
         elif self.focused is not None:
@@ -138,76 +138,76 @@ class Actions(App[Snapshot]):
         here = shown.index(self.options.selected) if self.options.selected in shown else 0
         place = min(len(shown) - 1, max(0, here + by))
         self.query_one("#ranks", RankPane).reveal(place, len(shown))
-        self.choose(selected=shown[place])
+        self.change_options(selected=shown[place])
 
     def action_scroll(self, by: int) -> None:
-        """Scroll the panel in focus, or the table of ranks."""
+        """Scroll the focused panel, or the table of ranks."""
         pane = self.focused if isinstance(self.focused, Pane) else self.query_one("#ranks", Pane)
         pane.scroll_lines(by)
 
     def action_sort(self, by: int) -> None:
-        """Sort by the next column, or turn the order round."""
+        """Sort by the next column, or reverse the order."""
         if not by:
-            self.choose(reverse=not self.options.reverse)
+            self.change_options(reverse=not self.options.reverse)
             return
         place = SORT_KEYS.index(self.options.sort) + by
         key = SORT_KEYS[place % len(SORT_KEYS)]
-        self.choose(sort=key, reverse=key not in ("rank", "host"))
+        self.change_options(sort=key, reverse=key not in ("rank", "host"))
 
     def action_filter(self) -> None:
-        """Ask for a filter."""
+        """Open the filter field."""
         field = self.query_one("#filter", Input)
         field.add_class("asked")
         field.focus()
 
     def close_filter(self, keep: bool) -> None:
-        """Hide the field; with it the filter, unless it is kept."""
+        """Hide the filter field, and clear the filter unless ``keep``."""
         field = self.query_one("#filter", Input)
         field.remove_class("asked")
         if not keep:
             field.clear()
         self.set_focus(None)
-        self.choose(filter=field.value if keep else "")
+        self.change_options(filter=field.value if keep else "")
 
     def action_story(self) -> None:
-        """The story of an item."""
+        """Open the story of an item."""
         if self.snapshot is not None:
             self.push_screen(ItemStory(self.snapshot.slowest, self.feed.story))
 
     # --- time -------------------------------------------------------------------------------------
 
     def action_pause(self) -> None:
-        """Stop the picture, or let it go on."""
+        """Pause, or continue."""
         self.playhead = self.playhead.toggled(self.feed.now_s(), not self.feed.over)
-        self.look()
+        self.show_moment()
 
     def action_seek(self, steps: int) -> None:
-        """Earlier or later by a hundredth of the run for every step."""
+        """Move by a hundredth of the run per step."""
         end_s = self.feed.now_s()
         stride_s = max(self.feed.facts.sample_s, end_s / 100)
-        self.playhead = self.playhead.sought(steps * stride_s, end_s)
-        self.look()
+        self.playhead = self.playhead.shifted(steps * stride_s, end_s)
+        self.show_moment()
 
     def action_speed(self, steps: int) -> None:
         """Play faster or slower."""
         self.playhead = self.playhead.faster(steps)
-        self.look()
+        self.show_moment()
         self.notify(f"speed {self.playhead.speed:g}×", timeout=2)
 
     def action_to_start(self) -> None:
         """The first moment."""
         self.playhead = self.playhead.at_start()
-        self.look()
+        self.show_moment()
 
     def action_to_end(self) -> None:
         """The newest moment."""
         self.playhead = self.playhead.at_end()
-        self.look()
+        self.show_moment()
 
-    # --- taking away, ending ----------------------------------------------------------------------
+    # --- export, end of the run -------------------------------------------------------------------
 
     def action_export(self) -> None:
-        """The tables of this moment as CSV."""
+        """Export the tables of this moment as CSV."""
         if self.snapshot is None:
             return
         try:
@@ -215,10 +215,10 @@ class Actions(App[Snapshot]):
         except UserError as failure:
             self.notify(str(failure), severity="error")
             return
-        self.notify(f"{len(files)} tables in the run's folder {export.FOLDER}/", timeout=3)
+        self.notify(f"{len(files)} tables in the run's folder {export.EXPORT_FOLDER}/", timeout=3)
 
     def action_picture(self) -> None:
-        """The screen of this moment as SVG."""
+        """Export the screen of this moment as SVG."""
         if self.snapshot is None:
             return
         try:
@@ -227,10 +227,10 @@ class Actions(App[Snapshot]):
         except UserError as failure:
             self.notify(str(failure), severity="error")
             return
-        self.notify(f"picture {export.FOLDER}/{path.name}", timeout=3)
+        self.notify(f"picture {export.EXPORT_FOLDER}/{path.name}", timeout=3)
 
     def action_end_run(self) -> None:
-        """Ask, and then ask the run to end."""
+        """Ask for confirmation, then ask the run to end."""
         question = Question(
             "End this run now?",
             "It admits nothing more, drains what is in flight and writes its files.",

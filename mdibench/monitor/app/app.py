@@ -1,7 +1,8 @@
-"""The monitor's screen: panes that show snapshots, and keys that choose what they show.
+"""The monitor's app: panes that show snapshots, and keys that select what they show.
 
-The app reads through a feed in a thread, so that a slow disk never freezes a key, and paints at a
-steady pace. It only ever reads a run, unless somebody confirms that the run should end.
+The app reads through a feed in a thread, so that a slow disk never blocks the keys, and paints at a
+constant interval. It does not change a run, unless the user confirms that the run should end.
+Called by ``cli.monitor`` through ``watch``.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from mdibench.monitor.app.paint import charts, frame, panels, ranks, tiles
 from mdibench.monitor.app.paint.lines import DIM, Line
 from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.app.pane import Heading, Painter, Pane, RankPane, Tile
-from mdibench.monitor.app.themes import DEFAULT, OURS, WITHOUT_COLOUR, styles_of
+from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.playhead import Playhead
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.monitor.snapshot_view import ViewRequest
 
-CALM_S = 0.5
+CALM_INTERVAL_S = 0.5
 """Charts, links and topology are not drawn more often than this while a run goes on."""
 
 
@@ -57,12 +58,12 @@ class MonitorApp(Actions):
         options: Options | None = None,
         *,
         pace_s: float = 0.25,
-        theme: str = DEFAULT,
+        theme: str = DEFAULT_THEME,
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
-        for ours in OURS:
-            self.register_theme(ours)
+        for own in THEMES:
+            self.register_theme(own)
         self.feed = feed
         self.options = options or Options()
         self.playhead = Playhead()
@@ -74,79 +75,86 @@ class MonitorApp(Actions):
         self.arrangement: Arrangement | None = None
         self.screen_size: Size | None = None
         self.styles_of_roles: dict[str, Style] = {}
-        self._stepped_s = feed.clocks.steady()
+        self._stepped_s = feed.clocks.monotonic()
         self._steps = -1
-        self._told_problem = ""
+        self._reported_problem = ""
         self.theme = WITHOUT_COLOUR if self.no_color else theme
         if self.no_color:
             self.options = replace(self.options, coloured=False)
         self._take_theme()
 
     def compose(self) -> ComposeResult:
-        """Every pane there is; the arrangement decides which are seen."""
+        """All panes; the arrangement decides which are visible."""
         yield Heading(_one(frame.heading), id="heading")
-        yield Heading(frame.in_few_cells, id="line")
+        yield Heading(frame.short_lines, id="line")
         yield Static("", id="problem", markup=False)
-        yield Heading(tiles.figures, id="figures")
+        yield Heading(tiles.figure_lines, id="figures")
         with Vertical(id="body"):
             with Horizontal(id="tiles"):
                 for name in tiles.TILES:
-                    yield Tile(partial(tiles.tile, name), id=f"tile-{name}", title=name)
+                    yield Tile(partial(tiles.tile_lines, name), id=f"tile-{name}", title=name)
             with Horizontal(id="middle", classes="holder"):
-                yield RankPane(ranks.table, id="ranks", title="¹ranks", scrolls=True)
-                yield Pane(panels.exits, id="exits", title="²exits: share, accuracy")
+                yield RankPane(ranks.rank_lines, id="ranks", title="¹ranks", scrolls=True)
+                yield Pane(panels.exit_lines, id="exits", title="²exits: share, accuracy")
             with Horizontal(id="lower", classes="holder"):
                 with Vertical(id="charts"):
                     for chart in charts.CHARTS:
-                        painter = partial(charts.plot, chart)
+                        painter = partial(charts.chart_lines, chart)
                         yield Pane(painter, id=f"chart-{chart}", title=chart, calm=True)
                 with Vertical(id="net", classes="holder"):
-                    yield Pane(panels.matrix, id="links", title="⁴who sends to whom, /s", calm=True)
                     yield Pane(
-                        panels.topology, id="topology", title="⁵topology: |I|·|O| busy", calm=True
+                        panels.link_lines, id="links", title="⁴who sends to whom, /s", calm=True
                     )
-                yield Pane(panels.events, id="events", title="⁶events", scrolls=True)
+                    yield Pane(
+                        panels.topology_lines,
+                        id="topology",
+                        title="⁵topology: |I|·|O| busy",
+                        calm=True,
+                    )
+                yield Pane(panels.event_lines, id="events", title="⁶events", scrolls=True)
         yield Heading(_one(frame.timeline), id="timeline")
         yield Input(placeholder="filter: text or expression, !text for all others", id="filter")
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
-        """Begin to follow the run."""
+        """Start following the run."""
         self.set_focus(None)
         self.theme_changed_signal.subscribe(self, lambda _: self._take_theme())
         self.run_worker(self._follow(), name="follow", exclusive=True)
 
     async def _follow(self) -> None:
-        """Read and show at a steady pace for ever."""
+        """Read and show at a constant interval until the app ends."""
         reading: list[Line] = [[(f" mdibench  reading {self.feed.facts.name} …", DIM)]]
         self.query_one("#heading", Heading).put(reading)
         while True:
             await asyncio.to_thread(self.feed.read)
             try:
                 self.step()
-            except NoMatches:  # the panes are being taken down: somebody left just now
+            except NoMatches:  # the app is closing and has removed its panes
                 return
             await asyncio.sleep(self.pace_s)
 
     def step(self) -> None:
-        """Let time pass, and show the moment that is due."""
-        now_s = self.feed.clocks.steady()
+        """Advance the playhead by the elapsed time, and show its moment."""
+        now_s = self.feed.clocks.monotonic()
         passed_s, self._stepped_s = now_s - self._stepped_s, now_s
         end_s = self.feed.now_s()
         self.playhead = self.playhead.advanced(passed_s, end_s, not self.feed.over)
         self._steps += 1
-        self.look(all_panes=self._steps % 2 == 0 or self.pace_s >= CALM_S or self.feed.over)
+        self.show_moment(
+            all_panes=self._steps % 2 == 0 or self.pace_s >= CALM_INTERVAL_S or self.feed.over
+        )
 
-    def look(self, all_panes: bool = True) -> None:
+    def show_moment(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
         moment_s = self.playhead.moment_s(self.feed.now_s())
         self.show(self.feed.snapshot(moment_s, self.request), all_panes)
-        self._tell_problem()
+        self._report_problem()
 
     def show(self, snapshot: Snapshot, all_panes: bool = True) -> None:
         """Put a snapshot on the screen; the same one again costs nothing.
 
-        Without ``all_panes`` the calm ones keep the picture they have.
+        Without ``all_panes`` the calm panes are not painted.
         """
         options = replace(
             self.options,
@@ -169,11 +177,11 @@ class MonitorApp(Actions):
 
     @property
     def screen_of_panels(self) -> Screen[object]:
-        """The screen below every dialog."""
+        """The screen below all dialogs."""
         return self.screen_stack[0]
 
     def arrange_panels(self) -> None:
-        """Lay the panels out for the present size, run and choice."""
+        """Lay the panels out for the current size, run and selection."""
         if self.snapshot is None:
             return
         width, height = self.screen_size or self.size
@@ -182,58 +190,58 @@ class MonitorApp(Actions):
             width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
         )
         screen = self.screen_of_panels
-        layout.name_panels(screen, self.options)
+        layout.set_titles(screen, self.options)
         if arrangement != self.arrangement:
             self.arrangement = arrangement
-            layout.apply(screen, arrangement)
+            layout.apply_arrangement(screen, arrangement)
         layout.show_charts(screen, arrangement, self.options)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Another size may need another arrangement."""
+        """Arrange the panels for the new size."""
         self.screen_size = event.size
         self.arrange_panels()
 
     def _take_theme(self) -> None:
         self.styles_of_roles = styles_of(self.current_theme)
 
-    def _tell_problem(self) -> None:
+    def _report_problem(self) -> None:
         text = self.feed.problem
         if not text and self.feed.damaged:
             text = f"{self.feed.damaged} damaged lines in the stream were left out"
-        if text == self._told_problem:
+        if text == self._reported_problem:
             return
-        self._told_problem = text
+        self._reported_problem = text
         panel = self.screen_of_panels.query_one("#problem", Static)
-        panel.set_class(bool(text), "told")
-        panel.update(text)  # lays the whole screen out anew
+        panel.set_class(bool(text), "shown")
+        panel.update(text)  # makes Textual lay out the whole screen
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A run that has ended cannot be ended."""
+        """Disable ``end_run`` for a run that has ended."""
         return not (action == "end_run" and self.feed.over)
 
     @on(Input.Changed, "#filter")
     def filter_changed(self, event: Input.Changed) -> None:
-        """Filter while it is being typed."""
-        self.choose(filter=event.value)
+        """Apply the filter while it is typed."""
+        self.change_options(filter=event.value)
 
     @on(Input.Submitted, "#filter")
     def filter_done(self) -> None:
-        """Keep the filter, and give the keys back to the panels."""
+        """Keep the filter, and return the focus to the panels."""
         self.close_filter(keep=True)
 
     @on(RankPane.Sorted)
     def heading_clicked(self, event: RankPane.Sorted) -> None:
-        """Sort by that column; the same one again turns the order round."""
+        """Sort by that column; a second click reverses the order."""
         again = event.key == self.options.sort
-        self.choose(sort=event.key, reverse=not self.options.reverse if again else True)
+        self.change_options(sort=event.key, reverse=not self.options.reverse if again else True)
 
     @on(RankPane.Selected)
     def row_clicked(self, event: RankPane.Selected) -> None:
         """Select that rank."""
-        self.choose(selected=event.rank)
+        self.change_options(selected=event.rank)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Textual's commands, and every key of ours by name."""
+        """Textual's commands, and every key of the monitor by name."""
         yield from super().get_system_commands(screen)
         for binding in BINDINGS:
             action = binding.action
@@ -252,12 +260,12 @@ def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:
 def watch(
     folder: Path,
     *,
-    theme: str = DEFAULT,
+    theme: str = DEFAULT_THEME,
     options: Options | None = None,
     pace_s: float = 0.25,
     driver_class: type[Driver] | None = None,
 ) -> Snapshot | None:
-    """Show the run in ``folder`` until somebody leaves; the last snapshot shown."""
+    """Show the run in ``folder`` until the user leaves; returns the last snapshot shown."""
     feed = RunFeed(folder)
     try:
         return MonitorApp(

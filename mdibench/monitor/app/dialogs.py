@@ -1,4 +1,4 @@
-"""What lies over the panels for a moment: help, a question, an item's story."""
+"""Dialogs over the panels: help, a question, an item's story."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widgets import Input
 from mdibench.errors import MdibenchError
 from mdibench.monitor.app.keys import HELP
 from mdibench.monitor.app.paint.lines import ACCENT, DIM, PLAIN, STRONG, WARN, Line
-from mdibench.monitor.app.paint.stories import story
+from mdibench.monitor.app.paint.stories import story_lines
 from mdibench.monitor.app.pane import Lines
 from mdibench.monitor.story import Story
 
@@ -47,7 +47,7 @@ class Help(Dialog):
             yield Lines(id="help")
 
     def on_mount(self) -> None:
-        """Write the keys down."""
+        """Fill in the keys."""
         lines: list[Line] = []
         for heading, keys in HELP:
             lines.append([(heading, STRONG)])
@@ -59,7 +59,7 @@ class Help(Dialog):
 
 
 class Question(Dialog):
-    """A question that ``y`` says yes to, and everything else no."""
+    """A question: ``y`` agrees, every other bound key declines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "agree", "yes"),
@@ -88,7 +88,7 @@ class Question(Dialog):
 
 
 class ItemStory(Dialog):
-    """Type an item's number, or step through the slow ones."""
+    """The story of the item with the typed number, or of the slow items in turn."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close"),
@@ -98,9 +98,9 @@ class ItemStory(Dialog):
         Binding("pagedown", "scroll(10)", "down"),
     ]
 
-    def __init__(self, slowest: Sequence[int], tell: Callable[[int], Story]) -> None:
+    def __init__(self, slowest: Sequence[int], read_story: Callable[[int], Story]) -> None:
         super().__init__(classes="large")
-        self.slowest, self.tell = slowest, tell
+        self.slowest, self.read_story = slowest, read_story
         self._place = 0
         self._first_line = 0
         self._story: Story | None = None
@@ -114,7 +114,7 @@ class ItemStory(Dialog):
             yield Lines(id="story")
 
     def on_mount(self) -> None:
-        """Begin with the slowest item of the last seconds."""
+        """Start with the slowest item of the last seconds."""
         self.query_one("#item", Input).focus()
         if self.slowest:
             self._open(self.slowest[0])
@@ -129,7 +129,7 @@ class ItemStory(Dialog):
             event.input.clear()
 
     def action_slow(self, by: int) -> None:
-        """Go through the slow items."""
+        """Show the next or the previous slow item."""
         if self.slowest:
             self._place = (self._place + by) % len(self.slowest)
             self._open(self.slowest[self._place])
@@ -140,7 +140,7 @@ class ItemStory(Dialog):
         self._draw()
 
     def on_resize(self) -> None:
-        """The same story for another width."""
+        """Draw the story for the new width."""
         self._draw()
 
     def _open(self, item: int) -> None:
@@ -148,9 +148,9 @@ class ItemStory(Dialog):
         self.run_worker(self._read(item), exclusive=True)
 
     async def _read(self, item: int) -> None:
-        """In a thread: an old item of a long run has to be looked for in its files."""
+        """Read in a thread: an old item of a long run is read from the run's files."""
         try:
-            self._story = await asyncio.to_thread(self.tell, item)
+            self._story = await asyncio.to_thread(self.read_story, item)
         except MdibenchError as failure:
             self._story = None
             self._say(str(failure))
@@ -160,7 +160,7 @@ class ItemStory(Dialog):
         pane = self.query_one("#story", Lines)
         if self._story is not None:
             width = pane.size.width or self.app.size.width - 10
-            pane.put(story(self._story, width)[self._first_line :])
+            pane.put(story_lines(self._story, width)[self._first_line :])
 
     def _say(self, text: str) -> None:
         self.query_one("#story", Lines).put([[(text, DIM)]])

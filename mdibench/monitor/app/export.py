@@ -1,4 +1,4 @@
-"""The tables on the screen as CSV files, and the screen as a picture, in the run's folder."""
+"""Export into the run's folder: the tables on the screen as CSV, the screen as SVG."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from mdibench.errors import Problem, UserError
 from mdibench.monitor.snapshot import History, Snapshot
 
-FOLDER = "monitor"
+EXPORT_FOLDER = "monitor"
 _NOT_IN_CSV = ("input_history", "output_history", "reported", "stale")
 
 
 def export_tables(snapshot: Snapshot, folder: Path) -> list[Path]:
     """Ranks, exits, links, history and events of the moment shown; the files written.
 
-    Names carry the moment, so that two exports stand side by side. ``UserError`` where the folder
-    cannot be written.
+    Names contain the moment, so that exports do not overwrite each other. ``UserError`` where the
+    folder cannot be written.
     """
     tables = {
         "ranks": _ranks(snapshot),
@@ -36,7 +36,7 @@ def export_tables(snapshot: Snapshot, folder: Path) -> list[Path]:
 
 
 def export_picture(svg: str, snapshot: Snapshot, folder: Path) -> Path:
-    """The SVG picture of a screen, under a name that is not taken yet."""
+    """The SVG picture of a screen, under a new name."""
     number = 1
     while (path := place(folder, f"{snapshot.t_s:08.2f}s-{number}.svg")).exists():
         number += 1
@@ -49,7 +49,7 @@ def export_picture(svg: str, snapshot: Snapshot, folder: Path) -> Path:
 
 def place(folder: Path, name: str) -> Path:
     """A path in the run's folder for what the monitor writes."""
-    inside = folder / FOLDER
+    inside = folder / EXPORT_FOLDER
     try:
         inside.mkdir(exist_ok=True)
     except OSError as failure:

@@ -1,4 +1,4 @@
-"""Every key of the monitor: bound here, shown in the help and in the footer from here."""
+"""Every key of the monitor, with its text in the help and in the footer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How the panels are arranged on a screen of a given size: pure, so that every size can be tested.
+"""The arrangement of the panels: chosen by size (``arrange``), and applied to the screen.
 
-The styles of each arrangement are in ``monitor.tcss``; here is decided which one holds, and the
-few sizes that depend on the run.
+``arrange`` is pure, so that every size can be tested. The styles of each arrangement are in
+``monitor.tcss``; this module selects the arrangement and the sizes that depend on the run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from textual.widget import Widget
 
 from mdibench.monitor.app.paint import charts
 from mdibench.monitor.app.paint.options import Options
-from mdibench.monitor.app.paint.panels import CELL
+from mdibench.monitor.app.paint.panels import LINK_CELL
 from mdibench.monitor.app.pane import Pane
 
 ArrangementName = Literal["line", "tiny", "narrow", "wide", "huge"]
@@ -24,17 +24,17 @@ PANELS = ("ranks", "exits", "charts", "links", "topology", "events")
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """Sizes in cells. ``alone`` is the panel that has the screen for itself, if any."""
+    """Sizes in cells. ``alone`` is the only panel shown, if any."""
 
     name: ArrangementName
     alone: str | None
     bare: bool
-    """Whether even the figures above the panel are left out."""
+    """Whether the figures above the panel are hidden, too."""
     middle_height: int
     ranks_height: int
     links_width: int
     links_height: int | str
-    """Its own lines where the topology is below it, else all there is."""
+    """Its own lines where the topology is below it, else the whole height."""
     charts: int
     """How many charts are stacked, from the chosen one on."""
     net: bool
@@ -43,7 +43,7 @@ class Arrangement:
     """Whether all charts are shown, not only the chosen one."""
 
 
-def name_of(width: int, height: int) -> ArrangementName:
+def arrangement_name(width: int, height: int) -> ArrangementName:
     """The arrangement for a screen of this size."""
     if width < 36 or height < 7:
         return "line"
@@ -57,12 +57,12 @@ def name_of(width: int, height: int) -> ArrangementName:
 def arrange(
     width: int, height: int, ranks: int, exits: int, alone: str | None = None, bare: bool = False
 ) -> Arrangement:
-    """The arrangement of a run with so many ranks and exits on a screen of this size."""
-    name = name_of(width, height)
+    """The arrangement for this number of ranks and exits on a screen of this size."""
+    name = arrangement_name(width, height)
     roomy = name in ("wide", "huge")
     rows = max(ranks + 1, min(exits, 8), 5) + 2
     share = {"huge": 0.42, "wide": 0.4}.get(name, 0.5)
-    links = 4 + CELL * ranks + 4
+    links = 4 + LINK_CELL * ranks + 4
     most = width // 4 if name == "huge" else 36
     middle = min(rows, max(8, int(height * share)))
     lower = height - 9 - middle if roomy and alone is None else height - 9
@@ -81,12 +81,11 @@ def arrange(
     )
 
 
-# --- arranging ---------------------------------------------------------------------------------
-# Puts an arrangement into effect on the screen of panels: classes, sizes, charts and titles.
+# --- on the screen --------------------------------------------------------------------------------
 
 
-def apply(screen: Screen[object], arrangement: Arrangement) -> None:
-    """Classes that ``monitor.tcss`` lays out by, and the sizes that it cannot know."""
+def apply_arrangement(screen: Screen[object], arrangement: Arrangement) -> None:
+    """Set the classes that ``monitor.tcss`` uses, and the sizes that depend on the run."""
     for name in ("line", "tiny", "narrow", "wide", "huge"):
         screen.set_class(arrangement.name == name, name)
     screen.set_class(arrangement.alone is not None, "alone")
@@ -111,7 +110,7 @@ def _apply_sizes(screen: Screen[object], arrangement: Arrangement) -> None:
 
 
 def show_charts(screen: Screen[object], arrangement: Arrangement, options: Options) -> None:
-    """The chosen chart and as many after it as there is room for."""
+    """Show the selected chart and as many after it as fit."""
     first = charts.CHARTS.index(options.chart)
     order = [*charts.CHARTS[first:], *charts.CHARTS[:first]]
     stacked = order if arrangement.grid else order[: arrangement.charts]
@@ -120,10 +119,10 @@ def show_charts(screen: Screen[object], arrangement: Arrangement, options: Optio
         screen.query_one(f"#chart-{chart}").display = chart in stacked and not left_out
 
 
-def name_panels(screen: Screen[object], options: Options) -> None:
-    """Titles: the filter where it is at work, the scale of charts."""
+def set_titles(screen: Screen[object], options: Options) -> None:
+    """Set the titles: with the active filter, and the scale of charts."""
     filtered = f"  /{options.filter}" if options.filter else ""
     for panel, title in (("ranks", "¹ranks"), ("events", "⁶events")):
-        screen.query_one(f"#{panel}", Pane).entitle(title + filtered)
+        screen.query_one(f"#{panel}", Pane).set_title(title + filtered)
     for chart in charts.CHARTS:
-        screen.query_one(f"#chart-{chart}", Pane).entitle(f"³{charts.title(chart, options)}")
+        screen.query_one(f"#chart-{chart}", Pane).set_title(f"³{charts.title(chart, options)}")

@@ -1,7 +1,7 @@
-"""The one widget that everything on the screen is made of: lines of pieces, drawn as they are.
+"""The widgets of the screen: lines of pieces, painted from a snapshot.
 
-A pane paints when it is shown something new, and redraws only the lines that came out different:
-a quiet run costs nothing.
+A pane paints when it gets a new snapshot, and redraws only the lines that changed: a run without
+news costs nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Painter = Callable[[Snapshot, int, int, Options], list[Line]]
 
 
 class Lines(Widget):
-    """Shows lines; subclasses decide which."""
+    """A widget that shows lines."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -63,7 +63,7 @@ class Lines(Widget):
         return Strip([Segment(text, styles.get(role, plain)) for text, role in line])
 
     def _mix_styles(self) -> None:
-        """Lay the roles' styles over the pane's own, once for each pair of them."""
+        """Combine the roles' styles with the pane's own, once for each pair."""
         app: MonitorApp = self.app  # type: ignore[assignment]
         ground = self.rich_style
         if self._mixed_from is not app.styles_of_roles or self._ground != ground:
@@ -72,15 +72,12 @@ class Lines(Widget):
 
     @property
     def text(self) -> str:
-        """What the pane says, without its looks."""
+        """The text of the pane, without styles."""
         return "\n".join("".join(text for text, _ in line).rstrip() for line in self._lines)
 
 
 class Pane(Lines, can_focus=True):
-    """A painter's picture of the snapshot. With ``scrolls`` it can be scrolled by line."""
-
-    class Scrolled(Message):
-        """The pane was scrolled by the person in front of it."""
+    """The lines that a painter makes of the snapshot. With ``scrolls``, they scroll."""
 
     def __init__(
         self,
@@ -95,27 +92,27 @@ class Pane(Lines, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.painter = painter
         self._title = ""
-        self.entitle(title)
+        self.set_title(title)
         self.scrolls = scrolls
         self.calm = calm
-        """Whether every other picture is enough while a run goes on."""
+        """Whether the pane is painted at every other refresh only while a run goes on."""
         self.offset_lines = 0
         self._shown: tuple[Snapshot, Options] | None = None
 
-    def entitle(self, title: str) -> None:
-        """Write ``title`` into the border: only another one, for Textual redraws the whole pane."""
+    def set_title(self, title: str) -> None:
+        """Put ``title`` into the border, if it changed: Textual then redraws the whole pane."""
         if title != self._title:
             self._title = title
             self.border_title = Content(title)
 
     def show(self, snapshot: Snapshot, options: Options) -> None:
-        """Paint ``snapshot``, or remember it until there is room to paint in."""
+        """Paint ``snapshot``, or keep it until the pane has a size."""
         self._shown = snapshot, options
         if self.laid_out and self.size.area:
             self._paint()
 
     def repaint(self) -> None:
-        """Paint again what was shown last."""
+        """Paint the last snapshot again."""
         if self._shown is not None and self.size.area:
             self._paint()
 
@@ -137,11 +134,11 @@ class Pane(Lines, can_focus=True):
             self.repaint()
 
     def on_resize(self) -> None:
-        """The same picture for another size."""
+        """Paint for the new size."""
         self.repaint()
 
     def on_show(self) -> None:
-        """What was remembered while hidden."""
+        """Paint the snapshot that was kept while hidden."""
         self.repaint()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
@@ -167,14 +164,14 @@ class RankPane(Pane):
     """The table of workers: a click on a heading sorts, on a row selects."""
 
     class Sorted(Message):
-        """Somebody clicked the heading of column ``key``."""
+        """The heading of column ``key`` was clicked."""
 
         def __init__(self, key: str) -> None:
             super().__init__()
             self.key = key
 
     class Selected(Message):
-        """Somebody clicked the row of ``rank``."""
+        """The row of ``rank`` was clicked."""
 
         def __init__(self, rank: int) -> None:
             super().__init__()
@@ -201,7 +198,7 @@ class RankPane(Pane):
             self.post_message(self.Selected(ranks[place].rank))
 
     def reveal(self, place: int, count: int) -> None:
-        """Scroll so that row ``place`` of ``count`` is in sight."""
+        """Scroll so that row ``place`` of ``count`` is visible."""
         height = max(1, self.size.height - 1)
         low, high = place - height + 1, place
         self.offset_lines = min(max(self.offset_lines, low, 0), high)

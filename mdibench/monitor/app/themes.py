@@ -1,8 +1,8 @@
-"""Themes, and what the roles of ``paint`` look like in each of them.
+"""Themes, and the style of every role of ``paint`` in each of them.
 
-One accent for what moves, one for what is wrong, the rest quiet. ``mdi-safe`` uses the palette of
-Okabe and Ito (2008), which people with any colour vision deficiency can tell apart. No theme is
-needed to read the screen: states are words, loads are shades, series have names.
+One accent colour for activity and one for problems. ``mdi-safe`` uses the palette of Okabe and Ito
+(2008), whose colours are distinct with any colour vision deficiency. The screen is readable without
+colour: states are words, loads are shades, series have names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _extra(ranks: str, heat: str) -> dict[str, str]:
     return variables
 
 
-OURS = (
+THEMES = (
     Theme(
         name="mdi-dark",
         primary="#6cb6ff",
@@ -74,11 +74,11 @@ OURS = (
         variables=_extra(_SAFE_RANKS, _SAFE_HEAT),
     ),
 )
-NAMES = (*(theme.name for theme in OURS), *BUILTIN_THEMES)
-"""Every theme that a monitor can start with."""
-CYCLE = (*(theme.name for theme in OURS), "ansi-dark")
+THEME_NAMES = (*(theme.name for theme in THEMES), *BUILTIN_THEMES)
+"""Every theme that the monitor can start with."""
+THEME_CYCLE = (*(theme.name for theme in THEMES), "ansi-dark")
 """The themes that one key goes through; the command palette has all of Textual's too."""
-DEFAULT = "mdi-dark"
+DEFAULT_THEME = "mdi-dark"
 WITHOUT_COLOUR = "ansi-dark"
 """Where NO_COLOR is set: Textual then sends no colour at all."""
 
@@ -91,7 +91,7 @@ _SOFT = {
 
 
 def styles_of(theme: Theme) -> dict[str, Style]:
-    """What every role looks like in ``theme``."""
+    """The style of every role in ``theme``."""
     return _ansi_styles() if theme.ansi else _true_styles(theme)
 
 
@@ -123,7 +123,7 @@ def _true_styles(theme: Theme) -> dict[str, Style]:
 
 
 def _ansi_styles() -> dict[str, Style]:
-    """Sixteen colours, on whatever background the terminal has."""
+    """Sixteen colours on the terminal's own background."""
     styles = {name: Style(color=colour) for name, colour in _extra(_ANSI_RANKS, _ANSI_HEAT).items()}
     return styles | {
         lines.PLAIN: Style(),

@@ -1,4 +1,4 @@
-"""A canvas of dots, several to a cell, that becomes lines of text."""
+"""Drawing with characters: sets of glyphs, a canvas of dots, sparklines, bars and shades."""
 
 from __future__ import annotations
 
@@ -10,10 +10,54 @@ from itertools import pairwise
 from mdibench.monitor.app.paint.lines import PLAIN, Line
 
 
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """A set of characters.
+
+    ``cells[bits]`` draws the dots of one cell, bit ``y * across + x`` being the dot at (x, y) from
+    the top left. ``levels`` are sparkline heights, ``shades`` loads from nothing to full, ``bar``
+    is a full, a half and an empty cell of a bar.
+    """
+
+    name: str
+    across: int
+    down: int
+    cells: str
+    levels: str
+    shades: str
+    bar: str
+    states: dict[str, str]
+
+
+def _braille() -> str:
+    weights = (0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80)
+    return "".join(
+        chr(0x2800 + sum(w for place, w in enumerate(weights) if bits >> place & 1))
+        for bits in range(256)
+    )
+
+
+_STATES = {
+    "starting": "○", "warm-up": "◔", "running": "●", "draining": "◑", "complete": "✓",
+    "aborted": "✗", "failed": "✗", "stalled": "▲", "replay": "▶", "paused": "‖",
+    "info": "·", "warning": "▲", "error": "✗", "arrow": "→", "cursor": "▸",
+}  # fmt: skip
+_PLAIN_STATES = {
+    "starting": "o", "warm-up": "o", "running": "*", "draining": "~", "complete": "+",
+    "aborted": "x", "failed": "x", "stalled": "!", "replay": ">", "paused": "=",
+    "info": ".", "warning": "!", "error": "x", "arrow": ">", "cursor": ">",
+}  # fmt: skip
+
+BRAILLE = Glyphs("braille", 2, 4, " " + _braille()[1:], "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
+BLOCK = Glyphs("block", 2, 2, " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█", "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
+ASCII = Glyphs("ascii", 1, 2, " '.:", "_.-=+*%#", " .:*#", "#= ", _PLAIN_STATES)
+GLYPH_SETS = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}
+
+
 class Canvas:
     """``width`` by ``height`` cells; dots count from the top left corner.
 
-    A cell has one role: of its last dot. Text lies above dots.
+    A cell has the role of its last dot. Text covers dots.
     """
 
     def __init__(self, width: int, height: int, glyphs: Glyphs) -> None:
@@ -73,54 +117,6 @@ class Canvas:
         return line
 
 
-# --- glyphs ------------------------------------------------------------------------------------
-# The characters that pictures are made of: braille, blocks, or nothing beyond ASCII.
-
-
-@dataclass(frozen=True, slots=True)
-class Glyphs:
-    """A set of characters.
-
-    ``cells[bits]`` draws the dots of one cell, bit ``y * across + x`` being the dot at (x, y) from
-    the top left. ``levels`` are sparkline heights, ``shades`` loads from nothing to full, ``bar``
-    is a full, a half and an empty cell of a bar.
-    """
-
-    name: str
-    across: int
-    down: int
-    cells: str
-    levels: str
-    shades: str
-    bar: str
-    states: dict[str, str]
-
-
-def _braille() -> str:
-    weights = (0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80)
-    return "".join(
-        chr(0x2800 + sum(w for place, w in enumerate(weights) if bits >> place & 1))
-        for bits in range(256)
-    )
-
-
-_STATES = {
-    "starting": "○", "warm-up": "◔", "running": "●", "draining": "◑", "complete": "✓",
-    "aborted": "✗", "failed": "✗", "stalled": "▲", "replay": "▶", "paused": "‖",
-    "info": "·", "warning": "▲", "error": "✗", "arrow": "→", "cursor": "▸",
-}  # fmt: skip
-_PLAIN_STATES = {
-    "starting": "o", "warm-up": "o", "running": "*", "draining": "~", "complete": "+",
-    "aborted": "x", "failed": "x", "stalled": "!", "replay": ">", "paused": "=",
-    "info": ".", "warning": "!", "error": "x", "arrow": ">", "cursor": ">",
-}  # fmt: skip
-
-BRAILLE = Glyphs("braille", 2, 4, " " + _braille()[1:], "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
-BLOCK = Glyphs("block", 2, 2, " ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█", "▁▂▃▄▅▆▇█", " ░▒▓█", "━╸─", _STATES)
-ASCII = Glyphs("ascii", 1, 2, " '.:", "_.-=+*%#", " .:*#", "#= ", _PLAIN_STATES)
-SETS = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}
-
-
 def sparkline(
     values: Sequence[float], top: float, glyphs: Glyphs, width: int, bottom: float = 0.0
 ) -> str:
@@ -151,7 +147,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def bar(share: float, width: int, glyphs: Glyphs) -> tuple[str, str]:
-    """A horizontal bar of ``share`` of ``width`` cells, and the empty rest of them."""
+    """A horizontal bar of ``share`` of ``width`` cells, and its empty rest."""
     share = 0.0 if math.isnan(share) else min(1.0, max(0.0, share))
     halves = round(share * width * 2)
     if share > 0 and halves == 0:
@@ -161,7 +157,7 @@ def bar(share: float, width: int, glyphs: Glyphs) -> tuple[str, str]:
 
 
 def shade(share: float, glyphs: Glyphs) -> str:
-    """A character as dark as ``share``: nothing only for zero."""
+    """A character as dark as ``share``; empty only for zero."""
     if math.isnan(share) or share <= 0:
         return glyphs.shades[0]
     last = len(glyphs.shades) - 1

@@ -1,4 +1,7 @@
-"""Charts over time: lines on braille dots, and a heat map where lines would be a tangle."""
+"""Charts over time as lines of text: curves, and a heat map where there are too many ranks.
+
+First the two kinds of chart, then the curves of each chart of the monitor.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from mdibench.monitor.app.paint.lines import (
     PLAIN,
     WARN,
     Line,
-    fill,
     heat_role,
     joined,
+    padded,
     rank_role,
     width_of,
 )
@@ -26,13 +29,23 @@ from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.snapshot import Floats, Snapshot
 from mdibench.monitor.text import bare_milliseconds, count, figure, rate, whole_percent
 
+CHARTS = ("queues", "rate", "accuracy", "latency", "control")
+LINES_UP_TO = 6
+"""More ranks than this are drawn as a heat map, and all ranks where there are no colours."""
+TITLES = {
+    "queues": "queues |I|+|O|",
+    "rate": "rate, items/s",
+    "accuracy": "accuracy",
+    "latency": "latency, ms",
+    "control": "control: T_e and μ",
+}
 LEGEND_FROM = 44
 """Charts narrower than this have no legend at their right edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line of a chart."""
+    """A curve of a line chart."""
 
     label: str
     role: str
@@ -104,7 +117,7 @@ def line_chart(
     lines = []
     for row, picture in enumerate(canvas.lines()):
         label = ticks.get(row, "").rjust(gutter - 1) + " "
-        line = [(label, DIM), *fill(picture, canvas.width)]
+        line = [(label, DIM), *padded(picture, canvas.width)]
         lines.append([*line, (" ", PLAIN), *legend[row]] if row < len(legend) else line)
     return [*lines, _time_axis(edges_s, gutter, canvas.width)]
 
@@ -130,7 +143,7 @@ def _dot_row(canvas: Canvas, share: float) -> int:
 
 
 def _draw(canvas: Canvas, curve: Curve, scale: _Scale, bins: int) -> None:
-    """Points at the bins' middles, joined; a gap where nothing is known."""
+    """Points at the centres of the bins, joined; a gap where the value is not known."""
     before: tuple[int, int] | None = None
     for place, value in enumerate(curve.values):
         if math.isnan(value):
@@ -179,7 +192,7 @@ def heat_map(
     size: tuple[int, int],
     glyphs: Glyphs,
 ) -> list[Line]:
-    """One row per rank, or per group of ranks where there are too many; dark means a long queue."""
+    """One row per rank, or per group of ranks where there are too many; darker is longer."""
     width, height = size
     if width < 16 or height < 2 or not rows or len(edges_s) < 2:
         return []
@@ -194,7 +207,7 @@ def heat_map(
         line += _heat(row, top, plot, glyphs)
         lines.append([*line, (count(newest(row)).rjust(6), PLAIN)])
     axis = _time_axis(edges_s, gutter, plot)
-    return [*lines, [*fill(axis, gutter + plot), (f"≤{count(top)}".rjust(6), DIM)]]
+    return [*lines, [*padded(axis, gutter + plot), (f"≤{count(top)}".rjust(6), DIM)]]
 
 
 def _grouped(rows: Sequence[Floats], ranks: Sequence[int], places: int) -> list[tuple[str, Floats]]:
@@ -225,27 +238,17 @@ def _heat(row: Floats, top: float, width: int, glyphs: Glyphs) -> Line:
     return joined(line)
 
 
-# --- plots -------------------------------------------------------------------------------------
-# The charts of the monitor: which curves each one draws.
-
-CHARTS = ("queues", "rate", "accuracy", "latency", "control")
-LINES_UP_TO = 6
-"""More ranks than this are a heat map; so is anything where colours tell nothing."""
-TITLES = {
-    "queues": "queues |I|+|O|",
-    "rate": "rate, items/s",
-    "accuracy": "accuracy",
-    "latency": "latency, ms",
-    "control": "control: T_e and μ",
-}
+# --- charts of the monitor ------------------------------------------------------------------------
 
 
 def title(chart: str, options: Options) -> str:
-    """A chart's name, with its scale where that is chosen."""
+    """A chart's name, with a logarithmic scale marked."""
     return TITLES[chart] + (" (log)" if options.log and chart == "latency" else "")
 
 
-def plot(chart: str, snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+def chart_lines(
+    chart: str, snapshot: Snapshot, width: int, height: int, options: Options
+) -> list[Line]:
     """One chart in ``width`` by ``height`` cells."""
     if not snapshot.history.completed_per_s:
         return []

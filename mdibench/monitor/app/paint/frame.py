@@ -1,4 +1,4 @@
-"""What frames the panels: the heading with the run's state, and the time line below."""
+"""Above and below the panels: the heading with the run's state, and the time line."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mdibench.monitor.app.paint.lines import (
     Line,
     cut,
     ellipsis,
-    fill,
     joined,
-    spread,
+    justified,
+    padded,
     width_of,
 )
 from mdibench.monitor.app.paint.options import Options
@@ -37,11 +37,11 @@ def state(snapshot: Snapshot, glyphs: Glyphs) -> Line:
 
 
 def heading(snapshot: Snapshot, width: int, options: Options) -> Line:
-    """One line: what runs, how it is doing, how far it is."""
+    """One line: the run's name and setting, its state, and its progress."""
     facts = snapshot.facts
     right: Line = [*_watching(snapshot, options), *state(snapshot, options.glyphs)]
     reason = snapshot.state.reason
-    if reason and not snapshot.state.well and width >= 70:
+    if reason and not snapshot.state.healthy and width >= 70:
         right.append((f" · {ellipsis(reason, width // 3)}", BAD))
     right += [("   ", PLAIN), *_progress(snapshot), (" ", PLAIN)]
     if width_of(right) + 12 > width:
@@ -50,11 +50,11 @@ def heading(snapshot: Snapshot, width: int, options: Options) -> Line:
     left: Line = [(" mdibench", STRONG), ("  ", PLAIN), (facts.name, PLAIN)]
     if width_of(left) + 4 < room and facts.setting:
         left.append((ellipsis(f" · {facts.setting}", room - width_of(left)), DIM))
-    return spread(cut(left, room + 1), right, width)
+    return justified(cut(left, room + 1), right, width)
 
 
 def _watching(snapshot: Snapshot, options: Options) -> Line:
-    """How the picture moves, where it is not simply the present."""
+    """Paused or replaying; empty while the newest moment is followed."""
     glyphs = options.glyphs.states
     if options.paused:
         return [(f"{glyphs['paused']} paused", WARN), ("   ", PLAIN)]
@@ -74,7 +74,7 @@ def _progress(snapshot: Snapshot) -> Line:
 
 
 def timeline(snapshot: Snapshot, width: int, options: Options) -> Line:
-    """The run from start to end: the moment shown, phases, and marks where something happened."""
+    """The run from start to end: the moment shown, phases, and marks of notable events."""
     times = f" {snapshot.t_s:.1f} s" if options.replay or not options.following else ""
     whole_s = _length_s(snapshot)
     room = width - 2 - len(times)
@@ -90,7 +90,7 @@ def timeline(snapshot: Snapshot, width: int, options: Options) -> Line:
         if drawn and _RANKING.index(cells[at][1]) < _RANKING.index(drawn[1]):
             cells[at] = drawn
     cells[place] = ("●" if options.glyphs.name != "ascii" else "O", STRONG)
-    return fill(joined([(" ", PLAIN), *cells, (times, PLAIN)]), width)
+    return padded(joined([(" ", PLAIN), *cells, (times, PLAIN)]), width)
 
 
 _MARKS = {"phase": ("┿", WARN), "trouble": ("▲", BAD), "loss": ("×", BAD)}
@@ -98,15 +98,15 @@ _RANKING = (FAINT, ACCENT, WARN, BAD)
 
 
 def _length_s(snapshot: Snapshot) -> float:
-    """What the whole line stands for: the plan while it holds, then what really was."""
+    """The length of the time line: planned, or actual where the run took longer or has ended."""
     planned_s = snapshot.facts.planned_s
     if snapshot.over or planned_s is None:
         return snapshot.end_s
     return max(planned_s, snapshot.end_s)
 
 
-def in_few_cells(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """Everything that a screen of a few cells can still say, the dearest first."""
+def short_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The run on a screen of a few cells: the most important figures first."""
     flow, p95_s = snapshot.flow, snapshot.recent_latency.p95
     lines: list[Line] = [
         state(snapshot, options.glyphs),

@@ -1,4 +1,4 @@
-"""Lines of pieces with roles: measuring, cutting and aligning them."""
+"""Lines of pieces with roles: measure, cut and align them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WARN = "warn"
 BAD = "bad"
 FAINT = "faint"
 SOFT = "soft"
-"""The accent, held back: areas that would be loud in full colour."""
+"""A muted accent, for areas."""
 SOFT_GOOD = "softgood"
 SOFT_WARN = "softwarn"
 HEAD = "head"
@@ -83,22 +83,22 @@ def joined(line: Iterable[Piece]) -> Line:
     return kept
 
 
-def fill(line: Iterable[Piece], width: int) -> Line:
+def padded(line: Iterable[Piece], width: int) -> Line:
     """The line in exactly ``width`` cells."""
     kept = cut(line, width)
     blank = width - width_of(kept)
     return [*kept, (" " * blank, PLAIN)] if blank else kept
 
 
-def spread(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Line:
-    """``left`` at the left edge and ``right`` at the right one; the left side gives way."""
+def justified(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Line:
+    """``left`` at the left edge and ``right`` at the right one; ``left`` is cut to fit."""
     room = width - width_of(right)
-    return [*fill(left, room), *right] if room >= 0 else cut(right, width)
+    return [*padded(left, room), *right] if room >= 0 else cut(right, width)
 
 
 def columns(width: int, *cells: Sequence[Piece]) -> Line:
     """Cells side by side in equal shares of ``width``."""
     share, line = width // max(1, len(cells)), []
     for cell in cells[:-1]:
-        line += fill(cell, share)
+        line += padded(cell, share)
     return [*line, *cut(cells[-1], width - share * (len(cells) - 1))] if cells else line

@@ -1,4 +1,4 @@
-"""What the person in front of the screen has chosen: the same snapshot, seen differently."""
+"""The user's choices that painting depends on, and the filter's rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mdibench.monitor.app.paint.canvas import BRAILLE, Glyphs
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Choices that painting depends on. ``coloured`` is false where colours tell nothing."""
+    """The user's choices. ``coloured`` is false where the terminal has no colours."""
 
     glyphs: Glyphs = BRAILLE
     coloured: bool = True
@@ -25,15 +25,15 @@ class Options:
     replay: bool = False
     speed: float = 1.0
     following: bool = True
-    """Whether the newest moment is shown, not one that was sought."""
+    """Whether the newest moment is shown, not a selected one."""
     offset: int = 0
     """Lines scrolled down."""
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a filter lets ``text`` pass: a regular expression, ``!`` in front turns it round.
+    """Whether ``text`` passes a filter: a regular expression; a leading ``!`` inverts it.
 
-    What is no valid expression (yet) is looked for literally; an empty filter passes everything.
+    An invalid expression (one still being typed) is matched literally; an empty one passes all.
     """
     inverse, pattern = pattern.startswith("!"), pattern.removeprefix("!")
     if not pattern:

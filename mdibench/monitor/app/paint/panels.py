@@ -1,4 +1,4 @@
-"""Exits, links, topology and events."""
+"""The panels of exits, links, topology and events as lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mdibench.monitor.app.paint.lines import (
     PLAIN,
     WARN,
     Line,
-    fill,
     heat_role,
+    padded,
     rank_role,
     width_of,
 )
@@ -28,8 +28,8 @@ from mdibench.monitor.text import accuracy, count, figure, margin, rate, whole_p
 # --- exits ----------------------------------------------------------------------------------------
 
 
-def exits(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """Who left where, and how well: a bar per exit."""
+def exit_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Share and accuracy of every exit, with a bar."""
     most = max((e.share for e in snapshot.exits), default=0.0) or 1.0
     lines = [_exit(e, most, width, options.glyphs) for e in snapshot.exits]
     if len(lines) > height > 0:
@@ -54,20 +54,21 @@ def _exit(view: ExitView, most: float, width: int, glyphs: Glyphs) -> Line:
     return [(name, DIM), (full, ACCENT), (rest, FAINT), *right]
 
 
-# --- who sends to whom ----------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------
 
-CELL = 6
+LINK_CELL = 6
+"""Width of a figure in the matrix of links."""
 
 
-def matrix(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """Tasks per second from row to column: figures where they fit, shades where not.
+def link_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """Tasks per second from row to column: figures where they fit, else shades.
 
-    Where there is room to spare, bytes per second and hop delays stand beside them.
+    Wide panels also have bytes per second and hop delays.
     """
     links, size = snapshot.links, len(snapshot.links.tasks_per_s)
     if size < 2:
         return [[("one rank: nobody to send to", DIM)]]
-    one = 4 + CELL * size
+    one = 4 + LINK_CELL * size
     if one > width or size >= height:
         return _shades(links.tasks_per_s, width, height, options.glyphs)
     tables = [
@@ -81,7 +82,7 @@ def matrix(snapshot: Snapshot, width: int, height: int, options: Options) -> lis
     lines: list[Line] = [[] for _ in range(size + 2)]
     for name, table in tables[:fitting]:
         for line, part in zip(lines, [[(name.rjust(one), HEAD)], *table], strict=True):
-            line += [*fill(part, one), ("    ", PLAIN)]
+            line += [*padded(part, one), ("    ", PLAIN)]
     return lines
 
 
@@ -92,7 +93,7 @@ def _scaled(rows: Sequence[Sequence[float]], factor: float) -> list[list[float]]
 def _figures(rows: Sequence[Sequence[float]], show: Callable[[float], str]) -> list[Line]:
     most = max((v for row in rows for v in row if not math.isnan(v)), default=0.0)
     head: Line = [("to →", DIM)]
-    head += [(str(m).rjust(CELL), rank_role(m)) for m in range(len(rows))]
+    head += [(str(m).rjust(LINK_CELL), rank_role(m)) for m in range(len(rows))]
     return [head, *(_figure_row(n, row, most, show) for n, row in enumerate(rows))]
 
 
@@ -100,21 +101,21 @@ def _figure_row(n: int, row: Sequence[float], most: float, show: Callable[[float
     line: Line = [(f"{n:>3} ", rank_role(n))]
     for m, value in enumerate(row):
         if m == n or math.isnan(value):
-            line.append(("·".rjust(CELL), FAINT))
+            line.append(("·".rjust(LINK_CELL), FAINT))
         else:
-            line.append((show(value).rjust(CELL), _weight(value, most)))
+            line.append((show(value).rjust(LINK_CELL), _weight(value, most)))
     return line
 
 
 def _weight(value: float, most: float) -> str:
-    """How loud a figure is: the largest stand out."""
+    """The role of a figure: larger ones are more prominent."""
     if not value:
         return FAINT
     return ACCENT if value > 0.66 * most else PLAIN if value > 0.2 * most else DIM
 
 
 def _shades(rows: Sequence[Sequence[float]], width: int, height: int, glyphs: Glyphs) -> list[Line]:
-    """A square a rank pair, or a group of them where there are too many."""
+    """One square per pair of ranks, or per pair of groups where there are too many ranks."""
     size = len(rows)
     group = max(1, math.ceil(size / max(1, height - 2)), math.ceil(size / max(1, width - 5)))
     sums = _grouped(rows, group)
@@ -145,11 +146,13 @@ def _grouped(rows: Sequence[Sequence[float]], group: int) -> list[list[float]]:
 
 # --- topology -------------------------------------------------------------------------------------
 
+Position = tuple[float, float]
+"""Place in the unit square, x to the right and y down."""
 NAMED_NODES = 16
-"""With more nodes than this only the source and those in trouble have names."""
+"""With more nodes than this, only the source and silent nodes have names."""
 
 
-def topology(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+def topology_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """Nodes with their load, links with their traffic."""
     if width < 16 or height < 5:
         return [[("too small a panel to draw in", DIM)]]
@@ -164,7 +167,7 @@ def topology(snapshot: Snapshot, width: int, height: int, options: Options) -> l
 
 
 def _places(snapshot: Snapshot, width: int, height: int) -> dict[int, tuple[int, int]]:
-    """Cell of every node's middle, with room for its two lines of text."""
+    """Cell of every node's centre, with room for its two lines of text."""
     spots = positions(snapshot.facts.neighbours)
     across, down = max(1, width - 12), max(1, height - 3)
     return {
@@ -195,27 +198,77 @@ def _draw_edge(
     canvas.line(*ends[0], *ends[1], role, every)
 
 
-def _draw_node(canvas: Canvas, view: RankView, trouble: bool, place: tuple[int, int]) -> None:
-    """Name above, then queues and busy share."""
+def _draw_node(canvas: Canvas, view: RankView, silent: bool, place: tuple[int, int]) -> None:
+    """The name; below it, queues and busy share."""
     column, row = place
     name = f"[{view.rank}{' S' if view.rank == 0 else ''}]"
-    canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(view.rank))
+    canvas.text(column - len(name) // 2, row, name, BAD if silent else rank_role(view.rank))
     load = f"{count(view.input_queue)}·{count(view.output_queue)}"
     busy = "" if math.isnan(view.busy) else f" {whole_percent(view.busy)}"
-    below = "silent" if trouble else load + busy
-    role = BAD if trouble else WARN if view.busy >= 0.95 else PLAIN
+    below = "silent" if silent else load + busy
+    role = BAD if silent else WARN if view.busy >= 0.95 else PLAIN
     canvas.text(column - len(below) // 2, row + 1, below, role)
 
 
-def _draw_dot(canvas: Canvas, view: RankView, trouble: bool, place: tuple[int, int]) -> None:
-    """A dot as bright as the rank is busy; a name where it matters."""
+def _draw_dot(canvas: Canvas, view: RankView, silent: bool, place: tuple[int, int]) -> None:
+    """A dot coloured by busy share; a name for the source and silent nodes."""
     column, row = place
-    if trouble or view.rank == 0:
+    if silent or view.rank == 0:
         name = f"[{view.rank}{' S' if view.rank == 0 else ''}]"
-        canvas.text(column - len(name) // 2, row, name, BAD if trouble else rank_role(0))
+        canvas.text(column - len(name) // 2, row, name, BAD if silent else rank_role(0))
         return
     busy = 0.0 if math.isnan(view.busy) else view.busy
     canvas.text(column, row, canvas.glyphs.states["running"], heat_role(busy))
+
+
+def positions(neighbours: Sequence[Sequence[int]]) -> dict[int, Position]:
+    """Position of every rank, the same for the same plan.
+
+    A line becomes a line, a star its hub with a circle, every other topology a circle with the
+    source at the top.
+    """
+    count = len(neighbours)
+    if count == 1:
+        return {0: (0.5, 0.5)}
+    line = _line(neighbours)
+    if line:
+        return {rank: (place / (count - 1), 0.5) for place, rank in enumerate(line)}
+    hub = _hub(neighbours)
+    if hub is not None:
+        around = _circle([rank for rank in range(count) if rank != hub])
+        return {hub: (0.5, 0.5), **around}
+    return _circle(list(range(count)))
+
+
+def _circle(ranks: Sequence[int]) -> dict[int, Position]:
+    step = 2 * math.pi / len(ranks)
+    return {
+        rank: (0.5 + 0.5 * math.sin(place * step), 0.5 - 0.5 * math.cos(place * step))
+        for place, rank in enumerate(ranks)
+    }
+
+
+def _line(neighbours: Sequence[Sequence[int]]) -> list[int]:
+    """Ranks from one end of the line to the other; empty if the topology is no line."""
+    ends = [rank for rank, each in enumerate(neighbours) if len(each) == 1]
+    if len(ends) != 2 or any(len(each) > 2 for each in neighbours):
+        return []
+    order, before = [ends[0]], -1
+    while True:
+        onward = [rank for rank in neighbours[order[-1]] if rank != before]
+        if not onward:
+            return order if len(order) == len(neighbours) else []
+        before = order[-1]
+        order.append(onward[0])
+
+
+def _hub(neighbours: Sequence[Sequence[int]]) -> int | None:
+    """The hub of a star: all other ranks are connected to it and to no other; else None."""
+    hubs = [rank for rank, each in enumerate(neighbours) if len(each) == len(neighbours) - 1]
+    leaves = sum(len(each) == 1 for each in neighbours)
+    if len(neighbours) >= 4 and len(hubs) == 1 and leaves == len(neighbours) - 1:
+        return hubs[0]
+    return None
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -223,8 +276,8 @@ def _draw_dot(canvas: Canvas, view: RankView, trouble: bool, place: tuple[int, i
 LEVEL_ROLES = {"info": DIM, "warning": WARN, "error": BAD}
 
 
-def events(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """The log, newest first; warnings of the plan at its end."""
+def event_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The event log, newest first, then the warnings of the plan."""
     shown = [e for e in reversed(snapshot.events) if matches(options.filter, _searchable(e))]
     lines = [line for event in shown for line in _event(event, width, options.glyphs)]
     for text in snapshot.facts.warnings:
@@ -254,64 +307,8 @@ def _warning(text: str, width: int, glyphs: Glyphs) -> list[Line]:
 
 
 def _wrapped(start: Line, text: str, role: str, width: int) -> list[Line]:
-    """Text behind ``start``, on as many lines as it takes."""
+    """``start`` and ``text``, wrapped."""
     indent = width_of(start)
     parts = textwrap.wrap(text, max(8, width - indent)) or [""]
     rest: list[Line] = [[(" " * indent, PLAIN), (part, role)] for part in parts[1:]]
     return [[*start, (parts[0], role)], *rest]
-
-
-# --- topology ----------------------------------------------------------------------------------
-# Where to draw the workers: positions in the unit square, the same for the same plan.
-
-Position = tuple[float, float]
-
-
-def positions(neighbours: Sequence[Sequence[int]]) -> dict[int, Position]:
-    """Middle of every rank, x to the right and y down, both from 0 to 1.
-
-    A line is drawn as one, a star around its hub, everything else as a circle with the source at
-    the top.
-    """
-    count = len(neighbours)
-    if count == 1:
-        return {0: (0.5, 0.5)}
-    line = _line(neighbours)
-    if line:
-        return {rank: (place / (count - 1), 0.5) for place, rank in enumerate(line)}
-    hub = _hub(neighbours)
-    if hub is not None:
-        around = _circle([rank for rank in range(count) if rank != hub])
-        return {hub: (0.5, 0.5), **around}
-    return _circle(list(range(count)))
-
-
-def _circle(ranks: Sequence[int]) -> dict[int, Position]:
-    step = 2 * math.pi / len(ranks)
-    return {
-        rank: (0.5 + 0.5 * math.sin(place * step), 0.5 - 0.5 * math.cos(place * step))
-        for place, rank in enumerate(ranks)
-    }
-
-
-def _line(neighbours: Sequence[Sequence[int]]) -> list[int]:
-    """Ranks from one end of a path to the other; empty if it is no path."""
-    ends = [rank for rank, each in enumerate(neighbours) if len(each) == 1]
-    if len(ends) != 2 or any(len(each) > 2 for each in neighbours):
-        return []
-    order, before = [ends[0]], -1
-    while True:
-        onward = [rank for rank in neighbours[order[-1]] if rank != before]
-        if not onward:
-            return order if len(order) == len(neighbours) else []
-        before = order[-1]
-        order.append(onward[0])
-
-
-def _hub(neighbours: Sequence[Sequence[int]]) -> int | None:
-    """The one rank that everybody else is connected to, and only to it."""
-    hubs = [rank for rank, each in enumerate(neighbours) if len(each) == len(neighbours) - 1]
-    leaves = sum(len(each) == 1 for each in neighbours)
-    if len(neighbours) >= 4 and len(hubs) == 1 and leaves == len(neighbours) - 1:
-        return hubs[0]
-    return None

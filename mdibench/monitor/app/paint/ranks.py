@@ -1,7 +1,7 @@
-"""The table of workers: as many columns as fit, rows that stay where they are.
+"""The table of workers as lines: as many columns as fit.
 
-Painted by hand rather than with a general table widget: every figure changes four times a second,
-and drawing 64 rows of 12 cells must cost about a millisecond.
+Not a general table widget: every figure changes four times a second, and drawing 64 rows of 12
+cells must take about a millisecond.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from mdibench.monitor.app.paint.lines import (
     Line,
     Piece,
     ellipsis,
-    fill,
+    padded,
     rank_role,
     width_of,
 )
 from mdibench.monitor.app.paint.options import Options, matches
 from mdibench.monitor.snapshot import RankView, Snapshot
-from mdibench.monitor.text import UNKNOWN, bytes_of, count, figure, rate, whole_percent
+from mdibench.monitor.text import UNKNOWN_TEXT, bytes_of, count, figure, rate, whole_percent
 
-SPARK = 6
-BAR = 6
-LONGEST = 14
+SPARK_WIDTH = 6
+BAR_WIDTH = 6
+MOST_CELLS = 14
 """Names and lists of blocks are cut to this many cells."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A column: what it shows, how wide, and how dear it is (1 stays longest)."""
+class RankColumn:
+    """A column: its content, its width, and its priority (1 is dropped last)."""
 
     key: str
     title: str
     width: Callable[[Snapshot], int]
-    worth: int
-    cell: Callable[[RankView, Context], Line]
+    priority: int
+    cell: Callable[[RankView, CellContext], Line]
     order: Callable[[RankView], float | str]
     left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What cells must know beyond their own rank: common scales, and how to draw."""
+class CellContext:
+    """The input of cells besides their own rank: common scales and options."""
 
     options: Options
     longest_input: float
@@ -63,9 +63,9 @@ class Context:
 
 
 def visible(snapshot: Snapshot, options: Options) -> list[RankView]:
-    """The ranks that the filter lets pass, in the chosen order; equal ones stay in rank order."""
+    """The ranks that pass the filter, in the selected order; equal ones in rank order."""
     ranks = [rank for rank in snapshot.ranks if matches(options.filter, _searchable(rank))]
-    column = next((c for c in COLUMNS if c.key == options.sort), COLUMNS[0])
+    column = next((c for c in RANK_COLUMNS if c.key == options.sort), RANK_COLUMNS[0])
     return sorted(ranks, key=lambda rank: _sortable(column.order(rank)), reverse=options.reverse)
 
 
@@ -81,22 +81,22 @@ def _sortable(value: float | str) -> tuple[int, float, str]:
     return (1, 0.0, "") if math.isnan(value) else (0, value, "")
 
 
-def chosen_columns(width: int, snapshot: Snapshot) -> list[Placed]:
-    """The dearest columns that fit into ``width`` cells with their widths, in their own order.
+def chosen_columns(width: int, snapshot: Snapshot) -> list[PlacedColumn]:
+    """The columns of highest priority that fit into ``width`` cells, in their own order.
 
-    A column of width 0 has nothing to say in this run.
+    A column of width 0 has no content in this run.
     """
     kept: dict[str, int] = {}
     room = width
-    for column in sorted(COLUMNS, key=lambda c: c.worth):
+    for column in sorted(RANK_COLUMNS, key=lambda c: c.priority):
         size = column.width(snapshot)
         if 0 < size < room:
             kept[column.key] = size
             room -= size + 1
-    return [(column, kept[column.key]) for column in COLUMNS if column.key in kept]
+    return [(column, kept[column.key]) for column in RANK_COLUMNS if column.key in kept]
 
 
-def table(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+def rank_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """Heading and rows in ``width`` by ``height`` cells, from row ``options.offset`` on."""
     ranks = visible(snapshot, options)
     columns = chosen_columns(width - 1, snapshot)
@@ -119,11 +119,11 @@ def column_at(x: int, width: int, snapshot: Snapshot) -> str | None:
     return None
 
 
-def _context(snapshot: Snapshot, options: Options) -> Context:
+def _context(snapshot: Snapshot, options: Options) -> CellContext:
     def longest(rows: Sequence[Sequence[float]]) -> float:
         return max([4.0, *(v for row in rows for v in row if not math.isnan(v))])
 
-    return Context(
+    return CellContext(
         options=options,
         longest_input=longest([rank.input_history for rank in snapshot.ranks]),
         longest_output=longest([rank.output_history for rank in snapshot.ranks]),
@@ -132,7 +132,7 @@ def _context(snapshot: Snapshot, options: Options) -> Context:
     )
 
 
-def _heading(columns: Sequence[Placed], options: Options, width: int) -> Line:
+def _heading(columns: Sequence[PlacedColumn], options: Options, width: int) -> Line:
     line: Line = [(" ", HEAD)]
     for column, size in columns:
         sorted_by = column.key == options.sort and (options.sort != "rank" or options.reverse)
@@ -140,45 +140,45 @@ def _heading(columns: Sequence[Placed], options: Options, width: int) -> Line:
         title = ellipsis(column.title + mark, size)
         placed = title.ljust(size) if column.left else title.rjust(size)
         line += [(placed, HEADS if sorted_by else HEAD), (" ", HEAD)]
-    return fill(line, width)
+    return padded(line, width)
 
 
-def _row(rank: RankView, columns: Sequence[Placed], context: Context, width: int) -> Line:
+def _row(rank: RankView, columns: Sequence[PlacedColumn], context: CellContext, width: int) -> Line:
     here = rank.rank == context.options.selected
     line: Line = [(context.options.glyphs.states["cursor"] if here else " ", ACCENT)]
     for column, size in columns:
         line += [*_placed(column.cell(rank, context), size, column.left), (" ", PLAIN)]
     if rank.stale and not context.over:
         line = [(text, DIM if role != BAD else BAD) for text, role in line]
-    return fill(line, width)
+    return padded(line, width)
 
 
 def _placed(cell: Line, size: int, left: bool) -> Line:
     blank = (" " * max(0, size - width_of(cell)), PLAIN)
-    return fill([*cell, blank] if left else [blank, *cell], size)
+    return padded([*cell, blank] if left else [blank, *cell], size)
 
 
 # --- cells ----------------------------------------------------------------------------------------
 
 
-def _name(rank: RankView, context: Context) -> Line:
+def _name(rank: RankView, context: CellContext) -> Line:
     return [(f"{rank.rank}", rank_role(rank.rank)), (" S" if rank.rank == 0 else "  ", DIM)]
 
 
-def _host(rank: RankView, context: Context) -> Line:
-    return [(ellipsis(rank.host or UNKNOWN, LONGEST), PLAIN)]
+def _host(rank: RankView, context: CellContext) -> Line:
+    return [(ellipsis(rank.host or UNKNOWN_TEXT, MOST_CELLS), PLAIN)]
 
 
-def _device(rank: RankView, context: Context) -> Line:
-    return [(ellipsis(rank.device or UNKNOWN, LONGEST), DIM)]
+def _device(rank: RankView, context: CellContext) -> Line:
+    return [(ellipsis(rank.device or UNKNOWN_TEXT, MOST_CELLS), DIM)]
 
 
-def _blocks(rank: RankView, context: Context) -> Line:
-    return [(ellipsis(ranges(rank.blocks), LONGEST), PLAIN)]
+def _blocks(rank: RankView, context: CellContext) -> Line:
+    return [(ellipsis(ranges(rank.blocks), MOST_CELLS), PLAIN)]
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """``1 2 4`` while that is short, ``1-4 7`` where numbers follow each other."""
+    """``1 2 4``, with ``1-4`` for three or more consecutive numbers."""
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and number == parts[-1][-1] + 1:
@@ -186,72 +186,72 @@ def ranges(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     named = [f"{p[0]}-{p[-1]}" if len(p) > 2 else " ".join(map(str, p)) for p in parts]
-    return " ".join(named) or UNKNOWN
+    return " ".join(named) or UNKNOWN_TEXT
 
 
-def _input(rank: RankView, context: Context) -> Line:
+def _input(rank: RankView, context: CellContext) -> Line:
     return _queue(rank, rank.input_queue, rank.input_history, context.longest_input, context)
 
 
-def _output(rank: RankView, context: Context) -> Line:
+def _output(rank: RankView, context: CellContext) -> Line:
     return _queue(rank, rank.output_queue, rank.output_history, context.longest_output, context)
 
 
 def _queue(
-    rank: RankView, length: int, history: Sequence[float], longest: float, context: Context
+    rank: RankView, length: int, history: Sequence[float], longest: float, context: CellContext
 ) -> Line:
     if not rank.reported:
-        return [(UNKNOWN, DIM), (" " * (SPARK + 1), PLAIN)]
-    trend = sparkline(history, longest, context.options.glyphs, SPARK)
+        return [(UNKNOWN_TEXT, DIM), (" " * (SPARK_WIDTH + 1), PLAIN)]
+    trend = sparkline(history, longest, context.options.glyphs, SPARK_WIDTH)
     return [(count(length), PLAIN if length else DIM), (f" {trend}", rank_role(rank.rank))]
 
 
-def _busy(rank: RankView, context: Context) -> Line:
+def _busy(rank: RankView, context: CellContext) -> Line:
     if math.isnan(rank.busy):
-        return [(UNKNOWN, DIM)]
-    full, rest = bar(rank.busy, BAR, context.options.glyphs)
+        return [(UNKNOWN_TEXT, DIM)]
+    full, rest = bar(rank.busy, BAR_WIDTH, context.options.glyphs)
     role = WARN if rank.busy >= 0.95 else ACCENT
     return [(full, role), (rest, FAINT), (whole_percent(rank.busy).rjust(6), PLAIN)]
 
 
 def _figure(value: float, show: Callable[[float], str]) -> Line:
     shown = show(value)
-    return [(shown, DIM if shown in (UNKNOWN, "0", "0.0", "0.00", "0 B") else PLAIN)]
+    return [(shown, DIM if shown in (UNKNOWN_TEXT, "0", "0.0", "0.00", "0 B") else PLAIN)]
 
 
-def _gamma(rank: RankView, context: Context) -> Line:
+def _gamma(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.gamma_s * 1e3, figure)
 
 
-def _tasks(rank: RankView, context: Context) -> Line:
+def _tasks(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.tasks_per_s, rate)
 
 
-def _sent(rank: RankView, context: Context) -> Line:
+def _sent(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.sent_per_s / 1e3, figure)
 
 
-def _received(rank: RankView, context: Context) -> Line:
+def _received(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.received_per_s / 1e3, figure)
 
 
-def _exits(rank: RankView, context: Context) -> Line:
+def _exits(rank: RankView, context: CellContext) -> Line:
     total = sum(rank.exits)
     if not total:
-        return [(UNKNOWN, FAINT)]
+        return [(UNKNOWN_TEXT, FAINT)]
     picture = sparkline(rank.exits, max(rank.exits), context.options.glyphs, len(rank.exits[:8]))
     return [(count(total), PLAIN), (" ", PLAIN), (picture, DIM)]
 
 
-def _memory(rank: RankView, context: Context) -> Line:
+def _memory(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.rss_bytes, bytes_of)
 
 
-def _cpu(rank: RankView, context: Context) -> Line:
+def _cpu(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.cpu, whole_percent)
 
 
-def _age(rank: RankView, context: Context) -> Line:
+def _age(rank: RankView, context: CellContext) -> Line:
     if context.over:
         return []
     if not rank.reported:
@@ -261,8 +261,8 @@ def _age(rank: RankView, context: Context) -> Line:
     return [(f"{max(0.0, rank.age_s):.1f} s", DIM)]
 
 
-def _trouble(rank: RankView, context: Context) -> Line:
-    """Late emulation and refused messages, where there are any."""
+def _trouble(rank: RankView, context: CellContext) -> Line:
+    """Overruns of the emulated device and refused messages, where there are any."""
     parts: list[Piece] = []
     if rank.overruns:
         parts.append((f"{count(rank.overruns)} late", WARN))
@@ -271,7 +271,7 @@ def _trouble(rank: RankView, context: Context) -> Line:
     return parts
 
 
-Placed: TypeAlias = tuple[Shown, int]
+PlacedColumn: TypeAlias = tuple[RankColumn, int]
 """A column with its width in cells."""
 
 
@@ -280,18 +280,18 @@ def _cells(size: int) -> Callable[[Snapshot], int]:
 
 
 def _longest(title: str, text: Callable[[RankView], str]) -> Callable[[Snapshot], int]:
-    """As wide as the longest text; 0 where there is none at all."""
+    """As wide as the longest text; 0 where all are empty."""
 
     def width(snapshot: Snapshot) -> int:
         longest = max(len(text(rank)) for rank in snapshot.ranks)
-        return min(LONGEST, max(len(title) + 1, longest)) if longest else 0
+        return min(MOST_CELLS, max(len(title) + 1, longest)) if longest else 0
 
     return width
 
 
 def _queue_width(snapshot: Snapshot) -> int:
     longest = max(max(rank.input_queue, rank.output_queue) for rank in snapshot.ranks)
-    return max(3, len(count(longest))) + 1 + SPARK
+    return max(3, len(count(longest))) + 1 + SPARK_WIDTH
 
 
 def _age_width(snapshot: Snapshot) -> int:
@@ -302,31 +302,37 @@ def _trouble_width(snapshot: Snapshot) -> int:
     return 14 if any(rank.overruns or rank.refused for rank in snapshot.ranks) else 0
 
 
-_QUEUE_TITLE = "{}" + " " * (SPARK + 1)
-COLUMNS: tuple[Shown, ...] = (
-    Shown("rank", "rank", _cells(4), 1, _name, lambda r: r.rank, left=True),
-    Shown("host", "host", _longest("host", lambda r: r.host), 6, _host, lambda r: r.host, True),
-    Shown(
+_QUEUE_TITLE = "{}" + " " * (SPARK_WIDTH + 1)
+RANK_COLUMNS: tuple[RankColumn, ...] = (
+    RankColumn("rank", "rank", _cells(4), 1, _name, lambda r: r.rank, left=True),
+    RankColumn(
+        "host", "host", _longest("host", lambda r: r.host), 6, _host, lambda r: r.host, True
+    ),
+    RankColumn(
         "device", "device", _longest("device", lambda r: r.device), 13, _device,
         lambda r: r.device, True,
     ),
-    Shown(
+    RankColumn(
         "blocks", "blocks", _longest("blocks", lambda r: ranges(r.blocks)), 7, _blocks,
         lambda r: float(len(r.blocks)), True,
     ),
-    Shown("input", _QUEUE_TITLE.format("I_n"), _queue_width, 2, _input, lambda r: r.input_queue),
-    Shown(
+    RankColumn(
+        "input", _QUEUE_TITLE.format("I_n"), _queue_width, 2, _input, lambda r: r.input_queue
+    ),
+    RankColumn(
         "output", _QUEUE_TITLE.format("O_n"), _queue_width, 3, _output, lambda r: r.output_queue
     ),
-    Shown("busy", "busy", _cells(BAR + 6), 4, _busy, lambda r: r.busy),
-    Shown("gamma", "Γ ms", _cells(5), 8, _gamma, lambda r: r.gamma_s),
-    Shown("tasks", "tasks/s", _cells(7), 9, _tasks, lambda r: r.tasks_per_s),
-    Shown("sent", "out KB/s", _cells(8), 10, _sent, lambda r: r.sent_per_s),
-    Shown("received", "in KB/s", _cells(7), 11, _received, lambda r: r.received_per_s),
-    Shown("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
-    Shown("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
-    Shown("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
-    Shown("age", "report", _age_width, 5, _age, lambda r: r.age_s),
-    Shown("trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)),
+    RankColumn("busy", "busy", _cells(BAR_WIDTH + 6), 4, _busy, lambda r: r.busy),
+    RankColumn("gamma", "Γ ms", _cells(5), 8, _gamma, lambda r: r.gamma_s),
+    RankColumn("tasks", "tasks/s", _cells(7), 9, _tasks, lambda r: r.tasks_per_s),
+    RankColumn("sent", "out KB/s", _cells(8), 10, _sent, lambda r: r.sent_per_s),
+    RankColumn("received", "in KB/s", _cells(7), 11, _received, lambda r: r.received_per_s),
+    RankColumn("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
+    RankColumn("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
+    RankColumn("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
+    RankColumn("age", "report", _age_width, 5, _age, lambda r: r.age_s),
+    RankColumn(
+        "trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)
+    ),
 )  # fmt: skip
-SORT_KEYS = tuple(column.key for column in COLUMNS if column.title.strip())
+SORT_KEYS = tuple(column.key for column in RANK_COLUMNS if column.title.strip())

@@ -1,4 +1,4 @@
-"""An item's story as text: where its time went, and why each step was taken."""
+"""An item's story as lines: where its time went, and the reason of each step."""
 
 from __future__ import annotations
 
@@ -15,77 +15,77 @@ from mdibench.monitor.app.paint.lines import (
     STRONG,
     WARN,
     Line,
-    fill,
+    padded,
     rank_role,
     width_of,
 )
-from mdibench.monitor.story import Chapter, Story
+from mdibench.monitor.story import Story, StoryStep
 from mdibench.monitor.text import bytes_of, count, milliseconds, percent
 
 
-def story(told: Story, width: int) -> list[Line]:
-    """The whole story in ``width`` cells; as many lines as it takes."""
-    lines = [_headline(told), *_facts(told, width), []]
-    if told.chapters and not math.isnan(told.latency_s):
-        lines += [*_shares(told, width), []]
-    beside = all(STEP + len(chapter.why) <= width for chapter in told.chapters)
-    for chapter in told.chapters:
-        lines += _chapter(chapter, width, beside)
-    if not told.chapters:
+def story_lines(story: Story, width: int) -> list[Line]:
+    """The whole story in ``width`` cells, on any number of lines."""
+    lines = [_headline(story), *_facts(story, width), []]
+    if story.steps and not math.isnan(story.latency_s):
+        lines += [*_shares(story, width), []]
+    beside = all(STEP_WIDTH + len(step.reason) <= width for step in story.steps)
+    for step in story.steps:
+        lines += _story_step(step, width, beside)
+    if not story.steps:
         lines.append([("no steps were recorded for this item (run.trace samples them)", DIM)])
     return lines
 
 
-def _headline(told: Story) -> Line:
-    line: Line = [(f"item {count(told.item)}", STRONG), ("   ", PLAIN)]
-    if told.status == "ok":
-        right = told.label is not None and told.label == told.prediction
+def _headline(story: Story) -> Line:
+    line: Line = [(f"item {count(story.item)}", STRONG), ("   ", PLAIN)]
+    if story.status == "ok":
+        right = story.label is not None and story.label == story.prediction
         line += [
-            (f"label {told.label}   prediction {told.prediction} ", PLAIN),
+            (f"label {story.label}   prediction {story.prediction} ", PLAIN),
             ("✓" if right else "✗", GOOD if right else BAD),
-            (f"   exit {told.exit}", PLAIN),
-            (f"   {milliseconds(told.latency_s)}", STRONG),
+            (f"   exit {story.exit}", PLAIN),
+            (f"   {milliseconds(story.latency_s)}", STRONG),
         ]
     else:
-        line.append((told.status, WARN if told.status == "in flight" else BAD))
-        line.append((f"  {told.reason}", PLAIN))
+        line.append((story.status, WARN if story.status == "in flight" else BAD))
+        line.append((f"  {story.reason}", PLAIN))
     return line
 
 
-def _facts(told: Story, width: int) -> list[Line]:
-    """When, how far, and over which ranks; the ranks on a line of their own where need be."""
-    line: Line = [(f"scheduled {told.scheduled_s:.4f} s", DIM)]
-    if told.status == "no such item":
+def _facts(story: Story, width: int) -> list[Line]:
+    """Times, hops and path; the path is on its own line where the first is too short."""
+    line: Line = [(f"scheduled {story.scheduled_s:.4f} s", DIM)]
+    if story.status == "no such item":
         line = [("this run offered none of that number", DIM)]
-    elif math.isnan(told.scheduled_s):
+    elif math.isnan(story.scheduled_s):
         line = [("not finished yet", DIM)]
-    admission_s = told.admitted_s - told.scheduled_s
+    admission_s = story.admitted_s - story.scheduled_s
     if not math.isnan(admission_s):
         line.append((f"   admitted +{milliseconds(admission_s)}", DIM))
-    if told.hops is not None and told.wire_bytes is not None:
-        line.append((f"   {told.hops} hops, {bytes_of(told.wire_bytes)} on the wire", DIM))
-    if told.attempts > 1:
-        line.append((f"   {told.attempts} attempts", WARN))
+    if story.hops is not None and story.wire_bytes is not None:
+        line.append((f"   {story.hops} hops, {bytes_of(story.wire_bytes)} on the wire", DIM))
+    if story.attempts > 1:
+        line.append((f"   {story.attempts} attempts", WARN))
     path: Line = []
-    for place, rank in enumerate(told.path):
+    for place, rank in enumerate(story.path):
         path += [(" → " if place else "", DIM), (str(rank), rank_role(rank))]
     both = [*line, ("   ", PLAIN), *path]
     return [both] if width_of(both) <= width else [line, path]
 
 
-def _shares(told: Story, width: int) -> list[Line]:
+def _shares(story: Story, width: int) -> list[Line]:
     """Where the latency went, as one bar and its legend."""
     parts = [
-        ("computing", told.computed_s, GOOD, "█"),
-        ("in input queues", told.waited_input_s, WARN, "▓"),
-        ("in output queues", told.waited_output_s, ACCENT, "▒"),
-        ("on the way", told.elsewhere_s, DIM, "░"),
+        ("computing", story.computed_s, GOOD, "█"),
+        ("in input queues", story.waited_input_s, WARN, "▓"),
+        ("in output queues", story.waited_output_s, ACCENT, "▒"),
+        ("on the way", story.elsewhere_s, DIM, "░"),
     ]
     room = max(10, min(width - 2, 96))
     picture: Line = []
     legends: list[Line] = [[]]
     for name, part_s, role, glyph in parts:
-        share = part_s / told.latency_s if told.latency_s > 0 else 0.0
+        share = part_s / story.latency_s if story.latency_s > 0 else 0.0
         picture.append((glyph * round(share * room), role))
         entry: Line = [(f"{glyph} ", role), (f"{name} {percent(share)}   ", PLAIN)]
         if width_of([*legends[-1], *entry]) > width + 3:
@@ -94,26 +94,26 @@ def _shares(told: Story, width: int) -> list[Line]:
     return [picture, *legends]
 
 
-STEP = 64
+STEP_WIDTH = 64
 """Cells of a step without its reason."""
 
 
-def _chapter(chapter: Chapter, width: int, beside: bool) -> list[Line]:
-    """The step, and its reason ``beside`` it or on the next line."""
-    step: Line = [
-        (f"{chapter.t_s:9.4f} s  ", DIM),
-        (f"rank {chapter.rank:<3}", rank_role(chapter.rank)),
-        (f"{chapter.queue:>5} ", DIM),
-        (f"{milliseconds(chapter.queued_s):>9}  ", PLAIN),
+def _story_step(step: StoryStep, width: int, beside: bool) -> list[Line]:
+    """The step with its reason, ``beside`` it or on the next line."""
+    line: Line = [
+        (f"{step.t_s:9.4f} s  ", DIM),
+        (f"rank {step.rank:<3}", rank_role(step.rank)),
+        (f"{step.queue:>5} ", DIM),
+        (f"{milliseconds(step.queued_s):>9}  ", PLAIN),
     ]
-    if chapter.kind == "compute":
-        step += [(f"{chapter.note:<14}", PLAIN), (f"{milliseconds(chapter.duration_s):>9}", PLAIN)]
+    if step.kind == "compute":
+        line += [(f"{step.note:<14}", PLAIN), (f"{milliseconds(step.duration_s):>9}", PLAIN)]
     else:
-        role = rank_role(chapter.target) if chapter.target is not None else PLAIN
-        step.append((f"{chapter.note:<23}", role))
+        role = rank_role(step.target) if step.target is not None else PLAIN
+        line.append((f"{step.note:<23}", role))
     if beside:
-        return [[*fill(step, STEP), (chapter.why, DIM)]]
+        return [[*padded(line, STEP_WIDTH), (step.reason, DIM)]]
     indent = " " * 13
-    first, *rest = textwrap.wrap(chapter.why, max(20, width - len(indent) - 2)) or [""]
+    first, *rest = textwrap.wrap(step.reason, max(20, width - len(indent) - 2)) or [""]
     below: list[Line] = [[(indent + "  ", PLAIN), (part, DIM)] for part in rest]
-    return [step, [(indent + "└ ", FAINT), (first, DIM)], *below]
+    return [line, [(indent + "└ ", FAINT), (first, DIM)], *below]

@@ -1,4 +1,4 @@
-"""The four figures that the eye should meet first, as tiles or as single lines."""
+"""The headline figures (throughput, accuracy, latency, control) as tiles or as single lines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mdibench.monitor.app.paint.lines import (
     WARN,
     Line,
     cut,
-    spread,
+    justified,
 )
 from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.snapshot import Floats, Snapshot
 from mdibench.monitor.text import (
-    UNKNOWN,
+    UNKNOWN_TEXT,
     accuracy,
     bare_milliseconds,
     count,
@@ -34,8 +34,10 @@ from mdibench.monitor.text import (
 TILES = ("throughput", "accuracy", "latency", "control")
 
 
-def tile(name: str, snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """The inside of one tile: its figures, and a sparkline in whatever height is left."""
+def tile_lines(
+    name: str, snapshot: Snapshot, width: int, height: int, options: Options
+) -> list[Line]:
+    """The content of one tile: its figures, and a sparkline if there is a line left."""
     lines = _FIGURES[name](snapshot, width)[:height]
     if len(lines) < height and width >= 8:
         trend, role = _TRENDS[name](snapshot)
@@ -44,9 +46,9 @@ def tile(name: str, snapshot: Snapshot, width: int, height: int, options: Option
 
 
 def spark(values: Floats, width: int, options: Options, shares: bool = False) -> str:
-    """A whole history as one line of heights, stretched or squeezed to ``width``.
+    """A whole history as a sparkline of ``width`` cells.
 
-    Heights begin at zero; those of ``shares`` a little below the least one, and end at one.
+    Heights start at zero; those of ``shares`` start below the smallest one and end at one.
     """
     known = [v for v in values if not math.isnan(v)]
     if not known:
@@ -58,8 +60,8 @@ def spark(values: Floats, width: int, options: Options, shares: bool = False) ->
     return sparkline(stretched, top, options.glyphs, width, bottom)
 
 
-def figures(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
-    """The four tiles as one line each, for small screens: the dearest figures first."""
+def figure_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
+    """The four tiles as one line each, for small screens: the most important figures first."""
     rows = (
         ("rate", _rate_line(snapshot)),
         ("accuracy", _accuracy_line(snapshot)),
@@ -69,8 +71,8 @@ def figures(snapshot: Snapshot, width: int, height: int, options: Options) -> li
     return [cut([(name.ljust(10), DIM), *line], width) for name, line in rows][:height]
 
 
-def _told(name: str, shown: str, role: str = PLAIN) -> Line:
-    """One more figure of a line."""
+def _labelled(name: str, shown: str, role: str = PLAIN) -> Line:
+    """A figure with its label."""
     return [("   " + name, DIM), (" " + shown, role)]
 
 
@@ -79,11 +81,11 @@ def _rate_line(snapshot: Snapshot) -> Line:
     return [
         (rate(flow.completed_per_s), STRONG),
         (" /s", PLAIN),
-        *_told("offered", rate(flow.offered_per_s)),
-        *_told("done", count(flow.completed)),
-        *_told("in flight", count(flow.in_flight)),
-        *_told("dropped", count(flow.dropped), BAD if flow.dropped else PLAIN),
-        *_told("lost", count(flow.lost), BAD if flow.lost else PLAIN),
+        *_labelled("offered", rate(flow.offered_per_s)),
+        *_labelled("done", count(flow.completed)),
+        *_labelled("in flight", count(flow.in_flight)),
+        *_labelled("dropped", count(flow.dropped), BAD if flow.dropped else PLAIN),
+        *_labelled("lost", count(flow.lost), BAD if flow.lost else PLAIN),
     ]
 
 
@@ -92,9 +94,9 @@ def _accuracy_line(snapshot: Snapshot) -> Line:
     return [
         (accuracy(quality.run), STRONG),
         (f" {margin(quality.run)}", DIM),
-        *_told("last 5 s", accuracy(quality.recent)),
-        *_told("of offered", accuracy(quality.of_offered)),
-        *_told("n", count(quality.run.count)),
+        *_labelled("last 5 s", accuracy(quality.recent)),
+        *_labelled("of offered", accuracy(quality.of_offered)),
+        *_labelled("n", count(quality.run.count)),
     ]
 
 
@@ -103,10 +105,10 @@ def _latency_line(snapshot: Snapshot) -> Line:
     return [
         (bare_milliseconds(recent.p50), STRONG),
         (" ms p50", PLAIN),
-        *_told("p95", bare_milliseconds(recent.p95)),
-        *_told("p99", bare_milliseconds(recent.p99)),
-        *_told("run p50", bare_milliseconds(run.p50)),
-        *_told("p99", bare_milliseconds(run.p99)),
+        *_labelled("p95", bare_milliseconds(recent.p95)),
+        *_labelled("p99", bare_milliseconds(recent.p99)),
+        *_labelled("run p50", bare_milliseconds(run.p50)),
+        *_labelled("p99", bare_milliseconds(run.p99)),
     ]
 
 
@@ -115,19 +117,19 @@ def _control_line(snapshot: Snapshot) -> Line:
     return [
         ("T_e ", PLAIN),
         (_threshold(snapshot), STRONG),
-        *_told("μ", milliseconds(control.interarrival_s)),
+        *_labelled("μ", milliseconds(control.interarrival_s)),
         ("   ", PLAIN),
         *_queue_gauge(snapshot, 0),
-        ("   " + MOVING.get(control.mode, control.mode), DIM),
+        ("   " + MODE_NAMES.get(control.mode, control.mode), DIM),
     ]
 
 
-MOVING = {"adapt-rate": "adapting μ", "adapt-threshold": "adapting T_e"}
+MODE_NAMES = {"adapt-rate": "adapting μ", "adapt-threshold": "adapting T_e"}
 
 
 def _threshold(snapshot: Snapshot) -> str:
     threshold = snapshot.control.threshold
-    return UNKNOWN if math.isnan(threshold) else f"{threshold:.3f}"
+    return UNKNOWN_TEXT if math.isnan(threshold) else f"{threshold:.3f}"
 
 
 # --- throughput -----------------------------------------------------------------------------------
@@ -137,19 +139,19 @@ def _throughput(snapshot: Snapshot, width: int) -> list[Line]:
     flow = snapshot.flow
     behind = flow.offered_per_s > 0 and flow.completed_per_s < 0.9 * flow.offered_per_s
     return [
-        spread(
+        justified(
             [(rate(flow.completed_per_s), STRONG), (" /s", PLAIN)],
             [("offered ", DIM), (rate(flow.offered_per_s), WARN if behind else PLAIN)],
             width,
         ),
-        spread(
+        justified(
             [(count(flow.completed), PLAIN), (" done", DIM)],
             _mean(snapshot)
             if snapshot.over
             else [("in flight ", DIM), (count(flow.in_flight), PLAIN)],
             width,
         ),
-        spread(
+        justified(
             [("dropped ", DIM), (count(flow.dropped), BAD if flow.dropped else PLAIN)],
             [("lost ", DIM), (count(flow.lost), BAD if flow.lost else PLAIN)],
             width,
@@ -167,19 +169,19 @@ def _mean(snapshot: Snapshot) -> Line:
 def _accuracy(snapshot: Snapshot, width: int) -> list[Line]:
     quality = snapshot.quality
     lines = [
-        spread(
+        justified(
             [(accuracy(quality.run), STRONG), (f"  {margin(quality.run)}", DIM)],
             [("n ", DIM), (count(quality.run.count), PLAIN)],
             width,
         ),
-        spread(
+        justified(
             [(accuracy(quality.recent), PLAIN), (f"  {margin(quality.recent)}", DIM)],
             [("last 5 s", DIM)],
             width,
         ),
     ]
     style = WARN if snapshot.flow.dropped else PLAIN
-    lines.append(spread([(accuracy(quality.of_offered), style)], [("of offered", DIM)], width))
+    lines.append(justified([(accuracy(quality.of_offered), style)], [("of offered", DIM)], width))
     return lines
 
 
@@ -189,17 +191,17 @@ def _accuracy(snapshot: Snapshot, width: int) -> list[Line]:
 def _latency(snapshot: Snapshot, width: int) -> list[Line]:
     recent, run = snapshot.recent_latency, snapshot.latency
     return [
-        spread(
+        justified(
             [(bare_milliseconds(recent.p50), STRONG), (" ms", PLAIN), ("  p50", DIM)],
             [("p95 ", DIM), (bare_milliseconds(recent.p95), PLAIN)],
             width,
         ),
-        spread(
+        justified(
             [("last 5 s", DIM)],
             [("p99 ", DIM), (bare_milliseconds(recent.p99), PLAIN)],
             width,
         ),
-        spread(
+        justified(
             [("run p50 ", DIM), (bare_milliseconds(run.p50), PLAIN)],
             [("p99 ", DIM), (bare_milliseconds(run.p99), PLAIN)],
             width,
@@ -212,11 +214,11 @@ def _latency(snapshot: Snapshot, width: int) -> list[Line]:
 
 def _control(snapshot: Snapshot, width: int) -> list[Line]:
     control = snapshot.control
-    mode = MOVING.get(control.mode, control.mode)
+    mode = MODE_NAMES.get(control.mode, control.mode)
     pace = 1 / control.interarrival_s if control.interarrival_s > 0 else math.nan
     return [
-        spread([("T_e ", DIM), (_threshold(snapshot), STRONG)], [(mode, DIM)], width),
-        spread(
+        justified([("T_e ", DIM), (_threshold(snapshot), STRONG)], [(mode, DIM)], width),
+        justified(
             [("μ ", DIM), (milliseconds(control.interarrival_s), PLAIN)],
             [(rate(pace), PLAIN), (" /s", DIM)],
             width,
@@ -226,7 +228,7 @@ def _control(snapshot: Snapshot, width: int) -> list[Line]:
 
 
 def _queue_gauge(snapshot: Snapshot, width: int) -> Line:
-    """q = |I_0| + |O_0| against the controller's two limits; as short as can be for width 0."""
+    """q = |I_0| + |O_0| against the controller's two limits; without padding for width 0."""
     control = snapshot.control
     low, high, queue = control.queue_low, control.queue_high, control.queue
     limits = f"({low} · {high})" if high else ""
@@ -236,7 +238,7 @@ def _queue_gauge(snapshot: Snapshot, width: int) -> Line:
     left: Line = [("q_0 ", DIM), (count(queue), role)]
     if not width:
         return [*left, (f" {limits}", DIM)]
-    return spread(left, [(limits, DIM)], width)
+    return justified(left, [(limits, DIM)], width)
 
 
 _FIGURES = {

@@ -1,4 +1,4 @@
-"""The fold: the same picture however the rows came, and figures that a person can check."""
+"""Snapshots: independent of how rows are batched, with figures that are checked by hand."""
 
 import math
 from dataclasses import fields

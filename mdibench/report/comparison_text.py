@@ -1,4 +1,4 @@
-"""A comparison as text of 80 columns and as JSON."""
+"""A comparison as text of 80 columns and as JSON. Called by ``cli.compare``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, format_one
 from mdibench.analysis.run_groups import RunGroup
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.document import Column, Table, raw_columns, raw_rows
-from mdibench.report.terminal import columns_of_text, to_text
+from mdibench.report.terminal import text_table, to_text
 
 
-def as_text(found: Comparison) -> str:
-    """For a terminal."""
+def comparison_text(found: Comparison) -> str:
+    """The comparison for a terminal."""
     lines = [f"A  {_side(found.a)}", f"B  {_side(found.b)}", ""]
     rows = [_row(difference) for difference in found.differences]
     headings = ("metric", "A", "B", "B / A", "p", "B is")
-    text = to_text(columns_of_text(headings, (False, True, True, True, True, False), rows))
+    text = to_text(text_table(headings, (False, True, True, True, True, False), rows))
     lines.append(text.rstrip("\n"))
     lines += ["", f"by {', '.join(dict.fromkeys(d.method for d in found.differences))}"]
     lines += [f"caution: {text}" for text in found.cautions]
@@ -53,7 +53,7 @@ def _ratio(estimate: Estimate) -> str:
     return f"{estimate.value:.3f}{bounds}"
 
 
-def table(found: Comparison) -> Table:
+def comparison_table(found: Comparison) -> Table:
     """A comparison as a table of raw cells."""
     columns = (
         Column("metric", "metric"), Column("a", "A", "number"), Column("b", "B", "number"),
@@ -68,9 +68,9 @@ def table(found: Comparison) -> Table:
     return Table("comparison", "B against A", columns, rows)
 
 
-def to_json(found: Comparison) -> str:
-    """For another program."""
-    shown = table(found)
+def comparison_json(found: Comparison) -> str:
+    """The comparison as JSON."""
+    shown = comparison_table(found)
     names = raw_columns(shown)
     content = {
         "a": [run.summary.identity.id for run in found.a.runs],

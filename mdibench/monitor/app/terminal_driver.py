@@ -1,4 +1,7 @@
-"""The child's side of ``terminal``: a screen on somebody else's terminal, keys from a pipe."""
+"""The app on the launcher's terminal: draws there, and reads its keys from standard input.
+
+The child's side of ``mpirun_terminal``. Called by ``cli.monitor`` with ``--tty``.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ POLL_S = 0.1
 
 
 @contextmanager
-def borrowed(terminal: str) -> Iterator[None]:
+def draw_on(terminal: str) -> Iterator[None]:
     """Draw on ``terminal``: it becomes standard output and error, unbuffered and without echo.
 
-    Whatever happens inside, it gets its settings back. Raises ``OSError`` where it cannot be used.
+    The terminal's settings are restored at the end. Raises ``OSError`` where it cannot be used.
     """
     descriptor = open_terminal(terminal)
     try:
@@ -36,7 +39,7 @@ def borrowed(terminal: str) -> Iterator[None]:
     for stream in (1, 2):
         os.dup2(descriptor, stream)
     os.close(descriptor)
-    _go_on_signals()
+    _leave_on_signals()
     try:
         termios.tcsetattr(1, termios.TCSANOW, _raw(before))
         yield
@@ -45,15 +48,15 @@ def borrowed(terminal: str) -> Iterator[None]:
 
 
 def _raw(before: list[Any]) -> list[Any]:
-    """Keys one by one and unseen: the flags that Textual would set, had it the terminal."""
+    """Settings without line buffering and echo: the flags that Textual sets on its own terminal."""
     attributes = list(before)
     attributes[tty.LFLAG] = LinuxDriver._patch_lflag(attributes[tty.LFLAG])
     attributes[tty.IFLAG] = LinuxDriver._patch_iflag(attributes[tty.IFLAG])
     return attributes
 
 
-def _go_on_signals() -> None:
-    """A launcher that dies may hang up on everybody: leave in order, not in a mess."""
+def _leave_on_signals() -> None:
+    """Close the screen properly when the launcher dies and sends SIGHUP or SIGTERM."""
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _leave)
 
@@ -62,15 +65,15 @@ def _leave(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-class BorrowedDriver(LinuxDriver):
+class ForwardedKeysDriver(LinuxDriver):
     """Textual's driver for a terminal that sends this process neither keys nor SIGWINCH.
 
-    Keys come from standard input; when that ends, so does the view, because nobody could leave it
-    any more. The size is looked at now and then.
+    Keys come from standard input; the app ends with it, since no key could close it afterwards. The
+    size is polled every ``POLL_S``.
     """
 
     def run_input_thread(self) -> None:
-        """Read keys and watch the size until the app ends or the keys do."""
+        """Read keys and poll the size until the app or the standard input ends."""
         parser = XTermParser(self._debug)
         size = self._get_terminal_size()
         while not self.exit_event.is_set():
@@ -89,6 +92,6 @@ class BorrowedDriver(LinuxDriver):
                 self.process_message(events.Resize(Size(*now), Size(*now)))
 
     def _end(self) -> None:
-        """Leave as by a key that works everywhere, so that the last words are said."""
+        """Leave as if by Ctrl-C, so that the summary is printed."""
         with suppress(RuntimeError):  # the app's loop may be over already
             self._loop.call_soon_threadsafe(self._app.simulate_key, "ctrl+c")
