@@ -8,7 +8,7 @@ Commands collect problems and raise them together, so that five mistakes are rep
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 OK = 0
@@ -68,7 +68,23 @@ class WireError(MdibenchError):
 
 
 class InvariantError(MdibenchError):
-    """The state machines contradict themselves: a bug in mdibench, never the user's fault."""
+    """The state machines contradict themselves: a bug in mdibench, never the user's fault.
+
+    ``item`` is the item that it is about, if any. Whoever knows more adds its ``story``, so that
+    the text alone is enough to find the fault.
+    """
+
+    def __init__(self, what: str, item: int | None = None) -> None:
+        self.what, self.item = what, item
+        self.story: list[str] = []
+        super().__init__(what)
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Add lines of a machine's story."""
+        self.story += lines
+
+    def __str__(self) -> str:
+        return "\n  ".join([self.what, *self.story])
 
 
 def say(line: str) -> None:

@@ -114,6 +114,15 @@ class Neighbour:
         """The result of ``copy`` goes home by it."""
         self._recent.append(copy)
 
+    def summary(self) -> str:
+        """What a story says of it."""
+        signs = [word for word in ("suspected", "left") if getattr(self, word)]
+        return (
+            f"{self.rank}: {self.under_way} under way, {self.sent} sent, {self.received} received, "
+            f"believed |I_m| {self.input_queue}, heard at {self.heard_s:.6f} s"
+            + "".join(f", {word}" for word in signs)
+        )
+
     @property
     def may_hold_items(self) -> bool:
         """Whether n has sent it anything since it last gave up on it."""

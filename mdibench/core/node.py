@@ -7,6 +7,8 @@ Results that reach rank 0 and items that the source admits never leave this room
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from mdibench.core.events import (
     Announce,
@@ -23,6 +25,17 @@ from mdibench.core.records import Task
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 
+Said: TypeAlias = tuple[list[Task], list[Instruction]]
+TO_SOURCE: dict[type[Event], Callable[[Source, Any, float], Said]] = {
+    Suspected: Source.suspect,
+    StopRequested: Source.stop,
+}
+"""Events for the source. A ``Tick`` is for both machines, every other event for the worker."""
+
+
+FOR_SOURCE = frozenset({Finish, ReportSuspect})
+"""Instructions of the worker on rank 0 that the source takes."""
+
 
 class Node:
     """A worker, with the source on rank 0."""
@@ -36,19 +49,23 @@ class Node:
         source = self.source
         if source is None:
             return self.worker.handle(event, now)
-        if isinstance(event, Suspected):
-            return self._settle(self._follow(*source.suspect(event, now), now), now)
-        if isinstance(event, StopRequested):
-            return self._settle(self._follow(*source.stop(event, now), now), now)
-        if not isinstance(event, Tick):
-            return self._settle(self.worker.handle(event, now), now)
+        ask = TO_SOURCE.get(type(event))
+        if ask is not None:
+            return self._settle(source, self._follow(*ask(source, event, now), now), now)
+        if type(event) is not Tick:
+            return self._settle(source, self.worker.handle(event, now), now)
         instructions: list[Instruction] = []
         if now >= self.worker.next_wake():
-            instructions = self._settle(self.worker.handle(event, now), now)
+            instructions = self._settle(source, self.worker.handle(event, now), now)
         if now >= source.next_wake():
             ticked = source.tick(now, self.worker.queued)
-            instructions += self._settle(self._follow(*ticked, now), now)
+            instructions += self._settle(source, self._follow(*ticked, now), now)
         return instructions
+
+    def story(self, now: float) -> list[str]:
+        """Both machines' state and last moments, for the text of an ``InvariantError``."""
+        source = [] if self.source is None else self.source.story(now)
+        return source + self.worker.story()
 
     def is_due(self, now: float) -> bool:
         """Whether ``Tick`` is due; the costly question only where the cheap one allows it."""
@@ -66,23 +83,26 @@ class Node:
             return self.worker.soonest_wake()
         return min(self.worker.soonest_wake(), self.source.next_wake())
 
-    def _settle(self, instructions: list[Instruction], now: float) -> list[Instruction]:
+    def _settle(
+        self, source: Source, instructions: list[Instruction], now: float
+    ) -> list[Instruction]:
         """Give the source its results and suspicions, until nothing is left between the two.
 
         Everything leaves in the order in which it was made: a batch of an item that the source
         admits now must not come before those that the worker has handed to its engine already.
         """
-        assert self.source is not None
+        if FOR_SOURCE.isdisjoint(map(type, instructions)):
+            return instructions
         settled: list[Instruction] = []
         waiting = deque(instructions)
         while waiting:
             instruction = waiting.popleft()
             if isinstance(instruction, Finish):
-                said = self.source.finish(instruction.result, now)
+                said = source.finish(instruction.result, now)
                 waiting.extend(self._follow(*said, now))
             elif isinstance(instruction, ReportSuspect):
                 event = Suspected(instruction.rank, instruction.copies)
-                waiting.extend(self._follow(*self.source.suspect(event, now), now))
+                waiting.extend(self._follow(*source.suspect(event, now), now))
             else:
                 settled.append(instruction)
         return settled

@@ -47,13 +47,14 @@ class TaskQueue:
 
     @property
     def head(self) -> Entry:
-        """The entry that waits longest; raises ``IndexError`` when there is none."""
+        """The entry that waits longest; callers look at ``entries`` first."""
         return self.entries[0]
 
     def put(self, entry: Entry) -> None:
         """Append; raises ``InvariantError`` beyond the capacity."""
         if len(self.entries) >= self._capacity:
-            raise InvariantError(f"queue beyond its capacity {self._capacity}: {entry.task}")
+            what = f"queue beyond its capacity {self._capacity}: {entry.task}"
+            raise InvariantError(what, entry.task.item)
         self.entries.append(entry)
         self._peak = max(self._peak, len(self.entries))
 

@@ -2,22 +2,24 @@
 
 Its life has three phases, told by ``phase``: ``admitting`` (from the start to the end of the
 measured window), ``draining`` (nothing more is admitted, what is in flight may finish) and
-``ended``. Latency counts from the *scheduled* arrival, on this clock alone.
+``ended``. ``transitions`` has the tables of their moves and of those of an item. Latency counts
+from the *scheduled* arrival, on this clock alone.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import NoReturn
 
 from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
-from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import SourceSetup
+from mdibench.core.story import Story, listed
+from mdibench.core.transitions import ITEM_MOVES, PHASE_MOVES, ItemStatus, SourcePhase
+from mdibench.errors import InvariantError
 from mdibench.policy.admission import adapt_interarrival, adapt_threshold
-
-SourcePhase = Literal["admitting", "draining", "ended"]
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Flight:
     scheduled_s: float
     admitted_s: float
     attempt: int = 0
+    status: ItemStatus = "new"
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Source:
         """Why somebody ended the run early."""
         self._out: list[Instruction] = []
         self._admissions: list[Task] = []
+        self._story = Story()
 
     # --- the interface ----------------------------------------------------------------------
 
@@ -103,6 +107,8 @@ class Source:
         """Enter a result into the ledger; the first one counts, others are duplicates."""
         self._begin()
         flight = self._flights.pop(result.item, None)
+        self._story.remember((now, result))
+        self._check_copy((result.item, result.attempt), flight, now)
         if flight is None:
             self.totals.duplicates += 1
         else:
@@ -117,8 +123,10 @@ class Source:
         Every neighbour of that worker tells of it: a copy that was replaced already is no news.
         """
         self._begin()
+        self._story.remember((now, event))
         for item, attempt in event.copies:
             flight = self._flights.get(item)
+            self._check_copy((item, attempt), flight, now)
             if flight is not None and flight.attempt == attempt:
                 self._recover(flight, event.rank, now)
         self._admit_due(now)
@@ -128,11 +136,33 @@ class Source:
     def stop(self, event: StopRequested, now: float) -> tuple[list[Task], list[Instruction]]:
         """Admit nothing more and drain."""
         self._begin()
+        self._story.remember((now, event))
         if self.phase == "admitting":
             self._stopped = event.reason
             self._drain(now, event.reason)
         self._end_phases(now)
         return self._admissions, self._out
+
+    def story(self, now: float, item: int | None = None) -> list[str]:
+        """Phase, ledger and last moments, for the text of an ``InvariantError``."""
+        return [
+            f"source at {now:.6f} s: {self.phase}, next wake at {self.next_wake():.6f} s",
+            f"{self.totals}",
+            f"in flight {listed(self._flights.values(), self.in_flight)}",
+            *self._story.tell(item),
+        ]
+
+    def _break(self, what: str, now: float, item: int | None = None) -> NoReturn:
+        error = InvariantError(what, item)
+        error.tell(self.story(now, item))
+        raise error
+
+    def _check_copy(self, copy: Copy, flight: Flight | None, now: float) -> None:
+        """What comes back was offered before, and that attempt at it was made."""
+        item, attempt = copy
+        known = self.setup.attempts - 1 if flight is None else flight.attempt
+        if not 0 <= item < self.totals.offered or attempt > known:
+            self._break(f"item {item} attempt {attempt} was never sent out", now, item)
 
     # --- admission ----------------------------------------------------------------------------
 
@@ -174,11 +204,13 @@ class Source:
         self.totals.offered += 1
         flight = Flight(item, sample, scheduled_s, now)
         if self.in_flight >= self.setup.max_in_flight:
+            self._move(flight, "dropped", now)
             self.totals.dropped += 1
             self._record_failure(flight, "dropped", "too many items in flight")
             return
         self.totals.admitted += 1
         self._flights[item] = flight
+        self._move(flight, "in flight", now)
         self._launch(flight)
 
     def _launch(self, flight: Flight) -> None:
@@ -198,9 +230,11 @@ class Source:
         flight.attempt += 1
         if self.setup.rerun and flight.attempt < self.setup.attempts:
             self.totals.reruns += 1
+            self._move(flight, "re-run", now)
             self._launch(flight)
         else:
             del self._flights[flight.item]
+            self._move(flight, "lost", now)
             self._lose(flight, f"rank {rank} fell silent")
 
     # --- control (algorithms 3 and 4) -----------------------------------------------------------
@@ -248,29 +282,46 @@ class Source:
         if self.phase == "draining" and not self._flights:
             self._end(now, self._stopped)
         elif self.phase == "draining" and now >= self._deadline_s + self.setup.drain_s:
-            self._give_up()
+            self._give_up(now)
             self._end(now, self._stopped)
 
     def _drain(self, now: float, reason: str) -> None:
-        self.phase = "draining"
+        self._enter_phase("draining", now)
         end_s = min(now, self._deadline_s)
         self._deadline_s = now
         self.window_s = (min(self.window_s[0], end_s), end_s)
         self._note_phase(now, f"draining {self.in_flight} items: {reason}")
 
-    def _give_up(self) -> None:
+    def _give_up(self, now: float) -> None:
         for flight in self._flights.values():
+            self._move(flight, "lost", now)
             self._lose(flight, "no result when the drain time was up")
         self._flights.clear()
 
     def _end(self, now: float, reason: str) -> None:
-        self.phase = "ended"
+        self._enter_phase("ended", now)
+        totals = self.totals
+        if totals.offered != totals.ok + totals.dropped + totals.lost:
+            self._break("the run ends, and items are unaccounted for", now)
         self._note_phase(now, "ended")
         self._out.append(EndRun(reason))
 
+    def _enter_phase(self, phase: SourcePhase, now: float) -> None:
+        if (self.phase, phase) not in PHASE_MOVES:
+            self._break(f"no move from {self.phase} to {phase}", now)
+        self.phase = phase
+
     # --- the ledger -------------------------------------------------------------------------------
 
+    def _move(self, flight: Flight, status: ItemStatus, now: float) -> None:
+        """The item of ``flight`` becomes ``status``."""
+        if (flight.status, status) not in ITEM_MOVES:
+            what = f"item {flight.item}: no move from {flight.status} to {status}"
+            self._break(what, now, flight.item)
+        flight.status = status
+
     def _enter(self, flight: Flight, result: Result, now: float) -> None:
+        self._move(flight, "ok", now)
         label = int(self.setup.labels[flight.sample])
         correct = result.prediction == label
         self.totals.ok += 1

@@ -2,13 +2,16 @@
 
 ``handle(event, now)`` answers with instructions and never does anything itself. Whatever the
 event was, the worker then looks at its output queue (algorithm 2) and, when the engine is free, at
-its input queue. The table ``_reactions`` is the whole list of what can happen to a worker.
+its input queue. The table ``REACTIONS`` is the whole list of what can happen to a worker,
+``transitions.TASK_MOVES`` the whole list of moves that a task can make on it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from mdibench.core.events import (
     Arrived,
@@ -31,9 +34,33 @@ from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Outcome, Result, State, Task
 from mdibench.core.rows import EventRow, compute_step, keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
+from mdibench.core.story import Known, Story, listed
+from mdibench.core.transitions import (
+    ADMITTED,
+    HOSTED,
+    KEPT,
+    LEFT,
+    NEXT_HERE,
+    NEXT_OFFERED,
+    OFFERED_RAW,
+    OFFLOADED,
+    RELAYED,
+    STARTED,
+    Move,
+    Place,
+)
 from mdibench.errors import InvariantError
 from mdibench.policy.exits import leaves
-from mdibench.policy.views import Candidate, Generator, Keep, Offload, OffloadView, PlacingView
+from mdibench.policy.views import (
+    Candidate,
+    Generator,
+    Keep,
+    Offload,
+    OffloadDecision,
+    OffloadView,
+    PlacingView,
+    Wait,
+)
 
 
 @dataclass(slots=True)
@@ -61,9 +88,10 @@ class Worker:
         self.output_queue = TaskQueue(setup.queue_capacity)
         self.gamma_s = 0.0
         self.counters = Counters(exits=[0] * len(setup.thresholds))
-        self.neighbours = {
-            rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours
-        }
+        self.neighbours: dict[int, Neighbour] = Known(
+            "no neighbour is rank",
+            {rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours},
+        )
         self._ways: dict[int, list[Neighbour]] = {}
         self._batches: deque[list[Entry]] = deque()
         self._ahead = 0
@@ -77,29 +105,35 @@ class Worker:
         self._shortest_pause_s = min(setup.gossip_s, setup.heartbeat_s)
         self._out: list[Instruction] = []
         self._now = now
-        self._reactions = {
-            Arrived: self._arrived,
-            Computed: self._computed,
-            LinkFree: self._link_free,
-            Delivered: self._delivered,
-            ThresholdsSet: self._thresholds_set,
-            Presence: self._presence,
-            Tick: self._tick,
+        self._queues: dict[Place, TaskQueue] = {
+            "input queue": self.input_queue,
+            "output queue": self.output_queue,
         }
+        self._startable = self._queues[STARTED.before]
+        self._story = Story()
+        self._remember = self._story.remember
 
     # --- the interface ----------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """What to do about ``event`` at time ``now`` (seconds on this worker's clock)."""
         self._begin(now)
-        self._reactions[type(event)](event)  # type: ignore[operator]
-        return self._settle()
+        try:
+            REACTIONS[type(event)](self, event)
+            return self._settle()
+        except InvariantError as error:
+            error.tell(self.story(error.item))
+            raise
 
     def admit(self, task: Task, now: float) -> list[Instruction]:
         """Take a raw item (its τ_1) from the source that shares this rank."""
         self._begin(now)
-        self._place(task, SOURCE, admitted=True)
-        return self._settle()
+        try:
+            self._place(task, SOURCE, admitted=True)
+            return self._settle()
+        except InvariantError as error:
+            error.tell(self.story(error.item))
+            raise
 
     def next_wake(self) -> float:
         """When this worker wants a ``Tick``: soon while something is open, else for heartbeats."""
@@ -125,6 +159,20 @@ class Worker:
         """Tasks of the batch that the engine runs right now."""
         return len(self._batches[0]) if self._batches else 0
 
+    def story(self, item: int | None = None) -> list[str]:
+        """Queues, engine, links and last moments, for the text of an ``InvariantError``."""
+        batches = [[_name(entry) for entry in batch] for batch in self._batches]
+        return [
+            f"worker {self.setup.rank} at {self._now:.6f} s",
+            *[
+                f"{place} {listed(map(_name, queue.entries), len(queue))}"
+                for place, queue in self._queues.items()
+            ],
+            f"batches at the engine {listed(batches, len(batches))}",
+            *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
+            *self._story.tell(item),
+        ]
+
     def _begin(self, now: float) -> None:
         """Book the time since the last event, during which nothing changed."""
         elapsed_s = now - self._now
@@ -147,14 +195,16 @@ class Worker:
             neighbour.received += 1
             self._known_state = None
             self._take_in(event.body, event.sender)
-        elif isinstance(event.body, Result):
-            self._send_home(event.body)
+        else:
+            self._remember((self._now, event))
+            if event.body is not None:
+                self._send_home(event.body)
 
     def _computed(self, event: Computed) -> None:
+        if len(event.outcomes) != self.computing or not self._batches:
+            raise InvariantError(f"{len(event.outcomes)} outcomes for {self.computing} tasks")
         batch = self._batches.popleft()
         self._ahead -= self.computing
-        if len(batch) != len(event.outcomes):
-            raise InvariantError(f"{len(event.outcomes)} outcomes for {len(batch)} tasks")
         seconds = event.seconds / len(batch)
         self.gamma_s = smoothed(self.gamma_s, seconds, self.setup.smoothing)
         self.counters.tasks += len(batch)
@@ -163,16 +213,25 @@ class Worker:
             self._judge(entry, outcome, (len(batch), event.seconds))
 
     def _link_free(self, event: LinkFree) -> None:
-        self.neighbours[event.target].under_way -= 1
+        self._remember((self._now, event))
+        neighbour = self.neighbours[event.target]
+        if neighbour.under_way <= 0:
+            raise InvariantError(f"the link to rank {event.target} is free, and was before")
+        neighbour.under_way -= 1
         self._under_way -= 1
 
     def _delivered(self, event: Delivered) -> None:
         self.neighbours[event.target].note_delivered(event.seconds, self.setup.smoothing)
 
     def _thresholds_set(self, event: ThresholdsSet) -> None:
+        self._remember((self._now, event))
+        if len(event.thresholds) != len(self.thresholds):
+            what = f"{len(event.thresholds)} thresholds for {len(self.thresholds)} exits"
+            raise InvariantError(what)
         self.thresholds = event.thresholds
 
     def _presence(self, event: Presence) -> None:
+        self._remember((self._now, event))
         if event.fresh:
             former = self.neighbours[event.rank]
             self._give_up(former)
@@ -184,6 +243,7 @@ class Worker:
         self._known_state = None
 
     def _tick(self, event: Tick) -> None:
+        self._remember((self._now, event))
         self._last_tick_s = self._now
         for neighbour in self.neighbours.values():
             self._watch(neighbour)
@@ -200,6 +260,7 @@ class Worker:
         input_queue, output_queue = self.waiting, len(self.output_queue)
         if leaves(block, confidence, self.thresholds, setup.early_exit):
             verdict = "exit"
+            self._remember((self._now, LEFT, task.item, task.attempt, block, entry.sender))
             self._exit(task, block, outcome.prediction, confidence)
         else:
             following = Task(
@@ -266,21 +327,31 @@ class Worker:
                     admitted=admitted,
                 )
             )
-        queue = self.input_queue if joins_input else self.output_queue
-        queue.put(Entry(task, self._now, sender))
+        if admitted:
+            move = ADMITTED if joins_input else OFFERED_RAW
+        else:
+            move = NEXT_HERE if joins_input else NEXT_OFFERED
+        self._join(Entry(task, self._now, sender), move)
         return "input" if joins_input else "output"
 
     def _take_in(self, task: Task, sender: int) -> None:
         """A task that a neighbour sent: compute it here, or pass it on toward a host."""
         hosts = task.block in self.setup.blocks
-        queue = self.input_queue if hosts else self.output_queue
-        queue.put(Entry(task, self._now, sender))
+        self._join(Entry(task, self._now, sender), HOSTED if hosts else RELAYED)
+
+    def _join(self, entry: Entry, move: Move) -> None:
+        """``entry`` gets to the queue that ``move`` names."""
+        task = entry.task
+        self._remember((self._now, move, task.item, task.attempt, task.block, entry.sender))
+        self._queues[move.after].put(entry)
 
     def _send_home(self, result: Result) -> None:
         if self.setup.rank == SOURCE:
             self._out.append(Finish(result))
         else:
             ways = [self.neighbours[rank] for rank in self.setup.toward_source]
+            if not ways:
+                raise InvariantError("no neighbour leads to the source", result.item)
             way = next((n for n in ways if not (n.suspected or n.left)), ways[0])
             if way.rank != SOURCE:
                 way.note_passed((result.item, result.attempt))
@@ -292,8 +363,8 @@ class Worker:
         """Serve the output queue as far as the policy wants, then the engine."""
         while self.output_queue.entries and self._offload_head():
             pass
-        while self.input_queue.entries and len(self._batches) <= self.setup.lookahead:
-            batch = self.input_queue.pop_batch(self.setup.max_batch, self._now)
+        while self._startable.entries and len(self._batches) <= self.setup.lookahead:
+            batch = self._startable.pop_batch(self.setup.max_batch, self._now)
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
             self._out.append(Compute(tuple(entry.task for entry in batch)))
@@ -303,15 +374,13 @@ class Worker:
         """One decision about the head of O_n; whether it left."""
         view = self._offload_view(self.output_queue.head)
         decision = self.setup.scheme.offload(view, self._generator)
-        if isinstance(decision, Keep):
-            self._turn += 1
-            self._keep(decision, view)
-            return True
-        if isinstance(decision, Offload):
-            self._turn += 1
-            self._offload(decision, view)
-            return True
-        return False
+        answer = DECISIONS[type(decision)]
+        if answer is None:
+            return False
+        move, act = answer
+        self._turn += 1
+        act(self, decision, view, self._queues[move.before].pop(self._now))
+        return True
 
     def _offload_view(self, entry: Entry) -> OffloadView:
         block = entry.task.block
@@ -342,17 +411,17 @@ class Worker:
         window = self.setup.link_window
         return tuple([n.as_candidate() for n in trusted if n.under_way < window])
 
-    def _keep(self, decision: Keep, view: OffloadView) -> None:
-        entry = self.output_queue.pop(self._now)
+    def _keep(self, decision: Keep, view: OffloadView, entry: Entry) -> None:
         if traced(entry.task.item, self.setup.trace):
             row = keep_step(self._now, self.setup.rank, entry, decision, view)
             self._out.append(Note(row))
-        self.input_queue.put(Entry(entry.task, self._now, entry.sender))
+        self._join(Entry(entry.task, self._now, entry.sender), KEPT)
 
-    def _offload(self, decision: Offload, view: OffloadView) -> None:
-        neighbour = self.neighbours[decision.target]
-        entry = self.output_queue.pop(self._now)
+    def _offload(self, decision: Offload, view: OffloadView, entry: Entry) -> None:
         task = entry.task
+        sent = (self._now, OFFLOADED, task.item, task.attempt, task.block, decision.target)
+        self._remember(sent)
+        neighbour = self.neighbours[decision.target]
         if traced(task.item, self.setup.trace):
             row = send_step(self._now, self.setup.rank, entry, decision, view, neighbour)
             self._out.append(Note(row))
@@ -415,3 +484,31 @@ class Worker:
     def _event(self, level: str, kind: str, text: str) -> None:
         row = EventRow(t_s=self._now, rank=self.setup.rank, level=level, kind=kind, text=text)
         self._out.append(Note(row))
+
+
+def _name(entry: Entry) -> str:
+    """A waiting task in a story."""
+    task = entry.task
+    return f"item {task.item} attempt {task.attempt} block {task.block} since {entry.since_s:.6f} s"
+
+
+REACTIONS: dict[type[Event], Callable[[Worker, Any], None]] = Known(
+    "a worker has no reaction to",
+    {
+        Arrived: Worker._arrived,
+        Computed: Worker._computed,
+        LinkFree: Worker._link_free,
+        Delivered: Worker._delivered,
+        ThresholdsSet: Worker._thresholds_set,
+        Presence: Worker._presence,
+        Tick: Worker._tick,
+    },
+)
+"""The only way in for an event; ``node.TO_SOURCE`` has those that are for the source."""
+
+Act: TypeAlias = Callable[[Worker, Any, OffloadView, Entry], None]
+DECISIONS: dict[type[OffloadDecision], tuple[Move, Act] | None] = Known(
+    "a worker has no answer to the decision",
+    {Keep: (KEPT, Worker._keep), Offload: (OFFLOADED, Worker._offload), Wait: None},
+)
+"""What becomes of the head of O_n: the move, and who makes it."""

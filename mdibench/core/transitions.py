@@ -1,0 +1,76 @@
+"""The transition tables: every move that a task, an item and the source's run can make.
+
+The machines make no other moves: ``Worker`` takes a task out of the place that a move names and
+puts it where the move says, ``Source`` looks up each move of an item and of its phase. The
+diagrams of docs/architecture.md are made from these tables: ``python tests/test_architecture.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+# --- a task on one worker ------------------------------------------------------------------------
+
+
+Place = Literal["elsewhere", "input queue", "engine", "output queue", "exited", "sent"]
+"""Where a task is, as one worker sees it. The last two end its time there."""
+
+
+class Move(NamedTuple):
+    """A task gets from one place to another; ``cause`` is the event or decision that moves it."""
+
+    before: Place
+    after: Place
+    cause: str
+
+
+HOSTED = Move("elsewhere", "input queue", "Arrived: its block is hosted here")
+RELAYED = Move("elsewhere", "output queue", "Arrived: its block is not hosted here")
+ADMITTED = Move("elsewhere", "input queue", "admitted")
+OFFERED_RAW = Move("elsewhere", "output queue", "admitted, to be offered raw")
+STARTED = Move("input queue", "engine", "Compute")
+LEFT = Move("engine", "exited", "Computed: it leaves by this exit")
+NEXT_HERE = Move("engine", "input queue", "Computed: next block, algorithm 1")
+NEXT_OFFERED = Move("engine", "output queue", "Computed: next block, algorithm 1")
+KEPT = Move("output queue", "input queue", "Keep, algorithm 2")
+OFFLOADED = Move("output queue", "sent", "Offload, algorithm 2")
+
+TASK_MOVES = (
+    HOSTED,
+    RELAYED,
+    ADMITTED,
+    OFFERED_RAW,
+    STARTED,
+    LEFT,
+    NEXT_HERE,
+    NEXT_OFFERED,
+    KEPT,
+    OFFLOADED,
+)
+
+# --- the run, and an item of it, as the source sees them -----------------------------------------
+
+Moves: TypeAlias = Mapping[tuple[str, str], str]
+"""From (before, after) to the event or decision that makes the move."""
+
+SourcePhase = Literal["admitting", "draining", "ended"]
+
+PHASE_MOVES: Moves = {
+    ("admitting", "draining"): "time is up, every item is admitted, or StopRequested",
+    ("draining", "ended"): "nothing is in flight, or the drain time is up",
+}
+
+ItemStatus = Literal["new", "in flight", "re-run", "ok", "dropped", "lost"]
+
+ITEM_MOVES: Moves = {
+    ("new", "dropped"): "offered: too many items in flight",
+    ("new", "in flight"): "offered: admitted",
+    ("in flight", "ok"): "its first result",
+    ("in flight", "re-run"): "Suspected, attempts left",
+    ("in flight", "lost"): "Suspected and not to be re-run, or the drain time is up",
+    ("re-run", "re-run"): "Suspected, attempts left",
+    ("re-run", "ok"): "its first result",
+    ("re-run", "lost"): "Suspected, no attempt left, or the drain time is up",
+}
+"""The last three end an item's life; later results of it are duplicates."""
