@@ -36,8 +36,6 @@ COUNTERS = {
 Event = dict[str, Any]
 Key = tuple[int, int, int]
 """Item, attempt and block: what a flow carries."""
-Place = tuple[int, int, float]
-"""Rank, role and time at which a slice begins."""
 
 
 def write(reader: RunReader, path: Path) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from math import prod
 from pathlib import Path
@@ -16,7 +18,6 @@ from torch import Tensor
 from mdibench import __version__
 from mdibench.codec.bottleneck import CodecPair, load_pairs, packaged_ratios
 from mdibench.codec.codecs import encoded_bytes
-from mdibench.compute.timing import time_calls
 from mdibench.compute.torch_engine import TorchEngine, keep_freed_memory
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.core.records import Task
@@ -259,3 +260,53 @@ def _default_folder(model: ModelSection) -> Path:
 
 def _say_block(block: int) -> None:
     say(f"timing block {block}")
+
+
+# --- timing ---------------------------------------------------------------------------------------
+# Timing of short calls: medians with intervals that need no assumption about the noise.
+
+WARMUP_CALLS = 3
+Z = 1.96
+"""Two-sided 95 % point of the normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """A median with its 95 % interval, seconds, and the spread of single calls.
+
+    ``deciles_s`` are the shortest time, the 10 %, 20 %, ... quantiles, and the longest.
+    """
+
+    median_s: float
+    low_s: float
+    high_s: float
+    repeats: int
+    deciles_s: tuple[float, ...] = ()
+
+
+def median_interval(durations: Sequence[float]) -> Median:
+    """Median and order-statistics interval: the ranks n/2 +- 1.96 sqrt(n)/2 (binomial, normal)."""
+    ordered = sorted(durations)
+    count = len(ordered)
+    half = Z * math.sqrt(count) / 2
+    low = max(0, math.floor((count - 1) / 2 - half))
+    high = min(count - 1, math.ceil((count - 1) / 2 + half))
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    deciles = tuple(ordered[round(tenth * (count - 1) / 10)] for tenth in range(11))
+    return Median(middle, ordered[low], ordered[high], count, deciles)
+
+
+def time_calls(
+    call: Callable[[], object],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Median:
+    """The time of ``call()``, after a few calls that do not count."""
+    for _ in range(WARMUP_CALLS):
+        call()
+    durations = []
+    for _ in range(repeats):
+        started = clock()
+        call()
+        durations.append(clock() - started)
+    return median_interval(durations)

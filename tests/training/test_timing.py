@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.compute.timing import WARMUP_CALLS, median_interval, time_calls
+from mdibench.training.profiling import WARMUP_CALLS, median_interval, time_calls
 
 
 def test_a_fake_clock_is_read_around_every_call() -> None:
