@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import click
 
@@ -31,6 +32,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:data", "Fetch, verify and describe data sets."),
     "doctor": ("doctor:doctor", "Check what this machine has and what it lacks."),
 }
+
+
+def check_hostfile(hostfile: Path | None, ranks: int | None) -> None:
+    """Refuse a hostfile that nobody would read: one without ``--ranks``."""
+    if hostfile is not None and ranks is None:
+        raise click.UsageError("--hostfile is for starting ranks: add --ranks N.")
 
 
 class LazyGroup(click.Group):

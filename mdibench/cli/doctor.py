@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from mdibench import errors
-from mdibench.cli.hosts import check_hostfile
+from mdibench.cli import check_hostfile
 from mdibench.rank import host_comparison, machine
 from mdibench.rank.machine import MachineFact
 from mdibench.report import TEXT_WIDTH

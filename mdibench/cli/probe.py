@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mdibench.cli.hosts import check_hostfile
+from mdibench.cli import check_hostfile
 
 
 @click.command()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.data.dataset import Dataset, Split
+from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
 from mdibench.errors import Problem, UserError
 from mdibench.record.files import cache_folder
 
@@ -41,7 +41,6 @@ SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
 FILE_RECORDS = 10_000
 CALIBRATION = 5_000
-DIVISION_SEED = 20240805
 
 REMEDY = (
     "set model.data_dir or MDIBENCH_DATA to the folder that contains it, "

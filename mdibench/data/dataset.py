@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+DIVISION_SEED = 20240805
+"""Of the draw that divides a data set into its splits; never that of a run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:

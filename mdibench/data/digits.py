@@ -14,13 +14,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mdibench.data.dataset import Dataset, Split
+from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
 
 SIZE = 32
 MARGIN = 4
 """Black border around the picture, so that a small shift does not cut the digit."""
 
-DIVISION_SEED = 20240805
 ORIGINALS = {"train": 1097, "calibration": 200, "evaluation": 500}
 VARIANTS = {"train": 6, "calibration": 5, "evaluation": 4}
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mdibench.models.network import ConvHead, MultiExitNetwork, Normalise, PooledHead
+from mdibench.models.network import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    ConvHead,
+    MultiExitNetwork,
+    Normalise,
+    PooledHead,
+)
 
 NAME = "mobilenetv2"
 INPUT_SHAPE = (3, 32, 32)
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2470, 0.2435, 0.2616)
 
 LAST_CHANNELS = 1280
 
@@ -64,7 +69,9 @@ def build(classes: int = 10) -> MultiExitNetwork:
     blocks: list[nn.Module] = []
     channels = 32
     for number, stages in enumerate(STAGES):
-        layers: list[nn.Module] = [Normalise(MEAN, STD), unit(3, 32, 3)] if number == 0 else []
+        layers: list[nn.Module] = (
+            [Normalise(CIFAR10_MEAN, CIFAR10_STD), unit(3, 32, 3)] if number == 0 else []
+        )
         for expansion, target, units, stride in stages:
             for index in range(units):
                 step = stride if index == 0 else 1

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mdibench.models.network import ConvHead, MultiExitNetwork, Normalise, PooledHead, conv_unit
+from mdibench.models.network import (
+    CIFAR10_MEAN,
+    CIFAR10_STD,
+    ConvHead,
+    MultiExitNetwork,
+    Normalise,
+    PooledHead,
+    conv_unit,
+)
 
 INPUT_SHAPE = (3, 32, 32)
-MEAN = (0.4914, 0.4822, 0.4465)
-STD = (0.2470, 0.2435, 0.2616)
 
 
 class BasicUnit(nn.Module):
@@ -98,7 +104,9 @@ def build(depth: int, classes: int = 10) -> MultiExitNetwork:
     heads: list[nn.Module] = []
     for number in range(design.exits):
         first, last = (len(shapes) * edge // design.exits for edge in (number, number + 1))
-        stem = [Normalise(MEAN, STD), conv_unit(3, design.stem)] if number == 0 else []
+        stem = (
+            [Normalise(CIFAR10_MEAN, CIFAR10_STD), conv_unit(3, design.stem)] if number == 0 else []
+        )
         units = [design.unit(*shape) for shape in shapes[first:last]]
         blocks.append(nn.Sequential(*stem, *units))
         heads.append(_head(shapes[last - 1][1], classes, is_last=last == len(shapes)))

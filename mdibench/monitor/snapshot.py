@@ -27,7 +27,6 @@ class Throughput:
     lost: int
     in_flight: int | None
     offered_per_s: float
-    admitted_per_s: float
     completed_per_s: float
     mean_per_s: float
     """Completions per second since warm-up, up to the end of the measured window."""

@@ -126,7 +126,6 @@ def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) ->
     now, recent, seconds = window.now, window.recent, window.recent_s
     completed, dropped = _total(tables, "ok", now), _total(tables, "dropped", now)
     offered, offered_per_s = _offered(tables, now, horizon_s)
-    recently_dropped = _between(tables, "dropped", recent, now)
     return Throughput(
         offered=offered,
         admitted=offered - dropped,
@@ -135,7 +134,6 @@ def _flow(tables: Tables, facts: RunFacts, window: _Window, horizon_s: float) ->
         lost=_total(tables, "lost", now),
         in_flight=_in_flight(tables, horizon_s),
         offered_per_s=offered_per_s,
-        admitted_per_s=offered_per_s - recently_dropped / seconds if seconds else math.nan,
         completed_per_s=_between(tables, "ok", recent, now) / seconds if seconds else math.nan,
         mean_per_s=_mean_rate(tables, facts, horizon_s),
     )

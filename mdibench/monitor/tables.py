@@ -206,11 +206,6 @@ class Tables:
         """The steps of an item that are still in memory."""
         return [dict(zip(*step, strict=True)) for step in self._steps.get(item, ())]
 
-    @property
-    def items_with_steps(self) -> list[int]:
-        """Items of which steps are in memory, oldest first."""
-        return list(self._steps)
-
     def _see(self, moment_s: float) -> None:
         self.newest_s = max(self.newest_s, moment_s)
 

@@ -54,7 +54,6 @@ class Figure:
     key: str
     title: str
     draw: Callable[[], Drawing]
-    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)

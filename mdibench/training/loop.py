@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +28,6 @@ from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import save_tensors
-from mdibench.training.augmentation import AUGMENTATIONS, Augmentation
 
 WARMUP_SHARE = 0.2
 """Share of the steps in which the learning rate rises; then it falls to 0 along a cosine."""
@@ -285,3 +286,41 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
         state.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+# --- augmentation ---------------------------------------------------------------------------------
+# Random changes of training items, drawn from the generator that is handed in.
+
+Augmentation = Literal["none", "crop-flip"]
+Pixels = NDArray[np.uint8]
+
+PADDING = 4
+
+
+def unchanged(inputs: Pixels, rng: Generator) -> Pixels:
+    """The items as they are."""
+    return inputs
+
+
+def crop_flip(inputs: Pixels, rng: Generator) -> Pixels:
+    """Each item moved by up to ``PADDING`` pixels (mirrored edges) and mirrored by chance.
+
+    ``inputs`` uint8 ``[N, C, H, W]``; the usual augmentation of CIFAR-10 (He et al. 2016).
+    """
+    count, _, height, width = inputs.shape
+    pads = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
+    padded = np.pad(inputs, pads, mode="reflect")
+    top, left = rng.integers(0, 2 * PADDING + 1, (2, count, 1))
+    rows = top + np.arange(height)
+    columns = left + np.arange(width)
+    mirrored = rng.random(count) < 0.5
+    columns[mirrored] = columns[mirrored, ::-1]
+    index = np.arange(count)[:, None, None]
+    moved = padded.transpose(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
+    return np.ascontiguousarray(moved.transpose(0, 3, 1, 2))
+
+
+AUGMENTATIONS: Mapping[Augmentation, Callable[[Pixels, Generator], Pixels]] = {
+    "none": unchanged,
+    "crop-flip": crop_flip,
+}

@@ -11,7 +11,7 @@ from mdibench.data.dataset import Dataset, Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.weights import read_metadata
-from mdibench.training import recipes, training_job
+from mdibench.training import training_job
 
 BUDGET = 128
 """Items of each split in these tests."""
@@ -26,7 +26,6 @@ def small_digits(monkeypatch: pytest.MonkeyPatch):
             name, full.classes, *(Split(p.inputs[:BUDGET], p.labels[:BUDGET]) for p in parts)
         )
 
-    monkeypatch.setattr(recipes, "load_dataset", shortened)
     monkeypatch.setattr(training_job, "load_dataset", shortened)
     before = torch.get_num_threads()
     yield
@@ -103,7 +102,7 @@ def test_training_goes_on_from_weights(tmp_path: Path) -> None:
 
 
 def test_precision_follows_the_option_before_the_machine() -> None:
-    recipe = recipes.TRAINING_PLANS["digits-cnn"].recipe
+    recipe = training_job.TRAINING_PLANS["digits-cnn"].recipe
     job = training_job.TrainingJob(
         "digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, 0.1, None, Path("x")
     )

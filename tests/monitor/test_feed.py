@@ -131,7 +131,7 @@ def test_stories_from_memory_stream_and_tables_agree(run: LiveRun) -> None:
     feed = feed_of(run)
     run.until(1e9)
     feed.read()
-    item = max(feed.tables.items_with_steps, key=lambda i: len(feed.tables.steps_of(i)))
+    item = max(feed.tables._steps, key=lambda i: len(feed.tables.steps_of(i)))
     from_memory = feed.story(item)
     feed.tables._steps.clear()
     from_stream = feed.story(item)

@@ -9,10 +9,11 @@ from torch import nn
 from mdibench.data.dataset import Split
 from mdibench.errors import UserError
 from mdibench.models.network import MultiExitNetwork, Normalise, PooledHead, conv_unit
-from mdibench.training.augmentation import PADDING, crop_flip
 from mdibench.training.loop import (
+    PADDING,
     Recipe,
     as_module,
+    crop_flip,
     one_cycle,
     read_checkpoint,
     train,

@@ -45,11 +45,6 @@ def width_of(line: Iterable[Piece]) -> int:
     return sum(cell_len(text) for text, _ in line)
 
 
-def text_of(line: Iterable[Piece]) -> str:
-    """The bare text."""
-    return "".join(text for text, _ in line)
-
-
 def cut(line: Iterable[Piece], width: int) -> Line:
     """The line in at most ``width`` cells."""
     kept: Line = []
