@@ -1,9 +1,9 @@
-"""Feature maps as bytes and back: what a codec costs in accuracy, it saves on the wire.
+"""Encoding of feature maps as bytes, and decoding.
 
 ``none`` keeps the tensor's own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
 bits with one scale per tensor; ``bottleneck`` sends the code of a learned encoder and decoder pair
-(``codec.bottleneck``). Integers (raw items) always travel as they are. Views are taken in numpy
-rather than in torch, whose views cost microseconds each on this hot path.
+(``codec.bottleneck``). Integers (raw items) are never changed. Views are taken in numpy rather than
+in torch, whose views cost microseconds each on this hot path.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _SCALE = struct.Struct("<f")
 
 
 class Coder:
-    """Encodes and decodes feature maps. ``pairs[k]`` is the bottleneck behind block k."""
+    """Encodes and decodes feature maps; ``pairs[k]`` is the bottleneck after block k."""
 
     def __init__(self, pairs: Mapping[int, CodecPair] | None = None) -> None:
         self._pairs = pairs or {}
 
     def encode(self, tensor: torch.Tensor, codec: CodecId, cut: int) -> tuple[Bytes, Layout]:
-        """The bytes of ``tensor`` (CPU), the feature map behind block ``cut``, and their layout.
+        """The bytes of ``tensor`` (CPU), the feature map after block ``cut``, and their layout.
 
         With ``none`` they are the tensor's own memory: copy them before it changes. A tensor that
-        is not contiguous is made so first, for its memory alone would not tell its values.
+        is not contiguous is copied first.
         """
         dtype = _DTYPES[tensor.dtype]
         array = _array(tensor.contiguous())
@@ -71,9 +71,9 @@ class Coder:
         return array.reshape(-1).view(np.uint8), layout
 
     def decode(self, payload: Bytes, layout: Layout, cut: int) -> Array:
-        """The array behind ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
+        """The array in ``payload``, for ``as_tensor``; with ``none`` it shares that memory.
 
-        Raises ``WireError`` when bytes and layout do not fit together.
+        Raises WireError if bytes and layout do not match.
         """
         try:
             dtype = _NUMPY[layout.dtype]
@@ -89,7 +89,7 @@ class Coder:
 
 
 def as_tensor(array: Array, dtype: Dtype) -> torch.Tensor:
-    """A tensor on the memory of ``array``, which lives as long as the tensor's storage."""
+    """A tensor that shares the memory of ``array`` and keeps it alive."""
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if dtype is Dtype.BFLOAT16 else tensor
 

@@ -1,6 +1,8 @@
-"""What a worker needs of an engine, whoever computes.
+"""The interface of engines, and two engines without a network: recorded outcomes, null block.
 
-An engine is used by one thread of one rank. It holds only the blocks that its rank hosts.
+An engine computes the blocks that its rank hosts and is used by one thread. ``RecordedEngine`` is
+for simulations; with ``NullEngine`` a run shows the overhead of the harness. The engine of real
+networks is in ``torch_engine``.
 """
 
 from __future__ import annotations
@@ -23,18 +25,11 @@ class Engine(Protocol):
         ...
 
 
-# --- recorded ----------------------------------------------------------------------------------
-# Engines without a network: recorded outcomes for simulation, and the null block.
-#
-# With the null block every task takes no time at all, so that a run shows what the harness itself
-# costs.
-
-
 class RecordedEngine:
-    """Answers with what a real network said about each sample at each exit.
+    """Returns the recorded outcomes of a real network for each sample at each exit.
 
     ``predictions[k-1][sample]`` and ``confidences[k-1][sample]``; ``output_bytes[k-1]`` is the
-    size of the feature map behind block k and ``flops[k-1]`` what block and head k cost.
+    size of the feature map after block k and ``flops[k-1]`` the FLOPs of block and head k.
     """
 
     def __init__(
@@ -65,16 +60,16 @@ class RecordedEngine:
 
 
 class NullEngine:
-    """Hands every payload on untouched; item d is sure of itself at exit 1 + d mod K.
+    """Passes every payload on unchanged; item d has confidence 1 from exit 1 + d mod K on.
 
-    So each exit is taken equally often at any threshold below 1, without a network.
+    So each exit is taken equally often at any threshold above 0, without a network.
     """
 
     def __init__(self, exits: int) -> None:
         self._exits = exits
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """Class 0 for everything, with confidence 1 or 0."""
+        """Class 0 for every task, with confidence 1 or 0."""
         return [
             Outcome(
                 0,
@@ -86,5 +81,5 @@ class NullEngine:
         ]
 
     def flops(self, task: Task) -> int:
-        """Nothing."""
+        """Always 0."""
         return 0

@@ -1,4 +1,4 @@
-"""Timing of short calls: medians with intervals that need no assumption about the noise."""
+"""Timing of short calls: medians with distribution-free confidence intervals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def time_calls(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Median:
-    """The time of ``call()``, after a few calls that do not count."""
+    """The time of ``call()``, after ``WARMUP_CALLS`` untimed calls."""
     for _ in range(WARMUP_CALLS):
         call()
     durations = []

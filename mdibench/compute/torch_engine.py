@@ -2,8 +2,8 @@
 
 This is the hot path of a worker. A task's payload is one item's tensor ``[C, H, W]`` without a
 batch dimension; a single task becomes a batch of 1 as a view, without a copy. Feature maps stay
-channels-last from block to block, and so a task that travelled and one that stayed are computed by
-the same kernels, to the last bit.
+channels-last from block to block, so that tasks from other ranks and local ones are computed by
+the same kernels, with identical results.
 """
 
 from __future__ import annotations
@@ -120,8 +120,7 @@ def _timed(engine: TorchEngine, tasks: Sequence[Task]) -> float:
     return time.perf_counter() - started
 
 
-# --- memory ------------------------------------------------------------------------------------
-# Memory of freed feature maps: kept for the next layer instead of given back to the system.
+# --- memory of freed feature maps -----------------------------------------------------------------
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's ``malloc.h``."""
@@ -131,10 +130,10 @@ _KEPT = 1024**3
 
 
 def keep_freed_memory() -> bool:
-    """Ask glibc's malloc to keep what is freed; whether there was one to ask.
+    """Let glibc's malloc keep freed memory; whether the C library is glibc.
 
-    By default it gives large blocks back at once, and each layer of a batch then has its pages
-    fetched and zeroed anew, which costs up to a third of the batch's time.
+    By default malloc returns large blocks to the system at once. The pages of each layer are then
+    mapped and zeroed again, which costs up to a third of a batch's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""Random changes of training items, drawn from the generator that is handed in."""
+"""Augmentation of training items; all randomness comes from the given generator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unchanged(inputs: Pixels, rng: Generator) -> Pixels:
 
 
 def crop_flip(inputs: Pixels, rng: Generator) -> Pixels:
-    """Each item moved by up to ``PADDING`` pixels (mirrored edges) and mirrored by chance.
+    """Each item shifted by up to ``PADDING`` pixels (mirrored edges) and flipped at random.
 
     ``inputs`` uint8 ``[N, C, H, W]``; the usual augmentation of CIFAR-10 (He et al. 2016).
     """

@@ -1,4 +1,8 @@
-"""Measuring a network on this machine: what ``mdibench profile`` writes down."""
+"""Measurement of a network on this machine, for ``mdibench profile``.
+
+Times of every block and head by batch size, sizes under every codec, working memory, and the
+outcome of every exit for every evaluation item.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from mdibench.errors import Problem, UserError, say
 from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import load_model, model_info
+from mdibench.models.registry import load_model, network_info
 from mdibench.network.plan import ModelInfo
 from mdibench.record.profile import (
     JSON_FILE,
@@ -38,12 +42,15 @@ from mdibench.record.profile import (
 )
 from mdibench.training.calibration import confidences
 
+PLAIN_CODECS = ("none", "fp16", "int8")
+"""Codecs whose size depends on the tensor alone."""
+
 CodecBytes = Callable[[int, Sequence[int], int], Mapping[str, int]]
 """Size on the wire under each codec, given block, shape and bytes of its feature map."""
 
 
 def use_threads(count: int) -> dict[str, Any]:
-    """Compute as a rank does, with ``count`` threads; the facts of torch for a profile."""
+    """Set up torch as a rank does, with ``count`` threads; returns its facts for the profile."""
     keep_freed_memory()
     torch.set_num_threads(count)
     return {"torch": torch.__version__, "torch_threads": torch.get_num_threads()}
@@ -58,7 +65,7 @@ def profile_blocks(
     codec_bytes: CodecBytes,
     on_block: Callable[[int], None] = lambda block: None,
 ) -> tuple[BlockProfile, ...]:
-    """Costs of every block as ``info`` has them, and times on the first items of ``items``."""
+    """The costs in ``info`` and the times of every block, on the first items of ``items``."""
     engine = TorchEngine(network)
     payloads = _first(items, max(batches))
     profiles = []
@@ -84,7 +91,7 @@ def profile_blocks(
 
 
 def exit_table(model: ModelSection, scores: ExitScores) -> ExitTable:
-    """What every exit says about every item, with the config's confidence measure."""
+    """The outcome of every exit for every item, with the config's confidence measure."""
     return ExitTable(
         scores.labels.tolist(),
         scores.logits.argmax(2).tolist(),
@@ -93,7 +100,7 @@ def exit_table(model: ModelSection, scores: ExitScores) -> ExitTable:
 
 
 def _first(items: Split, count: int) -> list[Tensor]:
-    """``count`` items, from the start again where the split is shorter."""
+    """The first ``count`` items; a shorter split repeats."""
     return [torch.from_numpy(items.inputs[index % len(items)]) for index in range(count)]
 
 
@@ -136,11 +143,7 @@ def _working_bytes(network: MultiExitNetwork, number: int, payload: Tensor) -> i
     return working_bytes(lambda: head(block(payload.unsqueeze(0))))
 
 
-# --- profiling ---------------------------------------------------------------------------------
-# The work of ``mdibench profile``, apart from its options.
-
-PLAIN_CODECS = ("none", "fp16", "int8")
-"""Codecs whose size follows from the tensor alone."""
+# --- the command ---------------------------------------------------------------------------------
 
 
 def measure_and_write(
@@ -154,15 +157,15 @@ def measure_and_write(
     torch_facts = use_threads(config.run.threads or 1)
     model = config.model
     if model.device == "cuda":
-        what = "a profile times the processor, not CUDA"
+        what = "a profile measures the processor, not CUDA"
         raise UserError(Problem(what, "model.device", 'leave it out, or --set model.device="cpu"'))
     folder = out or _default_folder(model)
-    folder.mkdir(parents=True, exist_ok=True)  # before anything is measured for it
+    folder.mkdir(parents=True, exist_ok=True)  # fails before the measurements
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])
     blocks = profile_blocks(
-        network, model_info(model), split, batches, repeats, _codec_bytes(model), _say_block
+        network, network_info(model), split, batches, repeats, _codec_bytes(model), _report_block
     )
     say(f"scoring {len(split):,} evaluation items at every exit")
     scores = score(network, split)
@@ -179,7 +182,7 @@ def measure_and_write(
 
 
 def model_facts(model: ModelSection) -> dict[str, Any]:
-    """The keys of ``[model]`` that the measurement depends on."""
+    """The keys of ``[model]`` that a profile depends on."""
     return {
         "name": model.name,
         "dataset": model.dataset,
@@ -189,7 +192,7 @@ def model_facts(model: ModelSection) -> dict[str, Any]:
 
 
 def profile_text(profile: Profile) -> str:
-    """One line per block, in 80 columns."""
+    """The profile as text: one line per block, in 80 columns."""
     lines = [
         f"{profile.model['name']} on {profile.machine['host']}, "
         f"{profile.machine['torch_threads']} torch thread(s), {profile.items:,} items",
@@ -207,7 +210,7 @@ def profile_text(profile: Profile) -> str:
 
 
 def _batch_lines(profile: Profile) -> list[str]:
-    """Throughput gain of each batch size, over all blocks."""
+    """Gain in throughput of each batch size, over all blocks."""
     alone = sum(block.seconds for block in profile.blocks)
     gains = []
     for index, timing in enumerate(profile.blocks[0].times):
@@ -217,7 +220,7 @@ def _batch_lines(profile: Profile) -> list[str]:
 
 
 def _codec_bytes(model: ModelSection) -> CodecBytes:
-    """Sizes under the plain codecs and under the package's bottlenecks of this network."""
+    """Sizes under the plain codecs and under the packaged bottlenecks of the network."""
     bottlenecks: dict[str, dict[int, CodecPair]] = {
         f"bottleneck-x{ratio:g}": load_pairs(model.name, ratio)
         for ratio in packaged_ratios(model.name)
@@ -257,5 +260,5 @@ def _default_folder(model: ModelSection) -> Path:
     return Path("profiles") / f"{name}-{platform.node()}"
 
 
-def _say_block(block: int) -> None:
+def _report_block(block: int) -> None:
     say(f"timing block {block}")

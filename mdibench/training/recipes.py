@@ -1,4 +1,4 @@
-"""How each of our networks is trained when `mdibench train NAME` is told nothing else."""
+"""The default recipe of each packaged network, for ``mdibench train NAME``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ TRAINING_PLANS: Mapping[str, TrainingPlan] = {
 
 
 def plan_for(name: str, dataset: str) -> TrainingPlan:
-    """The plan of network ``name``; a user's own is trained as ours are on the same data."""
+    """The plan of network ``name``; a user's network gets that of ours on the same data set."""
     if name in TRAINING_PLANS:
         return replace(TRAINING_PLANS[name], dataset=dataset or TRAINING_PLANS[name].dataset)
     if dataset == "cifar10":
@@ -71,7 +71,7 @@ def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> Ite
     def items(epoch: int) -> Split:
         split = dataset.train
         if dataset.name == "digits":
-            # The evaluation split of these seeds shares no original with what is taken here.
+            # The division is the same for every seed: no evaluation original is used.
             split = load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
         return Split(split.inputs[:count], split.labels[:count])
 

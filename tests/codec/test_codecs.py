@@ -19,7 +19,7 @@ shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4)
 
 
 def cross(tensor: torch.Tensor, codec: CodecId) -> torch.Tensor:
-    """There and back."""
+    """Encode, then decode."""
     payload, layout = CODER.encode(tensor, codec, 1)
     return as_tensor(CODER.decode(payload.copy(), layout, 1), layout.dtype)
 
@@ -46,7 +46,7 @@ def test_lossy_codecs_stay_within_their_step(values: list[float]) -> None:
     assert (cross(tensor, CodecId.INT8) - tensor).abs().max() <= largest / 127 * 0.51 + 1e-6
 
 
-def test_integers_travel_as_they_are() -> None:
+def test_integers_are_unchanged() -> None:
     raw = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
     payload, layout = CODER.encode(raw, CodecId.INT8, 1)
     assert (len(payload), layout.codec) == (12, CodecId.NONE)
