@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 from pydantic.fields import FieldInfo
 
-from mdibench.config.messages import describe, toml
+from mdibench.config.messages import toml, type_in_words
 from mdibench.config.schema import ConfigSection, RunConfig
 from mdibench.data.registry import DATASETS
 from mdibench.network.devices import DEVICES, LINKS
@@ -92,7 +92,7 @@ def _table(path: tuple[str, ...], info: FieldInfo, mark: str = "") -> Iterator[s
 
 
 def _allowed(path: tuple[str, ...], field: FieldInfo) -> str:
-    words = describe(field.annotation, field.metadata)
+    words = type_in_words(field.annotation, field.metadata)
     return f"{words}: {', '.join(KNOWN[path])}" if path in KNOWN else words
 
 
