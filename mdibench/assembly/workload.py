@@ -1,7 +1,6 @@
-"""What a run works on: a network's costs, engines for its blocks, and the items to classify.
+"""What a run computes: the network's costs, engines for its blocks, and the items to classify.
 
-The name ``null`` stands for the null block: five blocks that take no time, to show what the
-harness itself costs.
+The model ``null`` has five blocks that take no time, to show the overhead of the harness.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ class SourceItems:
 
 
 def model_info(model: ModelSection) -> ModelInfo:
-    """Sizes and costs of the configured network, without its weights."""
+    """Sizes and costs of the configured network, ``null`` included; reads no weights."""
     if model.name == NULL:
         block = BlockInfo(0, 0, (1, _NULL_SIDE, _NULL_SIDE), _NULL_SIDE**2)
         shape = (1, _NULL_SIDE, _NULL_SIDE)
         return ModelInfo(NULL, 1, shape, _NULL_SIDE**2, (block,) * _NULL_EXITS)
-    from mdibench.models.registry import model_info as real_model_info
+    from mdibench.models.registry import network_info
 
-    return real_model_info(model)
+    return network_info(model)
 
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
-    """The network's costs and the plan for ``ranks``; UserError with the mistakes of both."""
+    """The network's costs and the plan for ``ranks``; raises UserError with all their problems."""
     try:
         model = model_info(config.model)
     except UserError as failure:
@@ -61,7 +60,7 @@ def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
 
 
 def _located(problem: Problem, config: RunConfig) -> Problem:
-    """``problem`` with the place in the file where its key, such as ``model.name``, is given."""
+    """``problem`` with the place in the file where its key, such as ``model.name``, is set."""
     section, _, key = problem.where.partition(".")
     if section != "model" or key not in ModelSection.model_fields:
         return problem
@@ -71,9 +70,9 @@ def _located(problem: Problem, config: RunConfig) -> Problem:
 def make_engine(
     model: ModelSection, blocks: Collection[int], temperatures: Sequence[float] = ()
 ) -> Engine:
-    """An engine that holds ``blocks`` of the configured network, on this rank's ``torch_device``.
+    """An engine with ``blocks`` of the configured network, on this rank's ``torch_device``.
 
-    ``temperatures`` divide the logits, one per exit; none are 1.
+    ``temperatures`` divide the logits, one per exit; empty: no division.
     """
     if model.name == NULL:
         from mdibench.compute.engine import NullEngine
@@ -88,14 +87,14 @@ def make_engine(
 
 
 def torch_device(wanted: str) -> torch.device:
-    """What this rank computes on; UserError where it has no device of that kind."""
+    """The device this rank computes on; raises UserError if it has none of that kind."""
     import torch
 
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
         what = "a rank of this run has no CUDA device"
         raise UserError(Problem(what, "model.device", '"auto" takes what each rank has'))
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
 def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceItems:
@@ -116,7 +115,7 @@ def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceI
 
 
 def set_up_torch(threads: int, local_size: int) -> None:
-    """Compute as one of ``local_size`` ranks of this host; ``threads`` are the config's, or 0."""
+    """Set torch's threads for one of ``local_size`` ranks of this host; ``threads`` 0: a share."""
     import torch
 
     keep_freed_memory()
@@ -125,7 +124,7 @@ def set_up_torch(threads: int, local_size: int) -> None:
 
 
 def measured(model: ModelSection) -> list[float]:
-    """Seconds of each block with its head for one item, on this machine; 0 for the null block."""
+    """Seconds of each block with its head for one item, on this machine; 0 for ``null``."""
     if model.name == NULL:
         return [0.0] * _NULL_EXITS
     import torch
@@ -139,7 +138,7 @@ def measured(model: ModelSection) -> list[float]:
 
 
 def bottleneck_pairs(config: RunConfig, plan: Plan) -> dict[int, CodecPair]:
-    """The encoder and decoder pairs by cut, where any link uses them."""
+    """The encoder and decoder pairs by cut; empty if no link uses them."""
     if all(link.codec != "bottleneck" for link in plan.links.values()):
         return {}
     from mdibench.codec.bottleneck import load_pairs

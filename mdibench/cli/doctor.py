@@ -17,8 +17,8 @@ import click
 
 from mdibench import errors
 from mdibench.cli.hosts import check_hostfile
-from mdibench.rank import host_comparison, machine
-from mdibench.rank.machine import MachineFact
+from mdibench.rank import host_comparison, machine, mpi_check
+from mdibench.rank.machine import MachineCheck
 from mdibench.report import WIDTH
 
 MARKS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
@@ -61,24 +61,24 @@ def _compare_hosts(speaks: bool, as_json: bool) -> int:
 
 def _examine(as_json: bool) -> int:
     """This host alone."""
-    vendor, library = machine.library(machine.ask)
-    found = machine.find_launcher(machine.ask)
+    vendor, library = mpi_check.check_library(machine.ask)
+    found = mpi_check.find_launcher(machine.ask)
     findings = [
-        machine.python(),
-        machine.packages(),
+        machine.check_python(),
+        machine.check_packages(),
         library,
-        machine.launcher(found, vendor),
-        machine.two_ranks(machine.ask, found),
+        mpi_check.check_launcher(found, vendor),
+        mpi_check.check_two_ranks(machine.ask, found),
         *_host(),
     ]
-    command = machine.run_command(found, vendor)
+    command = mpi_check.run_command(found, vendor)
     _tell(findings, as_json, {"run": command})
     if not as_json:
         click.echo("\nTo start a run:\n  " + "\n  ".join(command))
     return _status(findings)
 
 
-def _tell(findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any]) -> None:
+def _tell(findings: Sequence[MachineCheck], as_json: bool, more: Mapping[str, Any]) -> None:
     """Print the findings; ``more`` goes into the JSON."""
     if as_json:
         told = [machine.as_dict(finding) for finding in findings]
@@ -88,12 +88,12 @@ def _tell(findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any
         click.echo("\n".join(lines(findings)))
 
 
-def _status(findings: Sequence[MachineFact]) -> int:
+def _status(findings: Sequence[MachineCheck]) -> int:
     missing = any(finding.state == "missing" for finding in findings)
     return errors.CRITERIA_FAILED if missing else errors.OK
 
 
-def lines(findings: Sequence[MachineFact]) -> list[str]:
+def lines(findings: Sequence[MachineCheck]) -> list[str]:
     """Findings within 80 columns: a mark, a name, what was found, and what would help."""
     margin = " " * (max(len(finding.name) for finding in findings) + 8)
     told: list[str] = []
@@ -106,7 +106,7 @@ def lines(findings: Sequence[MachineFact]) -> list[str]:
     return told
 
 
-def _host() -> list[MachineFact]:
+def _host() -> list[MachineCheck]:
     """Everything about this host that is not MPI."""
     import psutil
 
@@ -116,14 +116,14 @@ def _host() -> list[MachineFact]:
     size = shutil.get_terminal_size()
     memory_bytes = machine.memory_limit(psutil.virtual_memory().total)
     return [
-        machine.processor(cores(), memory_bytes, str(facts["cpu"])),
-        machine.governor(None if facts["governor"] is None else str(facts["governor"])),
-        machine.torch(machine.ask),
-        machine.terminal(sys.stdout.isatty(), size.columns, size.lines),
-        machine.datasets(_cifar10()),
-        machine.namespaces(machine.ask),
-        machine.energy(),
-        machine.folder(Path("results")),
+        machine.check_processor(cores(), memory_bytes, str(facts["cpu"])),
+        machine.check_governor(None if facts["governor"] is None else str(facts["governor"])),
+        machine.check_torch(machine.ask),
+        machine.check_terminal(sys.stdout.isatty(), size.columns, size.lines),
+        machine.check_datasets(_cifar10()),
+        machine.check_namespaces(machine.ask),
+        machine.check_energy(),
+        machine.check_folder(Path("results")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Who computes on a rank: a thread of its own, while the rank's loop tends to messages."""
+"""The compute thread of a rank, and the inline computation of a rank without neighbours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mdibench.network.plan import Device
 
 
 class Computing(Protocol):
-    """Who runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
+    """Runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
 
     overruns: int
     flops: int
@@ -32,10 +32,10 @@ class Computing(Protocol):
 
 
 class InlineCompute:
-    """Runs batches in the loop's own thread: for a rank that is alone.
+    """Runs batches in the loop's own thread: for a run of one rank.
 
-    It has no messages to tend to meanwhile, and two threads would only hand the interpreter's
-    lock to and fro.
+    There are no messages to handle meanwhile, and a second thread would only compete for the
+    interpreter's lock.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -60,7 +60,7 @@ class InlineCompute:
         return Computed(outcomes, time.perf_counter() - begun_s)
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        """Nothing to stop."""
 
 
 class ComputeThread:
@@ -103,7 +103,7 @@ class ComputeThread:
         return done
 
     def stop(self) -> None:
-        """Let the thread end after what it has."""
+        """End the thread after the batches that it has."""
         self._batches.put(None)
         self._thread.join(timeout=5.0)
 

@@ -1,4 +1,4 @@
-"""Emulated links carry what their figures say, seen from the outside of a post office."""
+"""Emulated links keep their rate and delay, measured through a post office."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mdibench.transport.post_office import PostOffice
 from tests.transport.fakes import Clock, connect
 
 STEP_S = 0.0001
-"""How often the loops look at their links here."""
+"""Time between two polls in these tests."""
 FEATURES = torch.zeros(12_288)
 SIZE_BITS = 8 * (HEADER_BYTES + FEATURES.nbytes)
 
