@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mdibench.rank.launch import launcher
+from mdibench.rank.launch import find_mpirun
 
 ROOT = Path(__file__).parents[1]
 PAIRS = 5
@@ -86,7 +86,7 @@ def run(config: str, ranks: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.toml"
         path.write_text(config)
-        mpirun = [str(launcher()), "-n", str(ranks)] if ranks > 1 else []
+        mpirun = [str(find_mpirun()), "-n", str(ranks)] if ranks > 1 else []
         program = [sys.executable, "-m", "mdibench", "run", str(path), "-q"]
         subprocess.run(
             [*mpirun, *program, f"--set=run.results={folder}"],
@@ -158,7 +158,8 @@ def main() -> None:
             f"{median:.3f} ({spread}, {PAIRS} pairs)",
             f"at least {wanted}",
         )
-    wire = child(str(launcher()), "-n", "2", sys.executable, str(ROOT / "benchmarks/transport.py"))
+    script = ROOT / "benchmarks/transport.py"
+    wire = child(str(find_mpirun()), "-n", "2", sys.executable, str(script))
     row("bandwidth of 1 MiB feature maps over bare mpi4py", f"{wire['ratio']:.2f}", "at least 0.7")
     row(
         "processor time of a small task's hop, both sides",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mdibench.analysis.run_groups import evaluate_run
 from mdibench.bounds.inputs import bound_of_run
-from mdibench.rank.launch import command, launcher
+from mdibench.rank.launch import command, find_mpirun
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import find_runs
 from mdibench.simulation.run import simulate
@@ -175,7 +175,7 @@ def compare(cell: Cell, folder: Path, repeats: int = 1) -> Compared:
 
 def emulate(config: Path, ranks: int) -> None:
     """Run the config over MPI."""
-    program = command(launcher(), ranks, None, ["run", str(config), "-q"])
+    program = command(find_mpirun(), ranks, None, ["run", str(config), "-q"])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(program, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=180)
 

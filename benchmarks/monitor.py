@@ -36,7 +36,7 @@ from scipy.stats import t as student_t
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mdibench.rank.launch import command, environment, launcher
+from mdibench.rank.launch import child_environment, command, find_mpirun
 from mdibench.record import run_folder
 from mdibench.record.columns import read_columns
 from mdibench.record.run_folder import RunWriter
@@ -266,8 +266,8 @@ def throughput(results: Path, seed: int, emulated: bool, watched: bool) -> float
     config = place / "config.toml"
     config.write_text(CONFIG.format(seed=seed, results=place) + BOARD * emulated)
     job = subprocess.Popen(
-        command(launcher(), 4, None, ["run", str(config), "--quiet"]),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+        command(find_mpirun(), 4, None, ["run", str(config), "--quiet"]),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=child_environment(),
     )  # fmt: skip
     while not (runs := run_folder.find_runs([place])):
         time.sleep(0.05)

@@ -56,7 +56,7 @@ class Ran:
 
 
 def full(ranks: int) -> list[tuple[int, int]]:
-    """Everybody is everybody's neighbour."""
+    """All ranks are neighbours."""
     return [(n, m) for n in range(ranks) for m in range(ranks) if n != m]
 
 

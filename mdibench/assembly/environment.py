@@ -1,7 +1,7 @@
-"""What a rank can know before MPI and torch are imported: its launcher, its host, its threads.
+"""What a rank reads before MPI and torch are imported: its launcher, its host, its threads.
 
-Thread counts must be set before numpy and torch start their pools: ranks that share cores and run
-as many threads each as there are cores starve one another by two orders of magnitude.
+Thread counts must be set before numpy and torch start their thread pools: ranks that share cores
+and run as many threads each as there are cores slow each other down by two orders of magnitude.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAUNCHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the launcher told this process; ``name`` is empty when there was none."""
+    """What the launcher passed to this process; ``name`` is empty without a launcher."""
 
     name: str = ""
     rank: int = 0
@@ -35,7 +35,7 @@ class Launch:
 
 
 def launch_facts(environment: Mapping[str, str] = os.environ) -> Launch:
-    """The launcher of this process and the place it gave it, from the environment alone."""
+    """The launcher of this process, its rank and the sizes, from environment variables alone."""
     for name, (rank, size, local_size) in _LAUNCHERS.items():
         if rank in environment and size in environment:
             return Launch(
@@ -63,7 +63,7 @@ def cores() -> int:
 
 
 def threads_per_rank(wanted: int, local_size: int, available: int) -> int:
-    """Torch threads of a rank: as wanted, else an equal share of the cores, at least one."""
+    """Torch threads of a rank: ``wanted``, or for 0 an equal share of the cores, at least one."""
     return wanted or max(1, available // local_size)
 
 
@@ -74,7 +74,7 @@ def limit_threads(local_size: int) -> None:
 
 
 def host_facts() -> dict[str, object]:
-    """Host, processor, memory and versions of this rank, for the run's record."""
+    """Host, processor, memory and versions of this rank, for the run's manifest."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -101,7 +101,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _processor_model() -> str:
-    """The processor's name; boards tell it in the device tree, others in /proc/cpuinfo."""
+    """The processor's name; from the device tree on boards, else from /proc/cpuinfo."""
     board = _first_line("/proc/device-tree/model")
     if board:
         return board

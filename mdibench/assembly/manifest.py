@@ -1,4 +1,4 @@
-"""What ``run.json`` says: the facts of a run before it starts, and what became of it."""
+"""The run's manifest ``run.json``: what is known before the first item, and the outcome."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
 
 @dataclass(frozen=True, slots=True)
 class RunPreamble:
-    """All that is known before the first item. ``ranks`` holds each rank's host facts."""
+    """What is known before the first item. ``ranks`` holds the host facts of each rank."""
 
     config: RunConfig
     text: str
     kind: RunKind
     plan: Plan
     model: ModelInfo
-    judging: ExitRule
+    exit_rule: ExitRule
     engine: Mapping[str, str] | None = None
     """Name of the engine, and why it was chosen; none for the null block and in a simulation."""
     ranks: Sequence[dict[str, Any]] = ()
@@ -49,19 +49,19 @@ def run_kind(config: RunConfig, plan: Plan) -> RunKind:
     return "emulated" if emulated else config.run.measured_on
 
 
-def open_run(facts: RunPreamble, started: datetime | None = None, token: str = "") -> RunWriter:
-    """Make the run's folder and its first files; raises ``UserError`` where that cannot be."""
+def open_run(preamble: RunPreamble, started: datetime | None = None, token: str = "") -> RunWriter:
+    """Make the run's folder and its first files; raises UserError where that fails."""
     started = started or datetime.now(timezone.utc)
-    run = facts.config.run
+    run = preamble.config.run
     folder = run_folder.create(Path(run.results), run.name, started, token or secrets.token_hex(2))
-    (folder / "config.toml").write_text(facts.text, encoding="utf-8")
-    return RunWriter(folder, _manifest(facts, folder.name, started))
+    (folder / "config.toml").write_text(preamble.text, encoding="utf-8")
+    return RunWriter(folder, _manifest(preamble, folder.name, started))
 
 
-def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any]:
+def _manifest(preamble: RunPreamble, name: str, started: datetime) -> dict[str, Any]:
     from mdibench.network.planning import plan_facts
 
-    config = facts.config
+    config = preamble.config
     start_s, end_s = config.run.measured_window_s
     return {
         "id": name,
@@ -69,46 +69,46 @@ def _manifest(facts: RunPreamble, name: str, started: datetime) -> dict[str, Any
         "started_utc": started.isoformat(),
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "kind": facts.kind,
+        "kind": preamble.kind,
         "config": resolved(config),
         "scheme": config.scheme.name,
         "label": config.run.label,
         "seed": config.run.seed,
-        "thresholds": list(facts.judging.thresholds),
-        "temperatures": list(facts.judging.temperatures),
-        "calibration": facts.judging.calibration,
-        "plan": plan_facts(facts.plan) | {"hosts": [rank["host"] for rank in facts.ranks]},
-        "model": asdict(facts.model),
-        "engine": facts.engine,
-        "ranks": list(facts.ranks),
-        "clock_offsets_s": list(facts.clock_offsets_s),
-        "clock_error_s": facts.clock_error_s,
-        "probe": list(facts.probe),
+        "thresholds": list(preamble.exit_rule.thresholds),
+        "temperatures": list(preamble.exit_rule.temperatures),
+        "calibration": preamble.exit_rule.calibration,
+        "plan": plan_facts(preamble.plan) | {"hosts": [rank["host"] for rank in preamble.ranks]},
+        "model": asdict(preamble.model),
+        "engine": preamble.engine,
+        "ranks": list(preamble.ranks),
+        "clock_offsets_s": list(preamble.clock_offsets_s),
+        "clock_error_s": preamble.clock_error_s,
+        "probe": list(preamble.probe),
         "window": {"start_s": start_s, "end_s": end_s if isfinite(end_s) else None},
-        "warnings": warnings_before(facts),
+        "warnings": warnings_before(preamble),
     }
 
 
-def warnings_before(facts: RunPreamble) -> list[str]:
-    """What a reader of the run's figures must know, as far as it shows before the run."""
-    found = []
-    for host, count in Counter(rank["host"] for rank in facts.ranks).items():
-        cores = next(rank["cores"] for rank in facts.ranks if rank["host"] == host)
-        threads = sum(rank["threads"] for rank in facts.ranks if rank["host"] == host)
-        if threads > cores and facts.kind != "emulated":
-            found.append(
+def warnings_before(preamble: RunPreamble) -> list[str]:
+    """What a reader of the figures must know, as far as it is known before the run."""
+    warnings = []
+    for host, count in Counter(rank["host"] for rank in preamble.ranks).items():
+        cores = next(rank["cores"] for rank in preamble.ranks if rank["host"] == host)
+        threads = sum(rank["threads"] for rank in preamble.ranks if rank["host"] == host)
+        if threads > cores and preamble.kind != "emulated":
+            warnings.append(
                 f"{host}: {count} ranks with {threads} compute threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"
             )
-    if facts.config.events and facts.kind != "simulated":
-        found.append(
-            "the config's [[events]] did not happen: only mdibench simulate lets them happen"
+    if preamble.config.events and preamble.kind != "simulated":
+        warnings.append(
+            "the config's [[events]] had no effect: only mdibench simulate applies them"
         )
-    return found
+    return warnings
 
 
 def outcome(node: Node) -> dict[str, Any]:
-    """The manifest's fields that only the end of a run can tell: totals and measured window."""
+    """The fields that are known at the end of a run: totals and measured window."""
     source = node.source
     assert source is not None
     start_s, end_s = source.window_s

@@ -1,4 +1,4 @@
-"""The line that tells a person how the run goes: rewritten in place on a terminal, else plain."""
+"""The progress line of a run on stderr: rewritten in place on a terminal, else a plain line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from mdibench.core.source import Source
 
 TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
-"""Set by ``run --ranks`` when it has a terminal, which ranks below a launcher cannot see."""
+"""Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
 _TERMINAL_PERIOD_S = 0.5
 _PLAIN_PERIOD_S = 5.0
 _WIDTH = 79
@@ -25,7 +25,7 @@ class Progress:
         self._next_s = 0.0
 
     def show(self, source: Source, now: float) -> None:
-        """A line, unless one was shown just now."""
+        """Write the line, at most once per period."""
         if self._quiet or now < self._next_s:
             return
         self._next_s = now + (_TERMINAL_PERIOD_S if self._terminal else _PLAIN_PERIOD_S)

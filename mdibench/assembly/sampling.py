@@ -1,4 +1,4 @@
-"""Telemetry rows of a node and lines of the log, the same in every world."""
+"""Telemetry rows and log lines, the same for real and simulated runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mdibench.transport.links import Traffic
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
-    """What only a real process can tell; not known in a simulation."""
+    """Figures of a real process; None in a simulation."""
 
     rss_bytes: int | None = None
     cpu_s: float | None = None

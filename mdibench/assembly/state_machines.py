@@ -1,4 +1,8 @@
-"""From a config and a plan to state machines: the same for every world."""
+"""From a config and a plan to the state machines, the same for real and simulated runs.
+
+``exit_rule_of`` takes the thresholds from the config or calibrates them; ``make_node`` builds the
+worker of a rank and, on rank 0, the source.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +25,43 @@ ATTEMPTS = 3
 """How often an item is tried before it counts as lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExitRule:
+    """T_e^k and the temperature of each exit; ``calibration`` describes how they were chosen."""
+
+    thresholds: tuple[float, ...]
+    temperatures: tuple[float, ...] = ()
+    calibration: dict[str, Any] | None = None
+
+    @classmethod
+    def from_json(
+        cls, thresholds: list[float], temperatures: list[float], calibration: dict[str, Any] | None
+    ) -> ExitRule:
+        """The reverse of ``dataclasses.asdict``, from JSON data."""
+        return cls(tuple(thresholds), tuple(temperatures), calibration)
+
+
+def exit_rule_of(config: RunConfig, exits: int) -> ExitRule:
+    """The config's thresholds; for a target, thresholds calibrated on this rank."""
+    scheme = config.scheme
+    if not scheme.calibrated:
+        return ExitRule(scheme.thresholds(exits))
+    from mdibench.training.calibration import calibrated_exits
+
+    found = calibrated_exits(config.model, scheme)
+    facts = asdict(found.chosen) | {"ece": found.ece, "items": found.items}
+    return ExitRule(found.chosen.thresholds, found.temperatures, facts)
+
+
 def generator(config: RunConfig, purpose: str) -> random.Random:
-    """A generator of its own for each purpose, from the run's seed."""
+    """A random generator for one purpose, seeded from the run's seed and the purpose."""
     return random.Random(f"{config.run.seed}/{purpose}")
 
 
 def worker_setup(
     config: RunConfig, plan: Plan, rank: int, thresholds: tuple[float, ...]
 ) -> WorkerSetup:
-    """What worker ``rank`` must know."""
+    """The settings of worker ``rank``."""
     scheme = config.scheme
     return WorkerSetup(
         rank=rank,
@@ -58,7 +90,7 @@ def worker_setup(
 def source_setup(
     config: RunConfig, items: SourceItems, thresholds: tuple[float, ...]
 ) -> SourceSetup:
-    """How the source admits, adapts and ends."""
+    """The settings of the source: how it admits, adapts and ends the run."""
     admission = config.admission
     order = list(range(len(items.labels)))
     generator(config, "order").shuffle(order)
@@ -97,7 +129,7 @@ def make_node(
     items: SourceItems | None,
     now: float = 0.0,
 ) -> Node:
-    """The machine of ``rank``, started at ``now``; rank 0 needs the items."""
+    """The node of ``rank``, started at ``now``; only rank 0 needs ``items``."""
     setup = worker_setup(config, plan, rank, thresholds)
     worker = Worker(setup, generator(config, f"worker {rank}"), now)
     if rank != SOURCE:
@@ -112,35 +144,3 @@ def _gaps(config: RunConfig, arrivals_s: Sequence[float]) -> Iterator[float]:
     if config.admission.arrivals == "trace":
         return traced_arrivals(arrivals_s)
     return constant()
-
-
-# --- judging -----------------------------------------------------------------------------------
-# How confident is confident enough: thresholds as given, or calibrated to a target.
-
-
-@dataclass(frozen=True, slots=True)
-class ExitRule:
-    """T_e^k and the temperature of each exit; ``calibration`` tells how they were chosen."""
-
-    thresholds: tuple[float, ...]
-    temperatures: tuple[float, ...] = ()
-    calibration: dict[str, Any] | None = None
-
-    @classmethod
-    def from_json(
-        cls, thresholds: list[float], temperatures: list[float], calibration: dict[str, Any] | None
-    ) -> ExitRule:
-        """The reverse of ``dataclasses.asdict`` after a way through JSON."""
-        return cls(tuple(thresholds), tuple(temperatures), calibration)
-
-
-def exit_rule_of(config: RunConfig, exits: int) -> ExitRule:
-    """The config's thresholds; a target is looked up on the calibration split, on this rank."""
-    scheme = config.scheme
-    if not scheme.calibrated:
-        return ExitRule(scheme.thresholds(exits))
-    from mdibench.training.calibration import calibrated_exits
-
-    found = calibrated_exits(config.model, scheme)
-    facts = asdict(found.chosen) | {"ece": found.ece, "items": found.items}
-    return ExitRule(found.chosen.thresholds, found.temperatures, facts)

@@ -1,7 +1,6 @@
-"""What a run works on: a network's costs, engines for its blocks, and the items to classify.
+"""What a run computes: the network's costs, engines for its blocks, and the items to classify.
 
-The name ``null`` stands for the null block: five blocks that take no time, to show what the
-harness itself costs.
+The model ``null`` has five blocks that take no time, to show the overhead of the harness.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class SourceItems:
 
 
 def model_info(model: ModelSection) -> ModelInfo:
-    """Sizes and costs of the configured network, without its weights."""
+    """Sizes and costs of the configured network, ``null`` included; reads no weights."""
     if model.name == NULL:
         block = BlockInfo(0, 0, (1, _NULL_SIDE, _NULL_SIDE), _NULL_SIDE**2)
         shape = (1, _NULL_SIDE, _NULL_SIDE)
@@ -56,7 +55,7 @@ def model_info(model: ModelSection) -> ModelInfo:
             return export.info
     from mdibench.models import registry
 
-    return registry.model_info(model)
+    return registry.network_info(model)
 
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
@@ -105,7 +104,7 @@ def call_seconds(block_s: Sequence[float], last_block: Mapping[int, int]) -> lis
 
 
 def _located(problem: Problem, config: RunConfig) -> Problem:
-    """``problem`` with the place in the file where its key, such as ``model.name``, is given."""
+    """``problem`` with the place in the file where its key, such as ``model.name``, is set."""
     section, _, key = problem.where.partition(".")
     if section != "model" or key not in ModelSection.model_fields:
         return problem

@@ -17,8 +17,8 @@ import click
 
 from mdibench import errors
 from mdibench.cli import check_hostfile
-from mdibench.rank import host_comparison, machine
-from mdibench.rank.machine import MachineFact
+from mdibench.rank import host_comparison, machine, mpi_check
+from mdibench.rank.machine import MachineCheck
 from mdibench.report import TEXT_WIDTH
 
 STATE_LABELS = {"ok": "ok  ", "note": "note", "missing": "LACK"}
@@ -61,17 +61,17 @@ def _compare_hosts(prints: bool, as_json: bool) -> int:
 
 def _examine(as_json: bool) -> int:
     """Check this host alone."""
-    vendor, library = machine.library(machine.ask)
-    found = machine.find_launcher(machine.ask)
+    vendor, library = mpi_check.check_library(machine.ask)
+    found = mpi_check.find_launcher(machine.ask)
     findings = [
-        machine.python(),
-        machine.packages(),
+        machine.check_python(),
+        machine.check_packages(),
         library,
-        machine.launcher(found, vendor),
-        machine.two_ranks(machine.ask, found),
+        mpi_check.check_launcher(found, vendor),
+        mpi_check.check_two_ranks(machine.ask, found),
         *_host(),
     ]
-    command = machine.run_command(found, vendor)
+    command = mpi_check.run_command(found, vendor)
     _print_findings(findings, as_json, {"run": command})
     if not as_json:
         click.echo("\nTo start a run:\n  " + "\n  ".join(command))
@@ -79,7 +79,7 @@ def _examine(as_json: bool) -> int:
 
 
 def _print_findings(
-    findings: Sequence[MachineFact], as_json: bool, more: Mapping[str, Any]
+    findings: Sequence[MachineCheck], as_json: bool, more: Mapping[str, Any]
 ) -> None:
     """Print the findings; ``more`` goes into the JSON."""
     if as_json:
@@ -90,12 +90,12 @@ def _print_findings(
         click.echo("\n".join(finding_lines(findings)))
 
 
-def _status(findings: Sequence[MachineFact]) -> int:
+def _status(findings: Sequence[MachineCheck]) -> int:
     missing = any(finding.state == "missing" for finding in findings)
     return errors.CRITERIA_FAILED if missing else errors.OK
 
 
-def finding_lines(findings: Sequence[MachineFact]) -> list[str]:
+def finding_lines(findings: Sequence[MachineCheck]) -> list[str]:
     """Findings in 80 columns: a label, a name, the finding and its remedy."""
     indent = " " * (max(len(finding.name) for finding in findings) + 8)
     entries: list[str] = []
@@ -108,7 +108,7 @@ def finding_lines(findings: Sequence[MachineFact]) -> list[str]:
     return entries
 
 
-def _host() -> list[MachineFact]:
+def _host() -> list[MachineCheck]:
     """Everything about this host that is not MPI."""
     import psutil
 
@@ -118,14 +118,14 @@ def _host() -> list[MachineFact]:
     size = shutil.get_terminal_size()
     memory_bytes = machine.memory_limit(psutil.virtual_memory().total)
     return [
-        machine.processor(cores(), memory_bytes, str(facts["cpu"])),
-        machine.governor(None if facts["governor"] is None else str(facts["governor"])),
-        machine.torch(machine.ask),
-        machine.terminal(sys.stdout.isatty(), size.columns, size.lines),
-        machine.datasets(_cifar10()),
-        machine.namespaces(machine.ask),
-        machine.energy(),
-        machine.folder(Path("results")),
+        machine.check_processor(cores(), memory_bytes, str(facts["cpu"])),
+        machine.check_governor(None if facts["governor"] is None else str(facts["governor"])),
+        machine.check_torch(machine.ask),
+        machine.check_terminal(sys.stdout.isatty(), size.columns, size.lines),
+        machine.check_datasets(_cifar10()),
+        machine.check_namespaces(machine.ask),
+        machine.check_energy(),
+        machine.check_folder(Path("results")),
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import click
 from pydantic.fields import FieldInfo
 
-from mdibench.config.messages import choose, describe, toml
+from mdibench.config.messages import choose, toml, type_in_words
 from mdibench.config.schema import ConfigSection, RunConfig
 from mdibench.data.registry import DATASETS
 from mdibench.errors import Problem, UserError
@@ -88,7 +88,7 @@ def _table(path: tuple[str, ...], info: FieldInfo, mark: str = "") -> Iterator[s
 
 
 def _allowed(path: tuple[str, ...], field: FieldInfo) -> str:
-    words = describe(field.annotation, field.metadata)
+    words = type_in_words(field.annotation, field.metadata)
     return f"{words}: {', '.join(KNOWN_NAMES[path])}" if path in KNOWN_NAMES else words
 
 

@@ -47,11 +47,11 @@ def probe(
         program = ["probe", f"--results={results}", *(f"--size={size}" for size in sizes)]
         program += [f"--rounds={rounds}"] if rounds else []
         return run_ranks(ranks, hostfile, program)
-    from mdibench.rank.probing import ProbeOrder, run_probe
+    from mdibench.rank.probing import ProbeOptions, run_probe
     from mdibench.transport.link_probe import ROUNDS, SIZES
 
     chosen = tuple(sorted(set(sizes))) or SIZES
-    status, folder, table = run_probe(ProbeOrder(results, chosen, rounds or ROUNDS))
+    status, folder, table = run_probe(ProbeOptions(results, chosen, rounds or ROUNDS))
     if table:
         click.echo(table)
         click.echo(f"saved in {folder}")

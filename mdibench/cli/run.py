@@ -51,9 +51,9 @@ def run(
     """
     check_hostfile(hostfile, ranks)
     if ranks is None:
-        from mdibench.rank.lifecycle import Order, run_rank
+        from mdibench.rank.lifecycle import RunOptions, run_rank
 
-        status, folder = run_rank(Order(config, overrides, _Monitor() if tui else None, quiet))
+        status, folder = run_rank(RunOptions(config, overrides, _Monitor() if tui else None, quiet))
         if folder is not None:
             from mdibench.report.terminal import summary_lines
 

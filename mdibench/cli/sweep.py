@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 if TYPE_CHECKING:
     from mdibench.sweep.sweep import Sweep
-    from mdibench.sweep.sweep_record import Done
+    from mdibench.sweep.sweep_record import RunOutcome
 
 
 @click.command()
@@ -74,10 +74,10 @@ def sweep(
         if jobs > 1 or not resume or redo_overrun or only or repeats or dry_run:
             raise click.UsageError("--search goes with --set and --ranks only.")
         return _search(config, overrides, ranks)
-    from mdibench.sweep.sweep import Sweep, SweepOrder
+    from mdibench.sweep.sweep import Sweep, SweepOptions
 
     again = _overran if redo_overrun else None
-    ready = Sweep(SweepOrder(config, overrides, jobs, resume, only, repeats, again))
+    ready = Sweep(SweepOptions(config, overrides, jobs, resume, only, repeats, again))
     if dry_run:
         _show_cells(ready)
         return 0
@@ -96,7 +96,7 @@ def _overran(run: Path) -> bool:
 def _run(ready: Sweep) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = ready.record.folder
-    with SweepProgress(len(ready.tasks), len(ready.tasks) - len(ready.left)) as progress:
+    with SweepProgress(len(ready.cell_runs), len(ready.cell_runs) - len(ready.left)) as progress:
         progress.begin(folder, ready.seconds_left(ready.left))
         status = ready.run(progress.show)
     failed = [d for d in ready.record.runs.values() if d.status != "complete"]
@@ -109,15 +109,15 @@ def _run(ready: Sweep) -> int:
 
 def _show_cells(ready: Sweep) -> None:
     """One line per cell, then the totals."""
-    left = {(task.cell.label, task.repeat) for task in ready.left}
-    labels = dict.fromkeys(task.cell for task in ready.tasks)
+    left = {(run.cell.label, run.repeat) for run in ready.left}
+    labels = dict.fromkeys(run.cell for run in ready.cell_runs)
     width = max(len(cell.label) for cell in labels)
     for cell in sorted(labels, key=lambda cell: ready.matrix.cells.index(cell)):
-        repeats = [task.repeat for task in ready.tasks if task.cell == cell]
+        repeats = [run.repeat for run in ready.cell_runs if run.cell == cell]
         done = sum((cell.label, repeat) not in left for repeat in repeats)
         click.echo(f"{cell.label:<{width}}  {cell.ranks} ranks  {done} of {len(repeats)} runs done")
     click.echo(
-        f"{len(labels)} cells, {len(left)} of {len(ready.tasks)} runs to do, "
+        f"{len(labels)} cells, {len(left)} of {len(ready.cell_runs)} runs to do, "
         f"about {duration_text(ready.seconds_left(ready.left))}"
     )
 
@@ -179,7 +179,7 @@ class SweepProgress(Progress):
         )
         self.update(self._task, left=duration_text(left_s))
 
-    def show(self, done: Done, left_s: float) -> None:
+    def show(self, done: RunOutcome, left_s: float) -> None:
         """Print the run that has ended."""
         self._done += 1
         self.update(self._task, completed=self._done, left=duration_text(left_s))

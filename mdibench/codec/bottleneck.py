@@ -1,10 +1,10 @@
-"""Bottleneck: a learned linear encoder and decoder at each cut, and few bits between them.
+"""The codec ``bottleneck``: a learned linear encoder and decoder at each cut, with few bits.
 
-The feature map of block k, ``[C, H, W]``, becomes ``narrow`` < C channels by a 1 x 1 convolution,
-then whole numbers of 4 bits, or of 8 for ratios below 8, between the least and the largest value of
-the tensor; the receiver widens it again by another convolution. Both are so small that numpy does
-them on the communicating thread. At the same size many coarse channels say more than few fine ones.
-The pairs of a network's K - 1 cuts lie in one safetensors file. After the autoencoder of
+A 1 x 1 convolution reduces the feature map of block k, ``[C, H, W]``, to ``narrow`` < C channels,
+which are quantised to 4 bits (8 for ratios below 8) between the least and the largest value of the
+tensor; the receiver's convolution restores C channels. Both are small enough for numpy on the
+communicating thread. At equal size, many coarse channels carry more than few fine ones.
+The pairs of a network's K - 1 cuts are in one safetensors file. After the autoencoder of
 "Early-Exit meets Model-Distributed Inference at Edge Networks" (arXiv 2408.05247).
 """
 
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 _RANGE = struct.Struct("<ff")
-"""The least value of the code, and the step between two numbers."""
+"""The least value of the code, and the step between two levels."""
 PARTS = ("encoder", "encoder_bias", "decoder", "decoder_bias")
 
 
@@ -42,15 +42,15 @@ class CodecPair:
     decoder: Floats
     decoder_bias: Floats
     bits: int = 8
-    """Of a number that travels: 8, or 4."""
+    """Bits per quantised value: 8 or 4."""
 
     @property
     def narrow(self) -> int:
-        """Channels that travel."""
+        """Channels of the code."""
         return len(self.encoder)
 
     def encode(self, features: Floats) -> Bytes:
-        """The bytes of one feature map ``[C, H, W]``: its range and ``narrow`` x H x W numbers."""
+        """The bytes of one feature map ``[C, H, W]``: its range and ``narrow`` x H x W values."""
         flat = features.reshape(len(features), -1)
         code = self.encoder @ flat + self.encoder_bias[:, None]
         low, high = float(code.min()), float(code.max())
@@ -61,9 +61,11 @@ class CodecPair:
         return out
 
     def decode(self, payload: Bytes, shape: Sequence[int]) -> Floats:
-        """The feature map of ``shape`` behind ``payload``; ValueError where they do not fit."""
+        """The feature map of ``shape`` from ``payload``; raises ValueError for a wrong size."""
         if len(payload) != self.encoded_bytes(shape) or shape[0] != len(self.decoder):
-            raise ValueError(f"{len(payload)} bytes are no code of a feature map {tuple(shape)}")
+            raise ValueError(
+                f"{len(payload)} bytes are not the code of a feature map {tuple(shape)}"
+            )
         low, step = _RANGE.unpack_from(payload.data)
         numbers = _unpacked(payload[_RANGE.size :], self.bits)[: self.narrow * prod(shape[1:])]
         code = numbers.reshape(self.narrow, -1) * np.float32(step) + np.float32(low)
@@ -77,18 +79,18 @@ class CodecPair:
 
 
 def bits_for(ratio: float) -> int:
-    """Bits of a number in a code that is ``ratio`` times smaller than 32-bit feature maps."""
+    """Bits per value for a code ``ratio`` times smaller than a float32 feature map."""
     return 4 if ratio >= 8 else 8
 
 
 def narrow_channels(shape: Sequence[int], ratio: float) -> int:
-    """Channels that make a float32 feature map of ``shape`` at least ``ratio`` times smaller."""
+    """Most channels with which the code of ``shape`` is ``ratio`` times smaller or more."""
     bits_of_a_channel = bits_for(ratio) * prod(shape[1:])
     return max(1, int(8 * (4 * prod(shape) / ratio - _RANGE.size) // bits_of_a_channel))
 
 
 def code_bytes(shape: Sequence[int], ratio: float) -> int:
-    """Size on the wire of a feature map of ``shape`` behind a pair made for ``ratio``."""
+    """Size on the wire of a feature map of ``shape`` under a pair made for ``ratio``."""
     return _size(narrow_channels(shape, ratio), bits_for(ratio), shape)
 
 
@@ -97,7 +99,7 @@ def _size(channels: int, bits: int, shape: Sequence[int]) -> int:
 
 
 def _packed(numbers: Floats, bits: int) -> Bytes:
-    """Whole numbers as bytes: one each, or two, the first in the lower half."""
+    """Integers as bytes: one per byte, or two with 4 bits, the first in the lower half."""
     flat = numbers.astype(np.uint8).reshape(-1)
     if bits == 8:
         return flat
@@ -108,7 +110,7 @@ def _packed(numbers: Floats, bits: int) -> Bytes:
 
 
 def _unpacked(payload: Bytes, bits: int) -> Floats:
-    """The reverse; an odd count of halves leaves one number too many."""
+    """The reverse of ``_packed``; an odd number of 4-bit values gives one extra."""
     if bits == 8:
         return payload.astype(np.float32)
     numbers = np.empty(2 * payload.size, np.float32)
@@ -118,12 +120,12 @@ def _unpacked(payload: Bytes, bits: int) -> Floats:
 
 
 def packaged_pairs(network: str, ratio: float) -> Path:
-    """Where the package keeps the pairs of ``network``, whether there are any or not."""
+    """The package's file for the pairs of ``network``, whether it exists or not."""
     return FOLDER / "bottleneck" / f"{network}-x{ratio:g}.safetensors"
 
 
 def packaged_ratios(network: str) -> list[float]:
-    """The ratios that the package keeps pairs of ``network`` for, ascending."""
+    """The ratios for which the package has pairs of ``network``, ascending."""
     files = (FOLDER / "bottleneck").glob(f"{network}-x*.safetensors")
     return sorted(float(path.stem.rpartition("-x")[2]) for path in files)
 
@@ -131,7 +133,7 @@ def packaged_ratios(network: str) -> list[float]:
 def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, str]) -> None:
     """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, all of it or nothing.
 
-    All pairs of a file have numbers of as many bits.
+    All pairs of a file have the same number of bits.
     """
     tensors = {
         f"cuts.{cut}.{part}": np.ascontiguousarray(getattr(pair, part), dtype=np.float32)
@@ -151,9 +153,9 @@ def load_pairs(
 ) -> dict[int, CodecPair]:
     """The pairs of ``network`` by cut; ``cuts`` limits what is read. ``file`` overrides ``ratio``.
 
-    ``weights`` is the fingerprint of the network's weights file, where that is known.
+    ``weights`` is the fingerprint of the network's weights file, if known.
     Raises UserError for a missing or damaged file, and for pairs of another network or of other
-    weights, whose feature maps they would garble.
+    weights.
     """
     path = pairs_file(network, ratio, file)
     if not path.is_file():
@@ -165,7 +167,7 @@ def load_pairs(
             _check_network(path, facts, network, weights)
             return _read(opened, int(facts["bits"]), cuts)
     except (SafetensorError, OSError, KeyError, ValueError) as failure:
-        what = f"damaged, or no bottleneck pairs ({failure})"
+        what = f"damaged, or not a file of bottleneck pairs ({failure})"
         raise UserError(Problem(what, str(path), "train or fetch the file again")) from failure
 
 

@@ -1,4 +1,4 @@
-"""Feature maps as bytes and back: what a codec costs in accuracy, it saves on the wire.
+"""Encoding of feature maps as bytes, and decoding.
 
 ``none`` keeps the elements' own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
 bits with one scale per feature map; ``bottleneck`` sends the code of a learned encoder and decoder
@@ -37,7 +37,7 @@ _SCALE = struct.Struct("<f")
 
 
 class Coder:
-    """Encodes and decodes feature maps. ``pairs[k]`` is the bottleneck behind block k."""
+    """Encodes and decodes feature maps; ``pairs[k]`` is the bottleneck after block k."""
 
     def __init__(self, pairs: Mapping[int, CodecPair] | None = None) -> None:
         self._pairs = pairs or {}
@@ -63,7 +63,7 @@ class Coder:
     def decode(self, payload: Bytes, layout: Layout, cut: int) -> Array:
         """The feature map behind ``payload``; with ``none`` it shares that memory.
 
-        Raises ``WireError`` when bytes and layout do not fit together.
+        Raises WireError if bytes and layout do not match.
         """
         try:
             dtype = _NUMPY[layout.dtype]

@@ -1,4 +1,7 @@
-"""How many bytes a message puts on a link, known before anything is sent."""
+"""Sizes of messages on a link, computed from the network's shapes.
+
+Imports the codecs only when needed: they load torch.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.network.plan import BlockInfo, ModelInfo
 
 USUAL_RATIO = 8.0
-"""Of the codec ``bottleneck``, where the config does not say."""
+"""Ratio of the codec ``bottleneck`` by default."""
 
 
 def task_bytes(model: ModelInfo, codec: str, bottleneck: float = USUAL_RATIO) -> tuple[int, ...]:
     """Size of a message with τ_k under ``codec``, header included, for each block k.
 
-    τ_1 carries the raw item, which travels as it is; τ_k the feature map of block k - 1.
+    τ_1 carries the raw item, which no codec changes; τ_k the feature map of block k - 1.
     ``bottleneck`` is how many times smaller the codec of that name makes a feature map.
     """
     features = [_feature_bytes(block, codec, bottleneck) for block in model.blocks[:-1]]

@@ -1,10 +1,10 @@
-"""What an exit head says, from its logits: the class, and its confidence C_k(d) in [0, 1].
+"""Measures of confidence: from the logits of an exit head, the class and C_k(d) in [0, 1].
 
 Every measure maps logits float32 ``[N, classes]`` to confidences ``[N]`` and predicted classes
 ``[N]``. They are plain numpy, so that every engine judges alike and a worker needs no torch.
 
-``patience`` needs no measure of its own: there the worker counts how many heads in a row agree,
-and the engine gives ``max-softmax`` for the record.
+With ``patience`` the worker counts how many heads in a row agree; the engine then reports
+``max-softmax`` for the record.
 """
 
 from __future__ import annotations

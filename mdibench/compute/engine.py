@@ -71,7 +71,7 @@ class Engine(Protocol):
 
 
 class RecordedEngine:
-    """Answers with what a real network said about each sample at each exit.
+    """Returns the recorded outcomes of a real network for each sample at each exit.
 
     ``predictions[k-1][sample]`` and ``confidences[k-1][sample]``; ``output_bytes[k-1]`` is the
     size of the feature map behind block k.
@@ -107,7 +107,7 @@ class RecordedEngine:
 
 
 class NullEngine:
-    """Hands every payload on untouched; item d is sure of itself at exit 1 + d mod K.
+    """Passes every payload on unchanged; item d has confidence 1 from exit 1 + d mod K on.
 
     So each exit is taken equally often at any threshold below 1, without a network: a run shows
     what the harness itself costs.
@@ -131,5 +131,5 @@ class NullEngine:
         ]
 
     def flops(self, task: Task) -> int:
-        """Nothing."""
+        """Always 0."""
         return 0

@@ -91,7 +91,7 @@ def _folder(model: ModelSection) -> Path:
 def _export(model: ModelSection) -> Export:
     import torch
 
-    from mdibench.models.registry import load_model, model_info
+    from mdibench.models.registry import load_model, network_info
 
     network = load_model(model)
     log.info("exporting %s to ONNX, once for these weights", network.name)
@@ -101,7 +101,7 @@ def _export(model: ModelSection) -> Export:
         graphs.append(_graph(torch.nn.ModuleList([block, head]), given))
         with torch.no_grad():
             given = block(given)
-    return Export(model_info(model), tuple(graphs), _checked(graphs, network, model))
+    return Export(network_info(model), tuple(graphs), _checked(graphs, network, model))
 
 
 def _graph(parts: Any, given: Any) -> bytes:

@@ -53,7 +53,7 @@ def time_calls(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Median:
-    """The time of ``call()``, after a few calls that do not count."""
+    """The time of ``call()``, after ``WARMUP_CALLS`` untimed calls."""
     for _ in range(WARMUP_CALLS):
         call()
     durations = []

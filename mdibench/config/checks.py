@@ -1,4 +1,4 @@
-"""What the keys of a config must agree on among themselves, without a world size or a network."""
+"""Checks between the keys of a config that need neither the number of ranks nor the network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdibench.policy.schemes import SCHEMES
 
 
 def contradictions(config: RunConfig) -> list[Mistake]:
-    """Everything in which keys of ``config`` do not fit together."""
+    """All contradictions between keys of ``config``."""
     checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices, _events)
     return [finding for check in checks for finding in check(config)]
 
@@ -84,7 +84,7 @@ def _trace(config: RunConfig) -> Iterator[Mistake]:
     if admission.arrivals == "trace" and not admission.clocked:
         yield Mistake(
             arrivals,
-            f'mode "{admission.mode}" makes its own arrivals and cannot follow a trace',
+            f'mode "{admission.mode}" does not follow a schedule and cannot use a trace',
             f"give mode = {' or '.join(CLOCKED_MODES)}",
             (("admission", "mode"),),
         )
@@ -125,7 +125,7 @@ EVENT_KEYS = {
     "link": ("between",),
     "load": ("factor",),
 }
-"""What each kind of event must say; a link also what becomes of it."""
+"""The keys that each kind of event needs; ``link`` also needs one of ``LINK_CHANGES``."""
 LINK_CHANGES = ("bandwidth_mbps", "delay_ms")
 
 
@@ -145,11 +145,16 @@ def _events(config: RunConfig) -> Iterator[Mistake]:
         if event.kind == "link" and not given & set(LINK_CHANGES):
             yield Mistake(path, f"{what} changes nothing", "give bandwidth_mbps or delay_ms")
         if event.at_s > end_s:
-            what = f"{what} at {event.at_s:g} s never happens: the run is over by {end_s:g} s"
+            what = f"{what} at {event.at_s:g} s never happens: the run ends by {end_s:g} s"
             yield Mistake((*path, "at_s"), what, "give an earlier time, or a longer run.duration_s")
         if event.kind in ("join", "leave", "fail") and event.rank == SOURCE:
             yield Mistake((*path, "rank"), f"the source cannot {event.kind}", "name a worker")
         if event.kind == "load" and not config.admission.clocked:
             remedy = f"give admission.mode = {' or '.join(CLOCKED_MODES)}"
-            mode = f'mode "{config.admission.mode}" makes its own arrivals'
-            yield Mistake(path, f"{mode} and knows no load steps", remedy, (("admission", "mode"),))
+            mode = f'mode "{config.admission.mode}"'
+            yield Mistake(
+                path,
+                f"{mode} does not follow a schedule of arrivals",
+                remedy,
+                (("admission", "mode"),),
+            )

@@ -1,6 +1,7 @@
-"""What a config key may hold, in words, and what is wrong with a value, never in pydantic's.
+"""Messages about a config: what a key may hold, and what is wrong with a value.
 
-``mistakes`` turns a validation error into one finding per mistake.
+``mistakes`` turns pydantic's validation errors into one ``Mistake`` each, in plain words;
+``type_in_words`` describes a type with its limits, for messages and for ``mdibench keys``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LONGEST_VALUE = 40
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A mistake at ``path``; ``others`` are further keys that take part in it."""
+    """A mistake at ``path``; ``others`` are further keys involved."""
 
     path: KeyPath
     what: str
@@ -35,23 +36,23 @@ class Mistake:
 
 
 def mistakes(error: ValidationError, data: Mapping[str, Any]) -> list[Mistake]:
-    """One finding per mistake, though pydantic reports each branch of a union by itself."""
+    """One ``Mistake`` for each; pydantic reports every branch of a union separately."""
     found: list[Mistake] = []
-    judged: set[KeyPath] = set()
+    reported: set[KeyPath] = set()
     for details in error.errors(include_url=False, include_context=False):
         path, union = _locate(details, data)
         if union is not None:
             value = _value_at(data, union)
             of_a_list = any(str(part).startswith("list[") for part in details["loc"])
-            if of_a_list != isinstance(value, list) or (not of_a_list and union in judged):
+            if of_a_list != isinstance(value, list) or (not of_a_list and union in reported):
                 continue
-            judged.add(union)
-        found.append(_finding(details["type"], path, union or path, details["input"]))
+            reported.add(union)
+        found.append(_mistake(details["type"], path, union or path, details["input"]))
     return found
 
 
 def choose(name: str, known: Iterable[str]) -> str:
-    """A remedy for an unknown ``name``: the nearest of ``known``, or all of them."""
+    """The remedy for an unknown ``name``: the nearest of ``known``, else all of them."""
     known = list(known)
     return _near_miss(name, known) or f"known: {', '.join(known)}"
 
@@ -62,7 +63,7 @@ def _near_miss(name: str, known: Sequence[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it would look in the file, cut when it is long."""
+    """A value as it would look in the file, cut if it is long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
@@ -78,24 +79,24 @@ def toml(value: Any) -> str:
 
 
 def expected(path: KeyPath) -> str:
-    """What the key at ``path`` may hold, as ``a number from 0 to 1``; empty for unknown keys."""
+    """What the key at ``path`` may hold, such as ``a number from 0 to 1``; empty if unknown."""
     place = _annotation_at(path)
-    return describe(*place) if place else ""
+    return type_in_words(*place) if place else ""
 
 
-def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+def type_in_words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """A type with its limits in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return describe(arguments[0], [*_flat(arguments[1:]), *metadata])
+        return type_in_words(arguments[0], [*_flat(arguments[1:]), *metadata])
     if origin in (Union, UnionType):
         branches = [branch for branch in arguments if branch is not type(None)]
-        words = [describe(branch, metadata) for branch in branches]
+        words = [type_in_words(branch, metadata) for branch in branches]
         return ", or ".join(words).replace(f"a list, each {words[0]}", "a list of such")
     if origin is Literal:
         return "one of " + ", ".join(f'"{name}"' for name in arguments)
     if origin is list:
-        return f"a list, each {describe(arguments[0])}"
+        return f"a list, each {type_in_words(arguments[0])}"
     if origin is tuple:
         return "two ranks, like [0, 1]"
     if annotation is str and _limits(metadata).get("pattern"):
@@ -104,7 +105,7 @@ def describe(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     return kinds.get(annotation, "a table") + _range(_limits(metadata))
 
 
-def _finding(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake:
+def _mistake(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake:
     if kind == "extra_forbidden":
         return _unknown_key(path, value)
     if kind == "missing" and isinstance(path[-1], int):
@@ -130,7 +131,7 @@ def _unknown_key(path: KeyPath, value: object) -> Mistake:
 
 
 def _locate(details: ErrorDetails, data: Any) -> tuple[KeyPath, KeyPath | None]:
-    """The path in the data, and the path of the union it lies in; pydantic mixes in type names."""
+    """The path in the data without pydantic's type names, and the path of the union around it."""
     path: KeyPath = ()
     union: KeyPath | None = None
     current = data
@@ -158,7 +159,7 @@ def _value_at(data: Any, path: KeyPath) -> Any:
 
 
 def _annotation_at(path: KeyPath) -> tuple[Any, list[Any]] | None:
-    """Type and limits of the key at ``path``; None where the config has no such key."""
+    """Type and limits of the key at ``path``; None if the config has no such key."""
     place: tuple[Any, list[Any]] = (RunConfig, [])
     for part in path:
         step = next((s for s in (_step(b, part) for b in _branches(place[0])) if s), None)

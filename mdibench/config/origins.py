@@ -1,4 +1,8 @@
-"""Where each value of a config was written: file, line and key, which no TOML library tells."""
+"""Where each value of a config was written: file, line and key, for messages.
+
+TOML libraries do not report lines. ``key_lines`` finds them by a scan of a document that ``tomli``
+has accepted: it validates nothing and keeps only positions.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from dataclasses import dataclass, field
 import tomli
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value: keys, and positions in lists."""
+"""The path to a value: keys, and indices in lists."""
 
 
 def dotted(path: KeyPath) -> str:
@@ -26,20 +30,20 @@ def dotted(path: KeyPath) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """Where each value of a config was written, for messages; it never makes configs differ."""
+    """Where each value of a config was written; ignored in comparisons of configs."""
 
     file: str = field(default="", compare=False)
     lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
     overrides: Mapping[KeyPath, str] = field(default_factory=dict, compare=False)
-    """KeyPath of an override -> the option as the user gave it."""
+    """Path of an override -> the option as the user wrote it."""
 
     def line(self, path: KeyPath) -> int:
-        """Line of the longest part of ``path`` that the file holds, from 1; 0 for none."""
-        return next((self.lines[p] for p in _shorter(path) if p in self.lines), 0)
+        """Line of the longest prefix of ``path`` that is in the file, from 1; 0 for none."""
+        return next((self.lines[p] for p in _prefixes(path) if p in self.lines), 0)
 
     def where(self, path: KeyPath) -> str:
         """``file:line: key`` or ``--set key``; the key alone for a config made in code."""
-        for prefix in _shorter(path):
+        for prefix in _prefixes(path):
             if prefix in self.overrides:
                 return self.overrides[prefix]
             if prefix in self.lines:
@@ -51,15 +55,11 @@ class Origins:
         return f"{self.file}{line}: {dotted(path)}" if self.file else dotted(path)
 
 
-def _shorter(path: KeyPath) -> list[KeyPath]:
+def _prefixes(path: KeyPath) -> list[KeyPath]:
     return [path[:length] for length in range(len(path), 0, -1)]
 
 
-# --- config lines ------------------------------------------------------------------------------
-# The line of every key of a TOML document, which no TOML library tells.
-#
-# Only for documents that ``tomli`` has accepted: nothing is validated here, and all that is kept of
-# a value is where it stands. Used to say where in a config file a mistake is.
+# --- lines of keys -------------------------------------------------------------------------------
 
 BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')[ \t]*""")
@@ -70,14 +70,14 @@ SCALAR = re.compile(r"[^,\]}#\n]*")
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """KeyPath of every table, key and list element -> the line where it first appears, from 1."""
+    """Path of every table, key and list element -> the line where it first appears, from 1."""
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
 
 
 class _Scanner:
-    """A cursor over the text that notes paths as it passes them."""
+    """A cursor over the text that records the line of each path."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -186,6 +186,6 @@ class _Scanner:
             self._next()
 
     def _next(self) -> None:
-        """Past one character and the blanks behind it."""
+        """Skip one character and the blanks after it."""
         self.at += 1
         self._skip(BLANK)

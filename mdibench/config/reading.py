@@ -1,4 +1,4 @@
-"""A config file, read: TOML and overrides in, a RunConfig or every mistake at once out.
+"""Reading of config files: from TOML and overrides to a ``RunConfig``, or to all mistakes at once.
 
 ``read_config`` opens the file and the files of the run that it names, each once. In a run the
 source's rank does so; every other rank parses the same text, and its host needs no file.
@@ -35,7 +35,7 @@ class ConfigFile:
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigFile:
-    """The config in the file ``path``, with ``section.key=value`` overrides laid over it.
+    """The config in the file ``path``, with ``section.key=value`` overrides applied.
 
     Raises UserError with all problems at once, each with file, line and key.
     """
@@ -47,18 +47,18 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigFile:
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """The config alone, of ``read_config``."""
+    """The config of ``read_config`` alone."""
     return read_config(path, overrides).config
 
 
 def parse_config(text: str, where: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The config that ``text`` holds; ``where`` is the name of its file, for messages.
 
-    An override's value is TOML, or a text when it is no TOML: ``scheme.name=mdi`` and
-    ``scheme.threshold=[0.7, 0.8]``. It replaces keys of the file that exclude it. Opens no file.
+    An override's value is TOML, or a text if it is not TOML: ``scheme.name=mdi`` and
+    ``scheme.threshold=[0.7, 0.8]``. It replaces keys of the file that exclude it. Reads no file.
     """
     data, lines = _read_toml(text, where)
-    written, problems = _lay_over(data, overrides)
+    written, problems = _apply_overrides(data, overrides)
     origins = Origins(where, lines, written)
     config, found = _validated(data)
     found.sort(key=lambda finding: origins.line(finding.path))
@@ -69,15 +69,15 @@ def parse_config(text: str, where: str, overrides: Sequence[str] = ()) -> RunCon
 
 
 def noted(text: str, overrides: Sequence[str]) -> str:
-    """A config's text as a run keeps it: with the overrides in a comment on top."""
+    """A config's text as a run stores it: with the overrides in a comment at the top."""
     if not overrides:
         return text
     options = shlex.join(f"--set={override}" for override in overrides)
-    return f"# laid over this file: {' '.join(options.splitlines())}\n{text}"
+    return f"# overrides of this file: {' '.join(options.splitlines())}\n{text}"
 
 
 def read_text(path: Path, kind: str = "config") -> str:
-    """A file's text (UTF-8, with or without a byte order mark), or one clear problem."""
+    """A file's text (UTF-8, with or without a byte order mark); raises UserError."""
     try:
         raw = path.read_bytes() if path.stat().st_size <= LARGEST_BYTES else None
     except FileNotFoundError:
@@ -99,9 +99,9 @@ def read_text(path: Path, kind: str = "config") -> str:
 
 
 def read_trace(path: Path, key: str = "admission.trace_file") -> list[float]:
-    """Arrival times in seconds, one per line, never falling; ``#`` starts a comment.
+    """Arrival times in seconds, one per line, in ascending order; ``#`` starts a comment.
 
-    ``key`` names who asked for the file, for the message when there is none.
+    ``key`` is the key that names the file, for messages.
     """
     if not path.is_file():
         raise UserError(Problem(f'no such file: "{path}"', key, "one arrival time per line"))
@@ -122,7 +122,7 @@ def read_trace(path: Path, key: str = "admission.trace_file") -> list[float]:
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:
-    """The config as JSON-able data with every default in it, as a run's files keep it."""
+    """The config as JSON-able data with all defaults, for a run's manifest."""
     data = config.model_dump(mode="json", exclude={"sweep"})
     placement, topology = data["placement"], data["topology"]
     if not config.scheme.calibrated:
@@ -148,10 +148,10 @@ def _read_toml(text: str, where: str) -> tuple[dict[str, Any], dict[KeyPath, int
         raise UserError(Problem(f"not a config: {reason}", where)) from None
 
 
-def _lay_over(
+def _apply_overrides(
     data: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[dict[KeyPath, str], list[Problem]]:
-    """Put overrides into ``data``; path -> option for messages, and what is wrong with them."""
+    """Put overrides into ``data``; returns path -> option for messages, and the problems."""
     parsed: dict[KeyPath, tuple[str, Any]] = {}
     problems: list[Problem] = []
     for override in overrides:
@@ -166,12 +166,12 @@ def _lay_over(
     _drop_alternatives(data, set(parsed))
     for path, (option, value) in parsed.items():
         if not _put(data, path, value):
-            problems.append(Problem("leads through a value that is no table", option))
+            problems.append(Problem("goes through a value that is not a table", option))
     return {path: option for path, (option, _) in parsed.items()}, problems
 
 
 def _key_path(key: str) -> KeyPath | None:
-    """The path that a dotted key means; None where it is no TOML key."""
+    """The path of a dotted key; None if it is not a TOML key."""
     try:
         node: Any = tomli.loads(f"{key} = 0") if "\n" not in key else {}
     except (ValueError, RecursionError):
@@ -184,7 +184,7 @@ def _key_path(key: str) -> KeyPath | None:
 
 
 def _override_value(text: str) -> Any:
-    """TOML where it is TOML, else the text itself."""
+    """The value of a TOML text; the text itself if it is not TOML."""
     try:
         value = tomli.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -212,9 +212,9 @@ def _put(data: dict[str, Any], path: KeyPath, value: Any) -> bool:
 
 
 def _validated(data: dict[str, Any]) -> tuple[RunConfig, list[Mistake]]:
-    """A config without the values that are wrong, and everything that is wrong.
+    """A config without the wrong values, and all mistakes.
 
-    Wrong values are taken out and the rest is checked again, so that one round finds all.
+    Removes wrong values and validates the rest again, so that all mistakes are found at once.
     """
     found: list[Mistake] = []
     while True:
@@ -231,7 +231,7 @@ def _validated(data: dict[str, Any]) -> tuple[RunConfig, list[Mistake]]:
 
 
 def _prune(data: dict[str, Any], path: KeyPath) -> None:
-    """Take out the value at ``path``: a whole list for an element, a table for a missing key."""
+    """Remove the value at ``path``: the whole list of an element, the table of a missing key."""
     keys = [part for part in path[: _first_index(path)] if isinstance(part, str)]
     node: Any = data
     for key in keys[:-1]:
@@ -252,7 +252,7 @@ def _touches(finding: Mistake, wrong: list[KeyPath]) -> bool:
 
 
 def _where(finding: Mistake, origins: Origins) -> str:
-    """The first of its keys that somebody wrote."""
+    """The place of the first of its keys that was written."""
     written = (p for p in (finding.path, *finding.others) if p in origins.overrides)
     path = next(written, None) or next(
         (p for p in (finding.path, *finding.others) if p in origins.lines), finding.path
@@ -261,13 +261,13 @@ def _where(finding: Mistake, origins: Origins) -> str:
 
 
 def _arrival(text: str, previous: float) -> float:
-    """One arrival time; ValueError with the reason where it is none."""
+    """One arrival time; raises ValueError with the reason if it is invalid."""
     try:
         time_s = float(text)
     except ValueError:
         raise ValueError(f'"{text[:40]}" is not a number') from None
     if not math.isfinite(time_s) or time_s < 0:
-        raise ValueError(f"{text} is no time")
+        raise ValueError(f"{text} is not a time")
     if time_s < previous:
-        raise ValueError(f"{text} comes before the {previous:g} of the line above")
+        raise ValueError(f"{text} is before the previous time, {previous:g}")
     return time_s

@@ -1,12 +1,12 @@
 """A config file as frozen records: every key, its default, its range and its meaning.
 
-The text under a key is what ``mdibench keys`` and docs/config.md say of it.
+The docstring of a key is its text in ``mdibench keys`` and docs/config.md.
 
-Only shape and ranges are checked here, key by key. What several keys must agree on is checked
-where a file is read (``mdibench.config.reading``), and what the world size and the network have to
-say where the plan of a run is made (``mdibench.network.planning``).
+Only types and ranges of single keys are checked here. Contradictions between keys are found when a
+file is read (``config.checks``), and conflicts with the number of ranks and the network when the
+plan of a run is made (``network.planning``).
 
-What follows from the keys of one section is a property of that section, so that a run, its plan,
+A value derived from the keys of one section is a property of the section, so that a run, its plan,
 its simulation and its record agree on it.
 """
 
@@ -33,12 +33,12 @@ OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
 Codec = Literal["none", "fp16", "int8", "bottleneck"]
 RankPair = Annotated[tuple[Rank, Rank], Strict(False)]
-"""Two ranks. TOML and JSON know lists only, hence not strict about the container."""
+"""Two ranks; not strict about the container, since TOML and JSON only have lists."""
 
 DEFAULT_THRESHOLD = 0.8
-"""T_e where the config gives neither a threshold nor a target."""
+"""T_e if the config gives neither a threshold nor a target."""
 CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
-"""Admission modes in which arrivals follow a schedule of their own."""
+"""Admission modes in which arrivals follow a schedule."""
 
 ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
     (("scheme", "threshold"), ("scheme", "target_accuracy"), ("scheme", "accuracy_drop")),
@@ -128,10 +128,10 @@ class ModelSection(ConfigSection):
 
 
 class SchemeSection(ConfigSection):
-    """Who decides, and by which numbers (algorithms 1 and 2)."""
+    """The scheme and its parameters (algorithms 1 and 2)."""
 
     name: str = "mdi-exit"
-    """Who decides; ``mdi-exit`` is the paper's."""
+    """The policies and the placement; ``mdi-exit`` is the paper's."""
     threshold: Probability | list[Probability] | None = None
     """T_e, or one per exit; 0.8 when no target is given either."""
     target_accuracy: Probability | None = None
@@ -229,7 +229,7 @@ class PlacementSection(ConfigSection):
     """Which ranks hold which blocks: one of the four ways; ``partition`` when none is given."""
 
     partition: bool = False
-    """Each block on one rank: contiguous pieces, the slowest rank as fast as can be."""
+    """Each block on one rank: contiguous pieces, the slowest rank as fast as possible."""
     copies: Count | None = None
     """The partition, with each block on this many ranks."""
     replicate: bool = False
@@ -263,7 +263,7 @@ class LinkEntry(ConfigSection):
 
 
 class TopologySection(ConfigSection):
-    """Who is whose neighbour."""
+    """Which ranks are neighbours."""
 
     name: str | None = None
     """A named topology; ``full`` when neither this nor ``edges`` is given."""
@@ -288,13 +288,13 @@ class TransportSection(ConfigSection):
     bottleneck_pairs: str | None = None
     """File of the pairs; by default those of the package for this network."""
     gossip_s: PositiveSeconds = 0.02
-    """Time between two states told to neighbours while something is under way."""
+    """Time between two state messages to neighbours while tasks are in flight."""
     link_window: Count = 2
-    """Tasks that one link may have under way; the rest wait in O_n, where policies see them."""
+    """Tasks in flight on one link; the rest wait in O_n, where policies see them."""
     suspect_after_s: Seconds = 1.0
-    """Silence after which a neighbour is left out of offloading; 0 trusts everybody for ever."""
+    """Silence after which a neighbour gets no more tasks; 0: never."""
     on_suspect: Literal["rerun", "lost"] = "rerun"
-    """What becomes of tasks under way to a silent neighbour: computed again, or lost."""
+    """Tasks in flight to a silent neighbour: computed again, or lost."""
     smoothing: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Weight of the newest value in the means Γ_n and D_nm."""
 
@@ -315,7 +315,7 @@ class DeviceTable(ConfigSection):
 
 
 class EmulationSection(ConfigSection):
-    """Devices and links to stand in for; absent: real ones."""
+    """Devices and links to emulate; absent: real ones."""
 
     device: str | list[str] | None = None
     """One device for all ranks, or one per rank."""
@@ -359,11 +359,11 @@ class SweepSection(ConfigSection):
 
 
 class EventEntry(ConfigSection):
-    """Something that happens during a simulated run.
+    """An event during a simulated run.
 
     ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
-    ``fail``: it falls silent with all it has; ``slow``: its blocks take ``factor`` times as long as
-    at the start; ``link``: both ways of an edge change; ``load``: items arrive ``factor`` times as
+    ``fail``: it stops without notice; ``slow``: its blocks take ``factor`` times as long as at the
+    start; ``link``: both directions of an edge change; ``load``: items arrive ``factor`` times as
     fast as at the start.
     """
 
@@ -396,9 +396,9 @@ class RunConfig(ConfigSection):
     emulation: EmulationSection | None = None
     search: SearchSection | None = None
     sweep: SweepSection | None = None
-    """Only ``mdibench sweep`` looks at it."""
+    """Used by ``mdibench sweep`` only."""
     events: list[EventEntry] = []
-    """Only ``mdibench simulate`` lets them happen."""
+    """Used by ``mdibench simulate`` only."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def where(self, *path: str | int) -> str:
@@ -406,7 +406,7 @@ class RunConfig(ConfigSection):
         return self._origins.where(path)
 
     def with_origins(self, origins: Origins) -> RunConfig:
-        """This config, knowing where its values were written."""
+        """A copy of this config with the places where its values were written."""
         twin = self.model_copy()
         twin._origins = origins
         return twin

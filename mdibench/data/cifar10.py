@@ -1,9 +1,9 @@
 """CIFAR-10 from the standard binary layout (``cifar-10-batches-bin``), checked record by record.
 
 One record is a label byte and 3,072 bytes of pixels (red, green, blue, row by row). The folder is
-looked for in ``data_dir``, in ``$MDIBENCH_DATA`` and in the user's cache folder, in that order;
-``mdibench data fetch cifar10`` puts it into the last one. Source: A. Krizhevsky, "Learning
-multiple layers of features from tiny images", 2009.
+searched in ``data_dir``, else in ``$MDIBENCH_DATA``, else in the user's cache folder, where
+``mdibench data fetch cifar10`` puts it after a check of the published checksum. Source:
+A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def load_cifar10(data_dir: str | None = None) -> Dataset:
 
 
 def candidate_folders(data_dir: str | None = None) -> list[Path]:
-    """Folders that may contain ``FOLDER``; only the first one where the user named it."""
+    """Folders to search: ``data_dir``, else ``$MDIBENCH_DATA``, else the cache folder."""
     if data_dir:
         return [Path(data_dir).expanduser()]
     named = os.environ.get("MDIBENCH_DATA")
@@ -77,7 +77,7 @@ def candidate_folders(data_dir: str | None = None) -> list[Path]:
 
 
 def find_folder(data_dir: str | None = None) -> Path:
-    """The folder with the six files; ``data_dir`` may be that folder or the one around it."""
+    """The folder with the six files; ``data_dir`` may be that folder or its parent."""
     candidates = candidate_folders(data_dir)
     for base in candidates:
         for folder in (base / FOLDER, base):
@@ -109,7 +109,7 @@ def _size_problem(path: Path) -> Problem | None:
 
 
 def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Inputs uint8 ``[N, 3, 32, 32]`` and labels int64 ``[N]``; UserError on impossible ones."""
+    """Inputs uint8 ``[N, 3, 32, 32]`` and labels int64 ``[N]``; UserError for wrong labels."""
     try:
         raw = np.fromfile(path, np.uint8)
     except OSError as failure:
@@ -121,7 +121,7 @@ def read_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _check_labels(labels: NDArray[np.int64], path: Path) -> None:
-    """Labels must be 0..9, and every class about a tenth of the batch.
+    """Raise UserError unless labels are 0..9 and every class is about a tenth of the batch.
 
     The release's batches hold 937 to 1,032 records of each class; a batch far from that was
     written in another layout (CIFAR-100, records of another size) or is damaged.
@@ -147,22 +147,21 @@ def _check_labels(labels: NDArray[np.int64], path: Path) -> None:
         )
 
 
-# --- fetch -------------------------------------------------------------------------------------
-# Fetching a data set from its home, with its checksum: only when the user asks for it.
+# --- download ------------------------------------------------------------------------------------
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
-"""As published beside the download."""
+"""As published on the download page."""
 
 
 def fetch_cifar10(folder: Path | None = None, url: str = URL, checksum: str = MD5) -> Path:
     """Download CIFAR-10's binary version and unpack it; the folder with its six files.
 
-    Nothing is downloaded where the files are already there and whole. Raises UserError without
-    pooch, without a network and where the checksum is wrong.
+    Downloads nothing if the files are already complete. Raises UserError without pooch, without a
+    network and for a wrong checksum.
     """
     target = folder or cache_folder()
-    if _is_whole(target / FOLDER):
+    if _is_complete(target / FOLDER):
         return target / FOLDER
     archive = Path(_download(target, url, checksum))
     _unpack(archive, target)
@@ -171,7 +170,7 @@ def fetch_cifar10(folder: Path | None = None, url: str = URL, checksum: str = MD
     return target / FOLDER
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         check_files(folder)
     except UserError:
@@ -194,7 +193,7 @@ def _download(target: Path, url: str, checksum: str) -> str:
     except ValueError as failure:
         remedy = "try again later; the file at the source differs from the published one"
         raise UserError(Problem("wrong checksum, nothing kept", url, remedy)) from failure
-    except OSError as failure:  # requests' errors are OSErrors too
+    except OSError as failure:  # errors of requests are OSErrors
         remedy = f"copy {FOLDER} to {target} by hand, or set MDIBENCH_DATA to where it is"
         what = f"no connection ({type(failure).__name__})"
         raise UserError(Problem(what, url, remedy)) from failure
@@ -211,7 +210,7 @@ def _pooch() -> Any:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """Take the six files and the class names out of ``archive``, and nothing else."""
+    """Extract the six files and the class names from ``archive``, and nothing else."""
     wanted = {f"{FOLDER}/{name}" for name in (*TRAIN_FILES, TEST_FILE, "batches.meta.txt")}
     (target / FOLDER).mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
@@ -222,7 +221,7 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 class _Bar:
-    """What pooch wants of a progress bar, drawn by rich on a terminal, else silent."""
+    """The progress bar that pooch expects: drawn by rich on a terminal, else nothing."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -241,7 +240,7 @@ class _Bar:
 
     @property
     def total(self) -> int | None:
-        """Bytes to come."""
+        """Total bytes; None: unknown."""
         return None
 
     @total.setter
@@ -249,11 +248,11 @@ class _Bar:
         self._bar.update(self._task, total=value)
 
     def update(self, count: int) -> None:
-        """``count`` more bytes are here."""
+        """``count`` more bytes have arrived."""
         self._bar.advance(self._task, count)
 
     def reset(self) -> None:
-        """Pooch starts over to reach the total once more."""
+        """Start again at 0; pooch then advances to the total."""
         self._bar.reset(self._task)
 
     def close(self) -> None:

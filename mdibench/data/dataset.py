@@ -1,4 +1,4 @@
-"""A data set as the rest of the package sees it: three splits that share no item."""
+"""A data set: three splits that share no item."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Train, calibration and evaluation items never overlap."""
+    """A data set; no item is in two splits."""
 
     name: str
     classes: tuple[str, ...]

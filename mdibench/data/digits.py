@@ -1,9 +1,9 @@
-"""Handwritten digits without a download: scikit-learn's 1,797 pictures, brought to 32 x 32.
+"""Handwritten digits without a download: scikit-learn's 1,797 images, enlarged to 32 x 32.
 
 The originals (UCI ML "Optical recognition of handwritten digits", test part, 8 x 8 pixels) are
-divided once and for all into train, calibration and evaluation originals; each split then holds
-several differently corrupted variants of its own originals. ``seed`` changes the corruption and
-never the division, so that shipped weights have not seen any evaluation original.
+divided into fixed train, calibration and evaluation originals; each split then holds
+several differently corrupted variants of its own originals. ``seed`` changes the corruption but
+not the division, so that no evaluation original was used to train the packaged weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
 
 SIZE = 32
 MARGIN = 4
-"""Black border around the picture, so that a small shift does not cut the digit."""
+"""Black border around the image, so that a small shift does not cut the digit."""
 
 ORIGINALS = {"train": 1097, "calibration": 200, "evaluation": 500}
 VARIANTS = {"train": 6, "calibration": 5, "evaluation": 4}
@@ -26,17 +26,17 @@ VARIANTS = {"train": 6, "calibration": 5, "evaluation": 4}
 
 def load_digits_dataset(seed: int = 0) -> Dataset:
     """The digits with corruption drawn from ``seed``; the same seed gives the same bytes."""
-    pictures, labels = _originals()
+    images, labels = _originals()
     division = divide(len(labels))
     splits = {
-        name: _split(pictures[chosen], labels[chosen], VARIANTS[name], [seed, stream])
+        name: _split(images[chosen], labels[chosen], VARIANTS[name], [seed, stream])
         for stream, (name, chosen) in enumerate(division.items())
     }
     return Dataset("digits", tuple("0123456789"), **splits)
 
 
 def divide(count: int) -> dict[str, NDArray[np.int64]]:
-    """Which of ``count`` originals belong to which split: disjoint, and the same for ever."""
+    """Which of ``count`` originals belong to which split: disjoint, and always the same."""
     order = np.random.default_rng(DIVISION_SEED).permutation(count)
     edges = np.cumsum(list(ORIGINALS.values()))
     parts = np.split(order[: edges[-1]], edges[:-1])
@@ -51,19 +51,19 @@ def _originals() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 def _split(
-    pictures: NDArray[np.float32], labels: NDArray[np.int64], variants: int, seed: list[int]
+    images: NDArray[np.float32], labels: NDArray[np.int64], variants: int, seed: list[int]
 ) -> Split:
     rng = np.random.default_rng(seed)
-    corrupted, _ = corrupt(np.tile(enlarge(pictures), (variants, 1, 1)), rng)
+    corrupted, _ = corrupt(np.tile(enlarge(images), (variants, 1, 1)), rng)
     order = rng.permutation(len(corrupted))
     inputs = np.rint(255 * corrupted[order, None]).astype(np.uint8)
     return Split(inputs, np.tile(labels, variants)[order])
 
 
-def enlarge(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+def enlarge(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """``[N, h, w]`` to ``[N, SIZE, SIZE]``: bilinear, inside a black margin."""
-    rows, columns = (_interpolation(side, SIZE - 2 * MARGIN) for side in pictures.shape[1:])
-    inner = rows @ pictures @ columns.T
+    rows, columns = (_interpolation(side, SIZE - 2 * MARGIN) for side in images.shape[1:])
+    inner = rows @ images @ columns.T
     return np.pad(inner, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
 
 
@@ -75,17 +75,15 @@ def _interpolation(source: int, target: int) -> NDArray[np.float32]:
     return weights
 
 
-# --- corruption --------------------------------------------------------------------------------
-# Corruptions of grey pictures, each with its own strength per item: some easy, some hard.
-#
-# Every function takes ``images`` float32 ``[N, H, W]`` in [0, 1] and ``strength`` ``[N]`` in [0,
-# 1],
-# returns new images, and leaves an item of strength 0 as it was. All randomness comes from the
-# generator that is handed in, so that one seed gives one data set.
+# --- corruption ----------------------------------------------------------------------------------
 
 Images = NDArray[np.float32]
 Strength = NDArray[np.float32]
 Corruption = Callable[[Images, Strength, Generator], Images]
+"""Takes images float32 ``[N, H, W]`` in [0, 1] and strengths ``[N]`` in [0, 1]; returns new images.
+
+An item of strength 0 stays unchanged. All randomness comes from the generator.
+"""
 
 MAX_SHIFT = 6
 MAX_NOISE = 0.3
@@ -96,7 +94,7 @@ BLUR_PASSES = 4
 
 
 def shift(images: Images, strength: Strength, rng: Generator) -> Images:
-    """Move each picture by up to ``MAX_SHIFT`` pixels; what enters from outside is black."""
+    """Shift each image by up to ``MAX_SHIFT`` pixels; new pixels are black."""
     count, height, width = images.shape
     reach = MAX_SHIFT * strength
     down = np.rint(reach * rng.uniform(-1, 1, count)).astype(int)
@@ -109,7 +107,7 @@ def shift(images: Images, strength: Strength, rng: Generator) -> Images:
 
 
 def blur(images: Images, strength: Strength, rng: Generator) -> Images:
-    """Mix each picture with a copy that a binomial kernel has smoothed ``BLUR_PASSES`` times."""
+    """Mix each image with a copy smoothed ``BLUR_PASSES`` times by a binomial kernel."""
     down, right = (_smoothing(size) for size in images.shape[1:])
     smooth = down @ images @ right.T
     share = strength[:, None, None]
@@ -133,7 +131,7 @@ def noise(images: Images, strength: Strength, rng: Generator) -> Images:
 
 
 def contrast(images: Images, strength: Strength, rng: Generator) -> Images:
-    """Draw all pixels toward a random grey level."""
+    """Move all pixels towards a random grey level."""
     level = rng.uniform(0.2, 0.8, len(images)).astype(np.float32)[:, None, None]
     keep = 1 - np.float32(MAX_CONTRAST_LOSS) * strength[:, None, None]
     return level + keep * (images - level)
@@ -152,20 +150,20 @@ def occlusion(images: Images, strength: Strength, rng: Generator) -> Images:
 
 
 KINDS: tuple[Corruption, ...] = (shift, blur, contrast, occlusion, noise)
-"""In the order of a camera: the scene moves, the lens blurs, ..., the sensor adds noise last."""
+"""Applied in this order, as in a camera: scene, lens, ..., and sensor noise last."""
 
 CHANCE = 0.4
-"""Chance of each kind to strike an item."""
+"""Probability that an item gets a kind of corruption."""
 
 
 def corrupt(images: Images, rng: Generator) -> tuple[Images, Strength]:
     """``images`` corrupted, and each item's severity, drawn uniformly from [0, 1).
 
-    An item meets each kind with probability ``CHANCE``, at its own severity.
+    Each item gets each kind with probability ``CHANCE``, at the item's severity.
     """
     severity = rng.random(len(images), dtype=np.float32)
-    struck = rng.random((len(images), len(KINDS))) < CHANCE
+    chosen_kinds = rng.random((len(images), len(KINDS))) < CHANCE
     corrupted = images.copy()
-    for kind, chosen in zip(KINDS, struck.T, strict=True):
+    for kind, chosen in zip(KINDS, chosen_kinds.T, strict=True):
         corrupted[chosen] = kind(corrupted[chosen], severity[chosen], rng)
     return corrupted, severity

@@ -1,4 +1,4 @@
-"""Data sets by name: what ``model.dataset`` of a config may say."""
+"""Data sets by name: the values of ``model.dataset``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mdibench.errors import Problem, UserError
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """What is known of a data set without loading it."""
+class DatasetFormat:
+    """The properties of a data set that are known without loading it."""
 
     meaning: str
     shape: tuple[int, int, int]
@@ -20,13 +20,13 @@ class Format:
     classes: int
 
 
-DATASETS: Mapping[str, Format] = {
-    "digits": Format(
+DATASETS: Mapping[str, DatasetFormat] = {
+    "digits": DatasetFormat(
         "scikit-learn's handwritten digits at 32 x 32 with seeded corruption; no download",
         (1, 32, 32),
         10,
     ),
-    "cifar10": Format(
+    "cifar10": DatasetFormat(
         "CIFAR-10 in the standard binary layout, from data_dir or `mdibench data fetch cifar10`",
         (3, 32, 32),
         10,
@@ -35,7 +35,7 @@ DATASETS: Mapping[str, Format] = {
 
 
 def load_dataset(name: str, data_dir: str | None = None, seed: int = 0) -> Dataset:
-    """The data set ``name``; ``seed`` chooses the corruption of those that have one.
+    """The data set ``name``; ``seed`` chooses the corruption of the digits.
 
     Raises UserError for an unknown name and for missing or damaged files.
     """

@@ -1,7 +1,7 @@
-"""What a network's blocks cost: FLOPs, parameters and feature sizes, found with one black item.
+"""Costs of a network's blocks: FLOPs, parameters and feature sizes, counted on one black item.
 
-The item really runs, once: torch's meta device would save those milliseconds, but its first use
-imports for more than a second.
+The item is computed once: torch's meta device would save those milliseconds, but its first use
+takes over a second of imports.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts FLOPs and the largest operation's memory within a ``with`` block.
 
     FLOPs are those of convolutions and matrix products; a multiply-add counts two. Torch's own
-    counter gives the same, but decomposes every other operation too, and importing what that
-    needs takes longer than a short run.
+    counter gives the same figures, but also decomposes every other operation, and the imports for
+    that take longer than a short run.
     """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing here is ever compiled: torch need not import its compiler (one second)."""
+        """False: nothing is compiled here, and torch's compiler takes a second to import."""
         return False
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run the operation and count it; FLOPs where torch's table has a formula."""
+        """Run and count the operation; its FLOPs if torch's table has a formula."""
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
@@ -54,17 +54,17 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count_flops(function: Callable[[], object]) -> int:
-    """FLOPs of ``function()``, which must not enter inference mode by itself."""
+    """FLOPs of ``function()``, which must not enter inference mode itself."""
     return _counted(function).flops
 
 
 def working_bytes(function: Callable[[], object]) -> int:
-    """Inputs, weights and outputs of the operation of ``function()`` that has most of them."""
+    """Bytes of inputs, weights and outputs of the largest operation of ``function()``."""
     return _counted(function).working_bytes
 
 
 def _counted(function: Callable[[], object]) -> CostCounter:
-    # In inference mode, composite operations would reach the counter unopened.
+    # In inference mode, the counter would see composite operations undecomposed.
     counter = CostCounter()
     with torch.inference_mode(False), torch.no_grad(), counter:
         function()
@@ -77,20 +77,18 @@ def _tensor_bytes(values: Any) -> int:
     return sum(distinct.values())
 
 
-def describe(network: MultiExitNetwork) -> ModelInfo:
-    """Costs of one item, and shapes; a block's include its exit head. All blocks must be loaded."""
+def network_costs(network: MultiExitNetwork) -> ModelInfo:
+    """Costs and shapes for one item, heads included in their blocks. All blocks must be loaded."""
     features = torch.zeros((1, *network.input_shape), dtype=torch.uint8)
     size = features.nbytes
     blocks = []
     for block, head in zip(network.blocks, network.heads, strict=True):
-        info, features = _describe_block(block.eval(), head.eval(), features)
+        info, features = _block_costs(block.eval(), head.eval(), features)
         blocks.append(info)
     return ModelInfo(network.name, network.classes, network.input_shape, size, tuple(blocks))
 
 
-def _describe_block(
-    block: nn.Module, head: nn.Module, features: Tensor
-) -> tuple[BlockInfo, Tensor]:
+def _block_costs(block: nn.Module, head: nn.Module, features: Tensor) -> tuple[BlockInfo, Tensor]:
     device = next(head.parameters(), features).device
     given = features.to(device)
     with torch.no_grad():

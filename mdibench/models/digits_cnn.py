@@ -1,7 +1,7 @@
 """A small network with five exits for 32 x 32 digits: about half a millisecond per block.
 
 Each block costs roughly the same time at batch 1 on one core, so that a partition over two to
-five workers can be balanced, and each exit sees more of the picture than the one before.
+five workers can be balanced, and each exit has a larger receptive field than the one before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Residual(nn.Module):
         self.body = nn.Sequential(conv_unit(channels, channels), conv_unit(channels, channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``features`` plus what the convolutions add."""
+        """``features`` plus the output of the convolutions."""
         change: Tensor = self.body(features)
         return features + change
 
@@ -37,7 +37,7 @@ def build(classes: int = 10) -> MultiExitNetwork:
         nn.Sequential(conv_unit(48, 96, stride=2), Residual(96)),
         nn.Sequential(conv_unit(96, 96), Residual(96)),
     ]
-    # A coarse grid keeps the first exits modest: they leave the hard items to the later ones.
+    # A coarse grid limits the first exits: hard items go on to the later ones.
     grids = ((32, 2), (48, 2), (48, 2), (96, 4), (96, 4))
     heads = [PooledHead(channels, classes, grid) for channels, grid in grids]
     return MultiExitNetwork(NAME, blocks, heads, INPUT_SHAPE, classes)

@@ -1,4 +1,4 @@
-"""What every exit says about every item of a split: for training, cards and profiles."""
+"""Scores of a network: the logits of every exit for every item of a split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExitScores:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """``[K, N]``: whether exit k is right about an item."""
+        """``[K, N]``: whether exit k classifies an item correctly."""
         hits: NDArray[np.bool_] = self.logits.argmax(2) == self.labels
         return hits
 

@@ -1,7 +1,7 @@
-"""MobileNetV2 for 32 x 32 pictures, cut into five blocks with an exit each.
+"""MobileNetV2 for 32 x 32 images, cut into five blocks with an exit each.
 
-The network of Sandler et al. 2018 (arXiv 1801.04381, table 2) at width 1 with the strides that
-CIFAR-10 asks for: the stem and the second stage keep the full resolution. Without the early exits
+The network of Sandler et al. 2018 (arXiv 1801.04381, table 2) at width 1 with strides for
+CIFAR-10: the stem and the second stage keep the full resolution. Without the early exits
 it has the 2,236,682 parameters of the original with ten classes.
 """
 

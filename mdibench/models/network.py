@@ -1,4 +1,4 @@
-"""A network cut into blocks with an exit head each: what every model here, and a user's, is."""
+"""``MultiExitNetwork``, the form of all networks, and the layers that ours share."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional
 class MultiExitNetwork:
     """K blocks and K heads, in order; the last head is the network's own classifier.
 
-    Block 1 takes raw items as uint8 ``[N, C, H, W]`` and normalises them itself, so that raw data
-    travels as bytes; block k takes the feature map of block k-1. Head k takes the feature map of
+    Block 1 takes raw items as uint8 ``[N, C, H, W]`` and normalises them itself, so that raw items
+    are sent as bytes; block k takes the feature map of block k-1. Head k takes the feature map of
     block k and gives logits ``[N, classes]``.
     """
 
@@ -69,7 +69,7 @@ class PooledHead(nn.Module):
     """Exit head: average pooling to ``grid`` x ``grid`` and one linear layer.
 
     ``[N, C, H, W] -> [N, classes]``; H and W must be multiples of ``grid``. A grid of 1 is global
-    average pooling; a finer one lets a shallow exit tell where it saw something.
+    average pooling; a finer one keeps some spatial information for a shallow exit.
     """
 
     def __init__(self, channels: int, classes: int, grid: int = 1) -> None:
@@ -91,8 +91,8 @@ class PooledHead(nn.Module):
 class ConvHead(nn.Module):
     """Exit head for shallow features: pool to ``grid`` x ``grid``, convolve, pool, classify.
 
-    The convolution costs little on the coarse grid and gives an early exit the features that a
-    linear layer on a few channels would lack.
+    On the coarse grid the convolution costs little, and gives an early exit better features than a
+    linear layer on few channels.
     """
 
     def __init__(self, channels: int, classes: int, grid: int, hidden: int = 128) -> None:

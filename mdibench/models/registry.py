@@ -1,7 +1,9 @@
 """Networks by name: ours, and users' own as ``package.module:function``.
 
-``load_network`` gives a rank the blocks it hosts, ``model_info`` what a plan must know without
-reading any weights. Names that begin with ``null`` (the harness without a network) are not ours.
+``load_network`` builds the blocks that a rank hosts: layers are created without initial values,
+other blocks become ``Absent``, and batch normalisation is folded. ``network_info`` gives the costs
+for a plan without reading weights. The model ``null`` is not a network: see
+``assembly.workload``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ BUILDERS: Mapping[str, Callable[[int], MultiExitNetwork]] = {
 
 
 def home_dataset(name: str) -> str:
-    """The data set that network ``name`` is made for; ``digits`` for a user's network."""
+    """The data set of network ``name`` by default; ``digits`` for a user's network."""
     return "digits" if name == digits_cnn.NAME or ":" in name else "cifar10"
 
 
@@ -47,14 +49,14 @@ def load_network(
     blocks: Collection[int] | None = None,
     dataset: str | None = None,
 ) -> MultiExitNetwork:
-    """The network with the trained weights of ``blocks`` (from 1; all by default), ready to infer.
+    """The network with trained weights in ``blocks`` (from 1; all by default), for inference.
 
     The other blocks and heads become ``Absent``. Batch normalisation is folded into convolutions,
-    whose weights are laid out channels-last: less work on a CPU, the same answers.
-    ``dataset`` gives the shape of an item and the number of classes; by default the one that the
-    network is made for. ``weights`` is a safetensors file; by default the package's own, or, for
-    a user's network, what the user's function put into it.
-    Raises UserError for unknown names, for files that do not fit and for a user's mistakes.
+    whose weights are channels-last: faster on a CPU, with the same results.
+    ``dataset`` gives the shape of an item and the number of classes; by default ``home_dataset``.
+    ``weights`` is a safetensors file; by default the package's own, or, for a user's network, the
+    values that the user's function has set.
+    Raises UserError for unknown names, for files that do not match and for a user's mistakes.
     """
     with Uninitialised() if ":" not in name else nullcontext():
         network = build_network(name, dataset or home_dataset(name))
@@ -84,16 +86,16 @@ def build_network(name: str, dataset: str) -> MultiExitNetwork:
     return network
 
 
-def model_info(model: ModelSection) -> ModelInfo:
-    """Sizes and costs of the config's network: no weights are read, nothing is computed."""
-    return _model_info(model.name, model.dataset)
+def network_info(model: ModelSection) -> ModelInfo:
+    """Sizes and costs of the config's network; no weights are read."""
+    return _network_info(model.name, model.dataset)
 
 
 @cache
-def _model_info(name: str, dataset: str) -> ModelInfo:
-    from mdibench.models.cost import describe
+def _network_info(name: str, dataset: str) -> ModelInfo:
+    from mdibench.models.cost import network_costs
 
-    return describe(build_network(name, dataset))
+    return network_costs(build_network(name, dataset))
 
 
 def _users_network(name: str, dataset: str) -> MultiExitNetwork:
@@ -103,7 +105,7 @@ def _users_network(name: str, dataset: str) -> MultiExitNetwork:
 
 
 def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExitNetwork:
-    """The network with ``Absent`` in place of everything but ``blocks``, ready to infer."""
+    """The network with ``Absent`` in place of all other blocks, ready for inference."""
     loaded = range(1, network.exits + 1) if blocks is None else blocks
     kept = [
         [part if number in loaded else Absent(number) for number, part in enumerate(parts, 1)]
@@ -120,37 +122,14 @@ def _unknown(name: str) -> Problem:
     return Problem(f'unknown network "{name}"', "model.name", remedy)
 
 
-# --- folding -----------------------------------------------------------------------------------
-# Batch normalisation folded into the convolution before it: fewer operations for an inference.
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Fold, in place, every ``Conv2d, BatchNorm2d`` pair that an ``nn.Sequential`` runs in a row.
-
-    ``module`` must be in evaluation mode. Its results stay the same but for rounding. Pairs that
-    a ``forward`` of its own puts together are left alone: only a Sequential says who follows whom.
-    """
-    for part in module.modules():
-        if isinstance(part, nn.Sequential):
-            _fold(part)
-
-
-def _fold(layers: nn.Sequential) -> None:
-    for at, (first, second) in enumerate(pairwise(layers)):
-        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-            layers[at] = fuse_conv_bn_eval(first, second)
-            layers[at + 1] = nn.Identity()
-
-
-# --- loading -----------------------------------------------------------------------------------
-# Building a network of which only some blocks are needed, without paying for the others.
+# --- blocks that are loaded -----------------------------------------------------------------------
 
 
 class Uninitialised(TorchFunctionMode):
-    """Within a ``with`` block, new layers allocate their weights and do not fill them.
+    """Within a ``with`` block, new layers allocate their weights without initial values.
 
-    Weights that are about to be read from a file need no random values, and memory that nobody
-    has written to is never resident.
+    Weights that are read from a file next need no random values, and memory that was never
+    written is not resident.
     """
 
     def __torch_function__(
@@ -160,7 +139,7 @@ class Uninitialised(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Leave out the functions of ``torch.nn.init``; run everything else."""
+        """Skip the functions of ``torch.nn.init``; run everything else."""
         named = kwargs or {}
         if getattr(func, "__module__", None) == "torch.nn.init":
             return named["tensor"] if "tensor" in named else args[0]
@@ -175,5 +154,23 @@ class Absent(nn.Module):
         self.number = number
 
     def forward(self, features: Tensor) -> Tensor:
-        """Never runs: a task that comes here was sent to the wrong worker."""
+        """Raise InvariantError: the task was sent to the wrong worker."""
         raise InvariantError(f"block {self.number} is not loaded here")
+
+
+def fold_batch_norms(module: nn.Module) -> None:
+    """Fold, in place, every ``Conv2d, BatchNorm2d`` pair that follow each other in a Sequential.
+
+    ``module`` must be in evaluation mode. Results stay the same except for rounding. Pairs in a
+    custom ``forward`` are not folded: only a Sequential defines the order of its layers.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Sequential):
+            _fold(part)
+
+
+def _fold(layers: nn.Sequential) -> None:
+    for at, (first, second) in enumerate(pairwise(layers)):
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            layers[at] = fuse_conv_bn_eval(first, second)
+            layers[at + 1] = nn.Identity()

@@ -1,4 +1,4 @@
-"""ResNet for 32 x 32 pictures, cut into blocks with an exit each (He et al. 2016).
+"""ResNet for 32 x 32 images, cut into blocks with an exit each (He et al. 2016).
 
 Depths 20, 32 and 56 are the paper's CIFAR networks (three stages of basic units, parameter-free
 shortcuts, option A); depth 50 is the ImageNet network of bottleneck units with a 3 x 3 stem and
@@ -97,7 +97,7 @@ DESIGNS: Mapping[int, Design] = {
 
 
 def build(depth: int, classes: int = 10) -> MultiExitNetwork:
-    """ResNet of one of the depths in ``DESIGNS``, with random weights."""
+    """ResNet of a depth in ``DESIGNS``, with random weights."""
     design = DESIGNS[depth]
     shapes = _unit_shapes(design)
     blocks: list[nn.Module] = []

@@ -1,7 +1,7 @@
 """Users' own networks: ``package.module:function`` from the config to a checked network.
 
 The function takes nothing and returns either a ``MultiExitNetwork`` or a pair (blocks, heads) of
-equally long lists of torch modules. Whatever is wrong with that becomes one clear line.
+lists of torch modules of equal length. Every mistake becomes a UserError of one line.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ WHERE = "model.name"
 def load_users_network(name: str, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
     """The network that ``name``'s function returns, checked against items of ``shape``.
 
-    Modules beside the config are found as well as installed ones: the working directory is added
-    to the search path. Raises UserError for everything that does not fit.
+    The working directory is added to the module search path, so that local modules are found as
+    well as installed ones. Raises UserError for every mistake.
     """
     returned = _call(_find(name), name)
     network = _as_network(returned, name, shape, classes)
@@ -45,7 +45,7 @@ def _find(name: str) -> Callable[[], Any]:
         module = importlib.import_module(module_name)
     except ImportError as failure:
         raise _problem(f"cannot import '{module_name}': {failure}", "check the name") from failure
-    except Exception as failure:  # the user's code may raise anything
+    except Exception as failure:  # user code may raise anything
         raise _problem(f"'{module_name}' failed at import: {_brief(failure)}") from failure
     function = getattr(module, attribute, None)
     if not callable(function):
@@ -58,7 +58,7 @@ def _call(function: Callable[[], Any], name: str) -> Any:
         return function()
     except UserError:
         raise
-    except Exception as failure:  # the user's code may raise anything
+    except Exception as failure:  # user code may raise anything
         raise _problem(f"{name}() failed: {_brief(failure)}") from failure
 
 
@@ -87,7 +87,7 @@ def _check_modules(network: MultiExitNetwork) -> None:
     counts = len(network.blocks), len(network.heads)
     if counts[0] != counts[1] or counts[0] == 0:
         what = f"{network.name} has {counts[0]} blocks and {counts[1]} heads"
-        raise _problem(what, "every block needs one head, and one block is the least")
+        raise _problem(what, "give one head for each block, and at least one block")
     for kind, parts in (("block", network.blocks), ("head", network.heads)):
         for number, part in enumerate(parts, start=1):
             if not isinstance(part, nn.Module):
@@ -96,7 +96,7 @@ def _check_modules(network: MultiExitNetwork) -> None:
 
 
 def _check_shapes(network: MultiExitNetwork, classes: int) -> None:
-    """Run one black item through the network: every part must take what the one before gives."""
+    """Run one black item through the network: every part must accept the previous output."""
     features: Tensor = torch.zeros((1, *network.input_shape), dtype=torch.uint8)
     with torch.no_grad():
         for number in range(1, network.exits + 1):
@@ -112,10 +112,10 @@ def _run(network: MultiExitNetwork, kind: str, number: int, given: Tensor) -> Te
     where = f"{kind} {number} of {network.name}"
     try:
         result = part(given)
-    except Exception as failure:  # the user's code may raise anything
+    except Exception as failure:  # user code may raise anything
         what = f"{where} failed on {given.dtype} {tuple(given.shape)}: {_brief(failure)}"
         raise _problem(
-            what, "each part takes what the one before gives; the first, uint8"
+            what, "each part takes the output of the part before; the first takes uint8"
         ) from failure
     if not isinstance(result, Tensor):
         raise _problem(f"{where} returned {type(result).__name__}", "return one tensor")

@@ -1,4 +1,4 @@
-"""Weights files: safetensors with a few words of metadata. Reading one never runs code.
+"""Weights files: safetensors with metadata. Reading one never runs code.
 
 Tensors are named ``blocks.<index>.<name>`` and ``heads.<index>.<name>``, index from 0; matrices and
 kernels are stored in half precision, everything else in float32. The metadata name the network, its
@@ -23,19 +23,19 @@ from mdibench.models.packaged import save_tensors
 from mdibench.record.files import draft_of
 
 CARD = ".md"
-"""What the card beside a weights file ends in."""
+"""Suffix of the card beside a weights file."""
 REMEDY = "fetch or train the file again"
 
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
 
 
 def make_place(path: Path) -> None:
-    """Make sure that ``path`` can be written, before hours go into what it is to hold.
+    """Make sure that ``path`` can be written, before a long training.
 
-    Raises OSError where it cannot, UserError for a name that its card takes.
+    Raises OSError if it cannot, UserError for the name of its card.
     """
     if path.suffix == CARD:
-        what = f"weights cannot be called *{CARD}: the card beside them is"
+        what = f"weights cannot be named *{CARD}: the card beside them has that suffix"
         raise UserError(Problem(what, str(path), f"{path.stem}.safetensors"))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
@@ -63,7 +63,7 @@ def _stored(value: Tensor) -> Tensor:
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """CRC-32 over the bytes of ``tensors`` in the order of their names, as hexadecimal text."""
+    """CRC-32 of the bytes of ``tensors``, sorted by name, as hexadecimal text."""
     value = 0
     for name in sorted(tensors):
         content = tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy()
@@ -72,7 +72,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The file's metadata; UserError where it is missing or no safetensors file."""
+    """The file's metadata; raises UserError if it is missing or not a safetensors file."""
     with _opened(path) as file:
         return file.metadata() or {}
 
@@ -107,12 +107,12 @@ def _opened(path: Path) -> safe_open:
     try:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as failure:
-        what = f"damaged, or no safetensors file ({failure})"
+        what = f"damaged, or not a safetensors file ({failure})"
         raise UserError(Problem(what, str(path), REMEDY)) from failure
 
 
 def _check_metadata(path: Path, metadata: Mapping[str, str], network: MultiExitNetwork) -> None:
-    """Files of other programs carry no metadata: then names and shapes alone must fit."""
+    """Raise UserError for weights of another network, as far as the file has metadata."""
     found = metadata.get("network", network.name)
     if found != network.name:
         what = f"weights of network '{found}', not of '{network.name}'"

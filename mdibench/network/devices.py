@@ -1,7 +1,9 @@
-"""Devices and links to emulate. Every figure here is an estimate, and says from what.
+"""Profiles of devices and links to emulate, and the heterogeneity of a fleet.
 
-A measured figure of one's own is better than any of these: see ``[emulation.devices]`` and
-``[[topology.links]]``, and what ``mdibench profile`` and ``mdibench probe`` measure.
+Every figure of a profile is an estimate, and ``basis`` gives its derivation. Your own measurements
+are better: see ``[emulation.devices]``, ``[[topology.links]]``, ``mdibench profile`` and
+``mdibench probe``. Heterogeneous fleets are drawn from ``topology.seed``: the same config is the
+same fleet.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class DeviceProfile:
 class LinkProfile:
     """An estimate of one direction of a link, as TCP sees it; jitter is added to the delay.
 
-    What a radio loses it sends again by itself: such losses are part of the jitter, and ``loss``
-    (repaired by TCP, at the price of its time-out) is for links that a user describes.
+    Losses that a radio repairs itself are part of the jitter; ``loss`` (repaired by TCP after its
+    time-out) is only for links that a user describes.
     """
 
     name: str
@@ -140,16 +142,13 @@ LINKS: Mapping[str, LinkProfile] = {
 }
 
 
-# --- heterogeneity -----------------------------------------------------------------------------
-# Fleets that are not all alike: devices drawn or by distance, speeds and rates that spread.
-#
-# Everything is drawn from ``topology.seed``, so that the same config is the same fleet.
+# --- heterogeneity -------------------------------------------------------------------------------
 
 RankPair = tuple[int, int]
 
 
 def device_names(emulation: EmulationSection, graph: Graph, seed: int) -> list[str] | None:
-    """The device of each rank, where the config draws it or tells it by distance; else None."""
+    """The device of each rank, drawn or by distance from the source; None without either."""
     if emulation.drawn:
         return random.Random(f"{seed}/devices").choices(
             list(emulation.drawn), list(emulation.drawn.values()), k=len(graph)

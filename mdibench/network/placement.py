@@ -16,17 +16,17 @@ from mdibench.network.topology import Graph
 Blocks = tuple[frozenset[int], ...]
 """The blocks of each rank."""
 
-SLACK = 1e-9
-"""Relative: sums of the same times in another order must not count as worse."""
+TOLERANCE = 1e-9
+"""Relative: sums of the same times in another order count as equal."""
 
 
 def at_the_source(ranks: int, exits: int) -> Blocks:
-    """Everything on rank 0."""
+    """Every block on rank 0."""
     return tuple(frozenset(range(1, exits + 1) if n == SOURCE else ()) for n in range(ranks))
 
 
 def replicate(ranks: int, exits: int) -> Blocks:
-    """Every block everywhere."""
+    """Every block on every rank."""
     return (frozenset(range(1, exits + 1)),) * ranks
 
 
@@ -38,9 +38,9 @@ def explicit(ranks: int, table: Mapping[int, Sequence[int]]) -> Blocks:
 def partition(graph: Graph, seconds: Sequence[Sequence[float]]) -> Blocks:
     """Each block on one rank: contiguous pieces, ranks in order of their distance from the source.
 
-    The slowest rank is as fast as can be; among such cuts the loads are as even as can be (least
-    sum of squares). The source holds the first block at least, since raw data is there; other
-    ranks may stay empty. Exact, by dynamic programming over (rank, blocks placed).
+    The slowest rank is as fast as possible; among such cuts, the loads are as even as possible
+    (least sum of squares). The source holds at least the first block, since it has the raw data;
+    other ranks may be empty. Exact, by dynamic programming over (rank, blocks placed).
     """
     order = by_distance(graph)
     costs = [seconds[rank] for rank in order]
@@ -103,20 +103,20 @@ class _Cut:
         return _Cut(self.squares + time * time, last, (*self.pieces, (start, end)))
 
     def beats(self, other: _Cut | None) -> bool:
-        """Evener; on a tie, with less far ranks."""
-        if other is None or self.squares < other.squares * (1 - SLACK):
+        """Whether the loads are more even or, on a tie, the ranks used are nearer."""
+        if other is None or self.squares < other.squares * (1 - TOLERANCE):
             return True
-        return self.squares <= other.squares * (1 + SLACK) and self.last_used < other.last_used
+        return self.squares <= other.squares * (1 + TOLERANCE) and self.last_used < other.last_used
 
 
 def _evenest_cut(costs: Sequence[Sequence[float]], bottleneck: float) -> _Cut:
     """Pieces for each rank: none above ``bottleneck``, least sum of squares."""
-    exits, limit = len(costs[0]), bottleneck * (1 + SLACK)
+    exits, limit = len(costs[0]), bottleneck * (1 + TOLERANCE)
     best = {0: _Cut(0.0, 0, ())}
     for position, times in enumerate(costs):
         previous, best = best, {}
         for start, cut in previous.items():
-            least_end = max(start, 1)  # the source is never idle
+            least_end = max(start, 1)  # the source holds the first block
             for end in range(least_end, exits + 1):
                 time = sum(times[start:end])
                 if time > limit:

@@ -1,4 +1,4 @@
-"""The plan of a run: who hosts what, who talks to whom, by which way, over which links."""
+"""The plan of a run: which rank hosts which blocks, neighbours, routes, links and devices."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Link:
 
     @property
     def emulated(self) -> bool:
-        """Whether the sender must hold messages back at all."""
+        """Whether the sender must delay messages."""
         return self.bandwidth_bps is not None or max(self.delay_s, self.jitter_s, self.loss) > 0
 
 
@@ -88,14 +88,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that ranks must agree on before a run. Indexed by rank where not said otherwise.
+    """Everything that ranks must agree on before a run; sequences are indexed by rank.
 
-    ``neighbours[n]`` share an edge with n, whichever way it leads: they tell each other their
-    state. ``links`` has both directions of every edge, one-way ones too; which way tasks may go,
-    ``next_hops`` alone says, and results follow ``toward_source``.
-    ``next_hops[n][k]`` are the neighbours of n that host block k or, where none does, those on a
-    shortest way to a host; it is empty only where n alone hosts k. ``toward_source[n]`` are the
-    neighbours on a shortest way home: results leave by the first of them that is there.
+    ``neighbours[n]`` share an edge with n, in either direction: they exchange their states.
+    ``links`` has both directions of every edge, of one-way edges too. Tasks follow ``next_hops``:
+    ``next_hops[n][k]`` are the neighbours of n that host block k or, if none does, those on a
+    shortest path to a host; it is empty only if n alone hosts k. Results follow
+    ``toward_source``: ``toward_source[n]`` are the neighbours on a shortest path to the source,
+    and results go to the first that is present.
     """
 
     ranks: int

@@ -1,6 +1,6 @@
 """The plan of a run, made from its config, the number of ranks and the network's costs.
 
-Every rank makes the same plan from the same three; nothing here looks at a clock or a file.
+Every rank makes the same plan from the same three; nothing here reads a clock or a file.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from mdibench.network.placement import Blocks
 from mdibench.network.plan import Device, ModelInfo, Plan
 from mdibench.network.topology import Graph
 from mdibench.network.wiring import (
-    beyond_the_world,
     count_of,
     devices_of,
     graph_of,
     links_of,
+    no_such_rank,
     topology_name,
 )
 from mdibench.policy.schemes import SCHEMES
 
 GUESSED_FLOPS_PER_S = 10e9
-"""Turns FLOPs into seconds where no time was measured; only ratios matter then."""
+"""Converts FLOPs to seconds where no time was measured; only ratios matter."""
 
 
 def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
-    """Who hosts what, who talks to whom, by which way, over which links.
+    """The plan of ``config`` for ``ranks`` ranks and the costs of ``model``.
 
-    Raises UserError with every problem: a topology that does not fit the number of ranks or is
-    not connected, a link twice or with itself, ranks and blocks that do not exist, a block that
-    nobody hosts or that the source cannot reach, unknown profiles, lists of the wrong length.
+    Raises UserError with all problems: a topology of another number of ranks or that is not
+    connected, duplicate links and self-loops, ranks and blocks that do not exist, a block without
+    a host or that the source cannot reach, unknown profiles, lists of the wrong length.
     """
     problems: list[Problem] = []
     graph = graph_of(config, ranks, problems)
@@ -61,14 +61,14 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
 
 
 def network_problems(config: RunConfig, ranks: int) -> list[Problem]:
-    """What is wrong with the topology and its links, whatever the model."""
+    """The problems of the topology and its links, which do not depend on the model."""
     problems: list[Problem] = []
     links_of(config, graph_of(config, ranks, problems), problems)
     return problems
 
 
 def placement_name(config: RunConfig) -> str:
-    """The way of placing that the scheme or the config asks for, as ``copies = 2``."""
+    """The placement of the scheme or of the config, such as ``copies = 2``."""
     scheme = SCHEMES.get(config.scheme.name)
     if scheme is not None and scheme.placement != "config":
         return scheme.placement
@@ -81,7 +81,7 @@ def placement_name(config: RunConfig) -> str:
 
 
 def usual_ranks(config: RunConfig) -> int | None:
-    """The number of ranks that the config is made for, where it says so."""
+    """The number of ranks that the config implies; None if it fits any."""
     given = config.topology
     named = topology.find(given.name) if given.name else None
     device = config.emulation.device if config.emulation else None
@@ -97,7 +97,7 @@ def usual_ranks(config: RunConfig) -> int | None:
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON-able data for a run's manifest; the run adds ``hosts`` by itself."""
+    """The plan as JSON-able data for a run's manifest; the run adds ``hosts``."""
     used = {device.name: device for device in plan.devices if device is not None}
     return {
         "ranks": plan.ranks,
@@ -191,7 +191,7 @@ def _explicit(config: RunConfig, graph: Graph, exits: int, problems: list[Proble
     for rank, (written, blocks) in zip(table, (config.placement.blocks or {}).items(), strict=True):
         where = config.where("placement", "blocks", written)
         if rank >= ranks:
-            problems.append(beyond_the_world(rank, ranks, where))
+            problems.append(no_such_rank(rank, ranks, where))
         problems += [
             Problem(f"there is no block {block}", where, f"blocks are 1 to {exits}")
             for block in sorted(set(blocks))
@@ -215,7 +215,7 @@ def _check_hosted(
     for block in range(1, exits + 1):
         hosts = {rank for rank, blocks in table.items() if block in blocks}
         if not hosts:
-            problems.append(Problem(f"nobody hosts block {block}", where, "give it to a rank"))
+            problems.append(Problem(f"no rank hosts block {block}", where, "give it to a rank"))
         elif hosts <= unreached:
             text = ", ".join(str(rank) for rank in sorted(hosts))
             problems.append(

@@ -1,7 +1,7 @@
-"""Who may send tasks to whom: named topologies for any number of ranks that fits.
+"""Topologies: named graphs, generated graphs of any size, and shortest routes on them.
 
-A topology is a directed graph over the ranks 0, 1, ...; an undirected edge is two directions.
-Rank 0, the source, is the end of a line and the centre of a star.
+A topology is a directed graph over the ranks 0, 1, ...; an undirected edge is two directed ones.
+Rank 0 is the source: the end of a line, the centre of a star, the root of a tree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZED = re.compile(r"([1-9][0-9]{0,3})-(mesh|circular)")
 
 @dataclass(frozen=True, slots=True)
 class NamedTopology:
-    """A family of graphs. ``exact`` is the only number of ranks that fits, where there is one."""
+    """A family of graphs for at least ``least`` ranks, or for ``exact`` ranks only."""
 
     name: str
     summary: str
@@ -32,18 +32,18 @@ class NamedTopology:
     exact: int | None = None
 
     def fits(self, ranks: int) -> bool:
-        """Whether there is such a graph of this many ranks."""
+        """Whether the family has a graph of this many ranks."""
         return ranks == self.exact if self.exact else ranks >= self.least
 
 
 def full(ranks: int) -> Graph:
-    """Everybody is everybody's neighbour."""
+    """Every rank is a neighbour of every other."""
     graph: Graph = nx.complete_graph(ranks, nx.DiGraph)
     return graph
 
 
 def circular(ranks: int) -> Graph:
-    """Tasks go round one way only, 0 -> 1 -> ... -> 0 (both ways, three would be a mesh)."""
+    """A one-way ring 0 -> 1 -> ... -> 0 (with both ways, three ranks would be a mesh)."""
     graph: Graph = nx.cycle_graph(ranks, nx.DiGraph)
     return graph
 
@@ -55,19 +55,19 @@ def line(ranks: int) -> Graph:
 
 
 def star(ranks: int) -> Graph:
-    """The source in the middle, everybody else around it."""
+    """Every worker is a neighbour of the source only."""
     graph: Graph = nx.star_graph(ranks - 1).to_directed()
     return graph
 
 
 def undirected(ranks: int, edges: Iterable[tuple[int, int]]) -> Graph:
-    """A graph of all ranks in which every edge leads both ways."""
+    """A graph of all ranks with both directions of these edges."""
     both = [pair for one, other in edges for pair in ((one, other), (other, one))]
     return directed(ranks, both)
 
 
 def directed(ranks: int, edges: Iterable[tuple[int, int]]) -> Graph:
-    """A graph of all ranks with these edges."""
+    """A graph of all ranks with these directed edges."""
     graph: Graph = nx.DiGraph()
     graph.add_nodes_from(range(ranks))
     graph.add_edges_from(edges)
@@ -82,7 +82,7 @@ TOPOLOGIES: Mapping[str, NamedTopology] = {
         NamedTopology("3-mesh", "three neighbours of each other", full, exact=3),
         NamedTopology("3-circular", "three ranks, tasks go round one way", circular, exact=3),
         NamedTopology("5-mesh", "five neighbours of each other", full, exact=5),
-        NamedTopology("full", "everybody is everybody's neighbour", full),
+        NamedTopology("full", "all ranks are neighbours", full),
         NamedTopology("circular", "tasks go round one way", circular, least=2),
         NamedTopology("line", "a chain that starts at the source", line),
         NamedTopology("star", "the source in the middle", star),
@@ -91,7 +91,7 @@ TOPOLOGIES: Mapping[str, NamedTopology] = {
 
 
 def find(name: str) -> NamedTopology | None:
-    """The topology of that name, ``7-mesh`` and ``4-circular`` included; None for an unknown."""
+    """The topology of that name, ``7-mesh`` and ``4-circular`` included; None if unknown."""
     sized = SIZED.fullmatch(name)
     if name in TOPOLOGIES or sized is None:
         return TOPOLOGIES.get(name)
@@ -100,28 +100,26 @@ def find(name: str) -> NamedTopology | None:
 
 
 def cut_off(graph: Graph) -> tuple[list[int], list[int]]:
-    """Ranks that no task can reach from the source, and those whose results cannot get back."""
+    """Ranks that tasks cannot reach from the source, and those whose results cannot return."""
     reached = nx.descendants(graph, SOURCE) | {SOURCE}
     returning = nx.ancestors(graph, SOURCE) | {SOURCE}
     return sorted(set(graph) - reached), sorted(set(graph) - returning)
 
 
-# --- generators --------------------------------------------------------------------------------
-# Large topologies for planning fleets: drawn by rule or from a seed, for any number of ranks.
-#
-# ``degree`` is the number of neighbours that a rank should have, roughly; the source is rank 0.
+# --- generated topologies ------------------------------------------------------------------------
+# ``degree`` is the approximate number of neighbours of a rank.
 
 REWIRED = 0.1
-"""Share of a small world's edges that lead far away (Watts and Strogatz, 1998)."""
+"""Probability of rewiring an edge of a small world (Watts and Strogatz, 1998)."""
 
 GROWTH = 1.1
-"""Factor by which a wireless network's range grows until nobody is cut off."""
+"""Factor by which the range of a geometric graph grows until it is connected."""
 
 Edge = tuple[int, int]
 
 
 def grid(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
-    """A grid as square as can be, its last row perhaps shorter; neighbours up, down and aside."""
+    """A grid as square as possible, the last row perhaps shorter; up to four neighbours."""
     width = max(1, math.isqrt(ranks))
     aside = ((n, n + 1) for n in range(ranks - 1) if (n + 1) % width)
     below = ((n, n + width) for n in range(ranks - width))
@@ -134,7 +132,7 @@ def tree(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
 
 
 def small_world(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
-    """A ring of near neighbours in which some edges lead far away."""
+    """A ring of near neighbours in which some edges are rewired at random."""
     near = min(max(2, degree - degree % 2), ranks - 1)
     if ranks < 4:
         return undirected(ranks, ((n, m) for m in range(ranks) for n in range(m)))
@@ -143,9 +141,9 @@ def small_world(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
 
 
 def geometric(ranks: int, degree: int = 4, seed: int = 0) -> Graph:
-    """Radios at random places of a square: who is in range is a neighbour.
+    """Ranks at random places of a square; those within range are neighbours.
 
-    The range is that of ``degree`` neighbours on average, and grows until all are connected.
+    The range gives ``degree`` neighbours on average, and grows until the graph is connected.
     """
     generator = random.Random(seed)
     places = [(generator.random(), generator.random()) for _ in range(ranks)]
@@ -173,17 +171,16 @@ GENERATORS: Mapping[str, Callable[[int, int, int], Graph]] = {
 """Name -> generator of a graph from (ranks, degree, seed)."""
 
 
-# --- routes ------------------------------------------------------------------------------------
-# The ways of tasks and results: shortest paths in hops.
+# --- routes: shortest paths in hops --------------------------------------------------------------
 
 
 def next_hops(
     graph: Graph, blocks: Sequence[frozenset[int]], exits: int
 ) -> tuple[dict[int, tuple[int, ...]], ...]:
-    """For each rank n, block -> the neighbours to send its task to.
+    """For each rank n, block -> the neighbours to which n may send its task.
 
-    Those are the neighbours that host the block or, where none does, those on a shortest way to
-    a host other than n; none where n alone hosts it.
+    Those are the neighbours that host the block or, if none does, those on a shortest path to a
+    host other than n; none if n alone hosts it.
     """
     hops: tuple[dict[int, tuple[int, ...]], ...] = tuple({} for _ in blocks)
     backwards = graph.reverse()
@@ -199,7 +196,7 @@ def next_hops(
 
 
 def toward_source(graph: Graph) -> tuple[tuple[int, ...], ...]:
-    """For each rank, the neighbours on a shortest way home for its results; none for the source."""
+    """For each rank, the neighbours on a shortest path to the source; none for the source."""
     distance = _distances(graph.reverse(), {SOURCE})
     return tuple(
         () if rank == SOURCE else _nearest(graph, rank, distance) for rank in sorted(graph)

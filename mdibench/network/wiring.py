@@ -1,6 +1,6 @@
 """From a config's ``[topology]`` and ``[emulation]`` to a graph, links and devices.
 
-Each function appends what is wrong to ``problems`` and goes on with the rest.
+Each function appends mistakes to ``problems`` and continues, so that all are reported together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEBI = 1024**2
 
 
 def graph_of(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
-    """The topology's graph; a full one where the config's is wrong."""
+    """The topology's graph; a full one if the config's is wrong."""
     if config.topology.edges is not None:
         graph = _from_edges(config, ranks, problems)
     else:
@@ -40,7 +40,7 @@ def graph_of(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
 
 
 def topology_name(config: RunConfig) -> str:
-    """What to call it: its name, ``edges`` for a list of them, ``full`` by default."""
+    """The topology's name, ``edges`` for a list of edges, ``full`` by default."""
     if config.topology.edges is not None:
         return "edges"
     return config.topology.name or "full"
@@ -49,7 +49,7 @@ def topology_name(config: RunConfig) -> str:
 def links_of(
     config: RunConfig, graph: Graph, problems: list[Problem]
 ) -> dict[tuple[int, int], Link]:
-    """What each edge can carry, by (sender, receiver), both ways even where tasks go one way."""
+    """The link of each edge by (sender, receiver), in both directions even of one-way edges."""
     tables = _link_tables(config, graph, problems)
     base = _base_link(config, problems)
     links: dict[tuple[int, int], Link] = {}
@@ -63,7 +63,7 @@ def links_of(
 def devices_of(
     config: RunConfig, graph: Graph, model: ModelInfo, problems: list[Problem]
 ) -> tuple[Device | None, ...]:
-    """The emulated device of each rank; None where the rank's own speed counts."""
+    """The emulated device of each rank; None for a real one."""
     emulation, ranks = config.emulation, len(graph)
     if emulation is None:
         return (None,) * ranks
@@ -127,7 +127,7 @@ def _check_ranks(pair: tuple[int, int], ranks: int, where: str, problems: list[P
     """Whether both ends exist and differ."""
     beyond = sorted(rank for rank in set(pair) if rank >= ranks)
     for rank in beyond:
-        problems.append(beyond_the_world(rank, ranks, where))
+        problems.append(no_such_rank(rank, ranks, where))
     if pair[0] == pair[1]:
         problems.append(
             Problem(f"rank {pair[0]} is linked with itself", where, "join two different ranks")
@@ -135,8 +135,8 @@ def _check_ranks(pair: tuple[int, int], ranks: int, where: str, problems: list[P
     return not beyond and pair[0] != pair[1]
 
 
-def beyond_the_world(rank: int, ranks: int, where: str) -> Problem:
-    """The problem of a rank that this run does not have."""
+def no_such_rank(rank: int, ranks: int, where: str) -> Problem:
+    """The problem for a rank that this run does not have."""
     what = f"there is no rank {rank} among the {count_of(ranks, 'rank')} of this run"
     return Problem(what, where, f"use mpirun -n {rank + 1}, or ranks from 0 to {ranks - 1}")
 
@@ -177,7 +177,7 @@ def _link_tables(
         ways = [(one, other)] if table.one_way else [(one, other), (other, one)]
         if not any(way in graph.edges for way in ((one, other), (other, one))):
             what = f'there is no edge {one} - {other} in the topology "{topology_name(config)}"'
-            problems.append(Problem(what, where, "describe edges that it has"))
+            problems.append(Problem(what, where, "describe an edge of the topology"))
         if any(way in tables for way in ways):
             remedy = "describe each link once, or each way with one_way = true"
             problems.append(Problem(f"the link {one} - {other} is given twice", where, remedy))
@@ -186,7 +186,7 @@ def _link_tables(
 
 
 def _base_link(config: RunConfig, problems: list[Problem]) -> Link:
-    """The link that holds where no table says otherwise."""
+    """The link of edges that no table describes."""
     plain = Link(codec=config.transport.codec)
     name = config.emulation.link if config.emulation else None
     if name is None:

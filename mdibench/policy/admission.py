@@ -1,4 +1,4 @@
-"""How fast to admit, or how strict to be (algorithms 3 and 4)."""
+"""Adaptation of the rate of admission and of the exit threshold (algorithms 3 and 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Gains:
 
 
 SHORTEST_INTERARRIVAL_S = 1e-6
-"""Floor of μ: below it a clock cannot tell arrivals apart."""
+"""Lower bound of μ: shorter intervals are below the resolution of a clock."""
 
 
 def adapt_interarrival(interarrival_s: float, queued: int, gains: Gains) -> float:

@@ -1,4 +1,4 @@
-"""Algorithm 1: leave or go on, and which queue the next task joins."""
+"""Algorithm 1: whether an item leaves, and which queue its next task joins; with alternatives."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from mdibench.policy.views import PlacingView
 
 
 def leaves(block: int, confidence: float, thresholds: Sequence[float], early_exit: bool) -> bool:
-    """Whether an item leaves at exit ``block``: at the last one always, before if C_k >= T_e^k."""
+    """Whether an item leaves at exit ``block``: always at the last, earlier if C_k >= T_e^k."""
     if block == len(thresholds):
         return True
     return early_exit and confidence >= thresholds[block - 1]
-
-
-# --- placing -----------------------------------------------------------------------------------
-# Which queue a new task joins (algorithm 1, second half, and its rivals).
 
 
 def algorithm_1(view: PlacingView) -> bool:
@@ -24,15 +20,15 @@ def algorithm_1(view: PlacingView) -> bool:
 
 
 def stay_if_hosted(view: PlacingView) -> bool:
-    """I_n whenever n hosts the block: no choice to offload."""
+    """I_n whenever n hosts the block: such tasks are never offloaded."""
     return view.hosts_block
 
 
 def raw_items_first(view: PlacingView) -> bool:
-    """Raw items look for a worker through O_n; once a worker has an item, it keeps it (DDI)."""
+    """Raw items are offered through O_n; later tasks stay where n hosts the block (DDI)."""
     return view.hosts_block and not view.admitted
 
 
 def always_offer(view: PlacingView) -> bool:
-    """O_n always: the offloading rule also decides about staying."""
+    """Always O_n: the offloading policy also decides whether a task stays."""
     return False

@@ -1,7 +1,7 @@
-"""Keep the head of O_n or send it, and to whom (algorithm 2 and its rivals).
+"""Offloading policies: keep the head of O_n, or send it, and where (algorithm 2, alternatives).
 
-Every policy is called with the head of O_n whenever something may have changed. It may draw from
-the worker's generator, and must be a pure function of its view otherwise.
+A policy is called for the head of O_n whenever its view may have changed. It may draw from the
+worker's generator, and is otherwise a pure function of the view.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
 
 
 def to_the_host(view: OffloadView, generator: Generator) -> OffloadDecision:
-    """A fixed pipeline: the block's host takes the task as soon as the link has room."""
+    """A fixed pipeline: send to the block's host as soon as the link has room."""
     if view.hosts_block:
         return Keep("host")
     return Offload(view.candidates[0].rank, "host") if view.candidates else Wait()
 
 
 def uniformly_random(view: OffloadView, generator: Generator) -> OffloadDecision:
-    """Any host is as good as any other, n itself included."""
+    """A host drawn with equal probability, n itself included."""
     places = len(view.candidates) + view.hosts_block
     if places == 0:
         return Wait()

@@ -1,6 +1,6 @@
-"""The schemes that a run can choose: which policies, which placement, exits or not.
+"""The schemes that a run can choose: its policies, its placement, and whether items exit early.
 
-All run under the same source, ledger, metrics and report, so that a difference is the policy's.
+All schemes share source, ledger, metrics and report, so that differences come from the policies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mdibench.policy.views import OffloadPolicy, PlacingPolicy
 class Scheme:
     """A named combination. ``placement`` overrides the config's unless it is ``config``.
 
-    ``offers_raw`` tells that τ_1 always asks the placing policy; otherwise the source computes
-    every first block itself unless ``source_offloads_raw`` is set.
+    With ``offers_raw`` the placing policy decides about τ_1 too; otherwise the source computes
+    every first block itself, unless ``source_offloads_raw`` is set.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""What a decision may look at, and what it may answer. Everything here is frozen.
+"""The input of a policy (views) and its result (decisions). Everything here is immutable.
 
-The views are named tuples: they are made at every decision, and a tuple costs a third of a frozen
+The views are named tuples: one is made at every decision, and a tuple costs a third of a frozen
 dataclass.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 
 class Generator(Protocol):
-    """The part of ``random.Random`` that policies use: seeded, and handed in."""
+    """The part of ``random.Random`` that policies use."""
 
     def random(self) -> float:
         """Uniform in [0, 1)."""
@@ -38,9 +38,9 @@ class Candidate(NamedTuple):
 
 
 class PlacingView(NamedTuple):
-    """What algorithm 1 knows when τ_k+1 was created (or τ_1 admitted) at worker n.
+    """The input of algorithm 1 when τ_k+1 was created (or τ_1 admitted) at worker n.
 
-    ``admitted`` tells that the task is a raw item at the source; ``output_limit`` is T_O.
+    ``admitted``: the task is a raw item at the source; ``output_limit`` is T_O.
     """
 
     block: int
@@ -52,7 +52,7 @@ class PlacingView(NamedTuple):
 
 
 class OffloadView(NamedTuple):
-    """What algorithm 2 knows about the head of O_n.
+    """The input of algorithm 2 for the head of O_n.
 
     ``candidates`` are the neighbours that could take it: they host its block or lead to a host,
     are not suspected, and their link has room. ``turn`` counts this worker's earlier decisions.
@@ -74,19 +74,19 @@ class OffloadView(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The head of O_n moves to I_n; ``rule`` says in one word which rule decided."""
+    """The head of O_n moves to I_n; ``rule`` names the rule that decided."""
 
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The head stays where it is until something changes."""
+    """The head stays in O_n until the view changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offload:
-    """The head goes to ``target``; ``rule`` says in one word which rule decided."""
+    """The head goes to ``target``; ``rule`` names the rule that decided."""
 
     target: int
     rule: str

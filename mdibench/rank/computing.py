@@ -1,4 +1,4 @@
-"""Who computes on a rank: a thread of its own, while the rank's loop tends to messages."""
+"""The compute thread of a rank, and the inline computation of a rank without neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLS_BEFORE_JUDGING = 5
 
 
 class Computing(Protocol):
-    """Who runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
+    """Runs batches for the loop. ``overruns`` and ``flops`` count since the start."""
 
     @property
     def overruns(self) -> int:
@@ -87,7 +87,7 @@ class InlineCompute:
         return Computed(outcomes, time.perf_counter() - begun_s)
 
     def stop(self) -> None:
-        """There is nothing to stop."""
+        """Nothing to stop."""
 
 
 class AdaptiveCompute:
@@ -206,7 +206,7 @@ class ComputeThread:
         return done
 
     def stop(self) -> None:
-        """Let the thread end after what it has."""
+        """End the thread after the batches that it has."""
         self._batches.put(None)
         self._thread.join(timeout=5.0)
 

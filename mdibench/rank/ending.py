@@ -1,9 +1,10 @@
-"""How a job ends: in order, or with every rank stopped, the files closed and the reason told.
+"""How a job ends: complete, or with all ranks stopped, the files closed and the error shown.
 
-An uncaught error on one rank must end all of them, for MPI would wait for ever otherwise. A failed
-worker tells rank 0, which closes the run's files, shows the error and ends the job. Writing the
-files of a long run takes a while, so the others give rank 0 ``CLOSING_S`` to end the job before
-they do. A worker whose news does not reach rank 0 within ``PATIENCE_S`` tells the user itself.
+An uncaught error on one rank must end all of them, since MPI would otherwise wait for ever. A
+failed worker reports to rank 0, which closes the run's files, shows the error and ends the job.
+Writing the files of a long run takes time, so a worker gives rank 0 ``CLOSE_TIMEOUT_S`` before it
+ends the job itself. If its report does not reach rank 0 within ``REPORT_TIMEOUT_S``, the worker
+shows the error itself.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 
-PATIENCE_S = 3.0
-CLOSING_S = 60.0
+REPORT_TIMEOUT_S = 3.0
+CLOSE_TIMEOUT_S = 60.0
 _LONGEST_TEXT = 2000
 
 
 class Ending:
-    """A context around a rank's life. SIGUSR1 makes a rank print its stacks and go on."""
+    """Context manager around the work of a rank. SIGUSR1 prints the rank's stacks."""
 
     def __init__(self, group: RankGroup) -> None:
         self._group = group
@@ -45,7 +46,7 @@ class Ending:
     def keep(
         self, writer: RunWriter, outcome: Callable[[], dict[str, Any]], hooks: SourceHooks
     ) -> None:
-        """Rank 0: from now on the run's files must be closed, whatever happens."""
+        """Rank 0: close the run's files at the end, after an error too."""
         self._writer, self._outcome, self._hooks = writer, outcome, hooks
 
     @property
@@ -54,7 +55,7 @@ class Ending:
         return self._writer.folder if self._writer else None
 
     def report_through(self, post: PostOffice) -> None:
-        """Other ranks: from now on rank 0 can be told of a failure."""
+        """Other ranks: report a failure to rank 0 through ``post``."""
         self._post = post
 
     def __enter__(self) -> Ending:
@@ -101,21 +102,23 @@ class Ending:
         with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write("".join(traceback.format_exception(error)))
         self._finish("aborted" if interrupted else "failed", text)
-        say(f"what was recorded is in {self._writer.folder}")
+        say(f"the rows recorded so far are in {self._writer.folder}")
 
     def _tell_source(self, status: int, text: str) -> float:
-        """Let rank 0 or else the user know; for how many seconds rank 0 may then end the job."""
+        """Report to rank 0, else to the user; return the seconds that rank 0 has to end the job."""
         post, for_all = self._post, status == INTERRUPTED  # rank 0 is interrupted too, most likely
-        heard = post is not None and post.fail(text.encode()[:_LONGEST_TEXT], status, PATIENCE_S)
-        if not heard and not for_all:
+        reported = post is not None and post.fail(
+            text.encode()[:_LONGEST_TEXT], status, REPORT_TIMEOUT_S
+        )
+        if not reported and not for_all:
             say(f"rank {self._group.rank}: {text}")
-        if post is None:  # no run yet, and no files of one
-            return PATIENCE_S if for_all else 0.0
-        return CLOSING_S
+        if post is None:  # the run has no files yet
+            return REPORT_TIMEOUT_S if for_all else 0.0
+        return CLOSE_TIMEOUT_S
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:
-    """The job's exit status and one line that says why."""
+    """The job's exit status and the reason in one line."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     if isinstance(error, SystemExit):

@@ -1,7 +1,7 @@
-"""The energy of a host while a run goes on, where it has a meter that this process may read.
+"""The energy of a host during a run, where it has a meter that this process may read.
 
-Read with every sample of telemetry, by one rank of each host: the meter is the host's, and counts
-all that runs there.
+One rank of each host reads it with every telemetry sample: the meter counts everything that runs
+on the host.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _MICRO = 1e-6
 
 
 class Meter(Protocol):
-    """``name`` says what is measured."""
+    """An energy meter; ``name`` says what it measures."""
 
     name: str
 
     def joules(self) -> float:
-        """Energy since the meter was made. OSError where it cannot be read any more."""
+        """Energy since the meter was made. Raises OSError when it can no longer be read."""
 
 
 class Rapl:
-    """RAPL's counters of the processor packages, in microjoules; they wrap after some minutes.
+    """RAPL counters of the processor packages, in microjoules; they wrap after some minutes.
 
-    ``zones`` are folders of Linux's powercap with ``energy_uj`` and ``max_energy_range_uj``.
+    ``zones`` are powercap folders of Linux with ``energy_uj`` and ``max_energy_range_uj``.
     """
 
     def __init__(self, zones: Sequence[Path]) -> None:
@@ -47,7 +47,7 @@ class Rapl:
 class Ina3221:
     """A Jetson's board power (``VDD_IN``, as tegrastats shows it), integrated between readings.
 
-    ``volts`` and ``amperes`` are its files in millivolts and milliamperes.
+    ``volts`` and ``amperes`` are its sysfs files, in millivolts and milliamperes.
     """
 
     name = "INA3221, VDD_IN"
@@ -71,7 +71,7 @@ class Ina3221:
 
 
 def find_meter(sysfs: Path = SYSFS) -> Meter | None:
-    """The host's meter, or None where it has none or keeps it from us."""
+    """The host's meter; None if it has none or this process may not read it."""
     try:
         return _rapl(sysfs) or _ina3221(sysfs)
     except (OSError, ValueError):

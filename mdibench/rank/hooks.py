@@ -1,7 +1,8 @@
-"""What the loop's driver does beside the state machines: on rank 0 the run's files, else reports.
+"""The loop's calls for records and control: run files on rank 0, telemetry messages elsewhere.
 
-A rank sends its rows to rank 0 and, told to stop, a last batch marked ``FINAL``. Rank 0 appends
-all rows to the run's files and leaves once every rank has sent its last.
+A worker sends its rows to rank 0 and, when told to stop, a message ``FINAL`` with the number of
+telemetry messages it has sent. Rank 0 appends all rows to the run's files and finishes when it has
+all of them.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from mdibench.record.run_folder import STOP, RunWriter
 from mdibench.transport.post_office import Mail, PostOffice
 
 log = logging.getLogger(__name__)
-LAST_WORDS_S = 15.0
-"""How long rank 0 waits for the other ranks' last telemetry."""
+TELEMETRY_TIMEOUT_S = 15.0
+"""How long rank 0 waits at the end for the telemetry of the other ranks."""
 
 
 class RemoteFailure(MdibenchError):
-    """Another rank failed: ``status`` is what the job must end with."""
+    """Another rank failed; ``status`` is the exit status of the job."""
 
     def __init__(self, rank: int, status: int, text: str) -> None:
         super().__init__(f"rank {rank}: {text}")
         self.status = status
 
 
-class StrayErrors(logging.Handler):
-    """Errors of threads that nobody joins, and log lines, brought to the loop's attention."""
+class BackgroundErrors(logging.Handler):
+    """Collects log lines and uncaught errors of other threads for the loop."""
 
     def __init__(self, rank: int, clock: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
@@ -52,7 +53,7 @@ class StrayErrors(logging.Handler):
         self._errors.append(failure.exc_value or RuntimeError(str(failure.exc_type)))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A log line becomes a row of the table ``events``."""
+        """Add the log line as a row of the table ``events``."""
         row = EventRow(
             t_s=self._clock(),
             rank=self._rank,
@@ -63,7 +64,7 @@ class StrayErrors(logging.Handler):
         self._rows.append(row)
 
     def take(self) -> list[Row]:
-        """Rows since the last call; raises the first error that a thread left behind."""
+        """Rows since the last call; raises the first uncaught error of a thread."""
         if self._errors:
             raise self._errors[0]
         rows, self._rows = self._rows, []
@@ -71,56 +72,56 @@ class StrayErrors(logging.Handler):
 
 
 class Hooks(Protocol):
-    """What the loop needs of them. ``wants_sample``: a sample is due at once, the last one."""
+    """What the loop calls; ``finished`` ends it."""
 
     finished: bool
 
     @property
     def wants_sample(self) -> bool:
-        """Whether the last sample is due."""
+        """Whether the last sample is due now."""
 
     def record(self, rows: list[Row], now: float) -> None:
-        """Take rows of the run's files."""
+        """Store rows of the run's tables, or send them to rank 0."""
 
     def keep(self, rows: list[Row]) -> None:
-        """Take the last rows of a run that fails."""
+        """Store the last rows of a run that fails."""
 
     def mail(self, mail: Mail, now: float) -> None:
-        """Take a message that is not for the state machines."""
+        """Handle a message that is not for the state machines."""
 
     def ended(self, reason: str) -> None:
-        """The source says that the run is over."""
+        """The source has ended the run."""
 
-    def look_around(self, now: float) -> Event | None:
-        """Called after every sample; may bring an event."""
+    def after_sample(self, now: float) -> Event | None:
+        """Called after every sample; may return an event for the node."""
 
 
 class WorkerHooks:
-    """Every rank but 0."""
+    """The hooks of every rank but 0."""
 
-    def __init__(self, post: PostOffice, strays: StrayErrors) -> None:
+    def __init__(self, post: PostOffice, background: BackgroundErrors) -> None:
         self.finished = False
         self.wants_sample = False
         self._post = post
-        self._strays = strays
-        self._handed_in = 0
-        """Messages of telemetry so far."""
+        self._background = background
+        self._sent = 0
+        """Telemetry messages sent."""
 
     def record(self, rows: list[Row], now: float) -> None:
         """Send the rows to rank 0."""
-        rows += self._strays.take()
+        rows += self._background.take()
         for part in _parts(rows, self._post.endpoint.pool.size - HEADER_BYTES):
             self._post.control(SOURCE, MessageKind.TELEMETRY, part)
-            self._handed_in += 1
+            self._sent += 1
         if self.wants_sample:
-            self._post.control(SOURCE, MessageKind.FINAL, rank=self._handed_in)
+            self._post.control(SOURCE, MessageKind.FINAL, rank=self._sent)
             self.finished = True
 
     def keep(self, rows: list[Row]) -> None:
-        """Rank 0 alone has files to keep them in."""
+        """Nothing: only rank 0 has files."""
 
     def mail(self, mail: Mail, now: float) -> None:
-        """Told to stop, the next sample is the last one."""
+        """After STOP, the next sample is the last one."""
         if mail.kind is MessageKind.STOP:
             self.wants_sample = True
 
@@ -128,82 +129,82 @@ class WorkerHooks:
         """Only the source ends a run."""
         raise InvariantError("a worker ended the run")
 
-    def look_around(self, now: float) -> Event | None:
-        """Nothing to see."""
+    def after_sample(self, now: float) -> Event | None:
+        """No event."""
         return None
 
 
 class SourceHooks:
-    """Rank 0."""
+    """The hooks of rank 0."""
 
     def __init__(
         self,
         post: PostOffice,
         node: Node,
         writer: RunWriter,
-        strays: StrayErrors,
+        background: BackgroundErrors,
         progress: Progress,
     ) -> None:
         self.finished = False
         self.writer = writer
         self._post = post
         self._node = node
-        self._strays = strays
+        self._background = background
         self._progress = progress
         self._log = (Path(writer.folder) / "log.txt").open("a", encoding="utf-8")
-        self._owed = dict.fromkeys(range(1, post.endpoint.size), math.inf)
-        """Messages of telemetry that each rank has yet to hand in: known with its last words."""
-        self._taken = dict.fromkeys(self._owed, 0)
+        self._expected = dict.fromkeys(range(1, post.endpoint.size), math.inf)
+        """Telemetry messages of each rank in all: known from its FINAL message."""
+        self._received = dict.fromkeys(self._expected, 0)
         self._stopping = False
         self.reason = ""
-        """Who ended the run early."""
+        """Why the run ended early; empty otherwise."""
         self._deadline_s = float("inf")
 
     def record(self, rows: list[Row], now: float) -> None:
         """Append the rows to the run's files."""
-        self.keep([*rows, *self._strays.take()])
+        self.keep([*rows, *self._background.take()])
 
     def keep(self, rows: list[Row]) -> None:
-        """Append the rows, whatever else went wrong."""
+        """Append the rows; after an error too."""
         for row in rows:
             self.writer.append(row)
             if isinstance(row, EventRow):
                 self._log.write(log_line(row))
 
     def mail(self, mail: Mail, now: float) -> None:
-        """Rows of other ranks, their last words, or the news that one has failed."""
+        """Rows of other ranks, the number of their messages, or the failure of one."""
         if mail.kind is MessageKind.TELEMETRY:
-            self._taken[mail.sender] += 1
+            self._received[mail.sender] += 1
             try:
                 self.record(unpack_rows(mail.payload), now)
             except WireError as error:
                 self._post.traffic.refused += 1
                 log.warning("telemetry of rank %d refused: %s", mail.sender, error)
         elif mail.kind is MessageKind.FINAL:
-            self._owed[mail.sender] = mail.rank
+            self._expected[mail.sender] = mail.rank
         elif mail.kind is MessageKind.FAILURE:
             raise RemoteFailure(mail.sender, mail.rank, mail.payload.decode(errors="replace"))
 
     @property
     def wants_sample(self) -> bool:
-        """Whether every rank has handed in, or the wait for them is over."""
+        """Whether all telemetry has arrived, or the time for it is over."""
         return self._stopping and (not self._missing() or time.perf_counter() > self._deadline_s)
 
     def _missing(self) -> list[int]:
-        """Ranks that have not handed in all: short last words can overtake long telemetry."""
-        return [rank for rank, owed in self._owed.items() if self._taken[rank] < owed]
+        """Ranks with telemetry under way: a short FINAL can overtake long telemetry messages."""
+        return [rank for rank, count in self._expected.items() if self._received[rank] < count]
 
     def ended(self, reason: str) -> None:
-        """Tell all ranks to hand in what they have and stop."""
+        """Tell all ranks to send their last rows and stop."""
         self._stopping, self.reason = True, reason
-        self._deadline_s = time.perf_counter() + LAST_WORDS_S
-        for rank in self._owed:
+        self._deadline_s = time.perf_counter() + TELEMETRY_TIMEOUT_S
+        for rank in self._expected:
             self._post.control(rank, MessageKind.STOP)
 
-    def look_around(self, now: float) -> Event | None:
-        """Flush, show progress, look for a request to stop, and leave when all is in.
+    def after_sample(self, now: float) -> Event | None:
+        """Flush, show progress, check for a request to stop, and finish when all rows are here.
 
-        Raises MdibenchError where a rank does not hand in its last rows.
+        Raises MdibenchError if the last rows of a rank do not arrive in time.
         """
         self.writer.flush()
         self._log.flush()
@@ -211,10 +212,10 @@ class SourceHooks:
         assert source is not None
         self._progress.show(source, now)
         if self.wants_sample:
-            if missing := self._missing():  # whoever waited for them at the end would wait for ever
+            if missing := self._missing():  # a barrier with these ranks would never end
                 gone = ", ".join(f"rank {rank}" for rank in missing)
-                what = f"{gone}: no last telemetry within {LAST_WORDS_S:g} s of the end; gone?"
-                raise MdibenchError(what)
+                timeout = f"{TELEMETRY_TIMEOUT_S:g} s"
+                raise MdibenchError(f"{gone}: telemetry incomplete {timeout} after the end")
             self.finished = True
         elif source.phase == "admitting" and (self.writer.folder / STOP).exists():
             return StopRequested("asked by the monitor")

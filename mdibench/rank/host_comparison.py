@@ -1,7 +1,8 @@
-"""Whether the hosts of an MPI job fit each other: ``mdibench doctor`` under mpirun.
+"""Comparison of the hosts of an MPI job: ``mdibench doctor`` under mpirun.
 
-Every rank tells what its host has; rank 0 compares. Ranks that load other versions of mdibench or
-other MPI libraries than rank 0 cannot run together; other differences only blur figures.
+Every rank shares the facts of its host with all ranks. Ranks with different versions of mdibench
+or different MPI libraries cannot run together; other differences only make the measurements less
+comparable.
 """
 
 from __future__ import annotations
@@ -10,24 +11,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mdibench.rank.machine import (
-    STEADY_GOVERNORS,
-    STEADY_REMEDY,
-    FactState,
-    MachineFact,
-    plain_version,
-)
+from mdibench.rank.machine import STEADY_GOVERNORS, STEADY_REMEDY, CheckState, MachineCheck
+from mdibench.rank.mpi_check import plain_version
 
 HostFacts = Mapping[str, Any]
-"""What one rank says of its host and of what it loaded."""
+"""What one rank reports about its host and its libraries, as ``host_facts`` names it."""
 
-ALIKE: tuple[tuple[str, FactState, str], ...] = (
+SAME_ON_ALL: tuple[tuple[str, CheckState, str], ...] = (
     ("mdibench", "missing", "install the same version on every host"),
     ("mpi", "missing", "use one MPI library, of one version, on every host"),
     ("torch", "note", "answers and times may differ between hosts"),
     ("python", "note", ""),
 )
-"""What should be the same everywhere, and what it means when it is not."""
+"""Name of a fact that should be the same on all ranks; state and remedy where it is not."""
 
 
 def gather() -> list[HostFacts]:
@@ -48,10 +44,10 @@ def gather() -> list[HostFacts]:
         return shared
 
 
-def compare(ranks: Sequence[HostFacts]) -> list[MachineFact]:
-    """What is the same on all ranks, what is not, and which hosts carry more than they should."""
-    findings = [_alike(ranks, *subject) for subject in ALIKE]
-    return [*findings, _shared_cores(ranks), _clocks(ranks)]
+def compare(ranks: Sequence[HostFacts]) -> list[MachineCheck]:
+    """Checks of what should be the same on all ranks, of cores shared by ranks, and of clocks."""
+    checks = [_same(ranks, *fact) for fact in SAME_ON_ALL]
+    return [*checks, _shared_cores(ranks), _clocks(ranks)]
 
 
 def host_lines(ranks: Sequence[HostFacts]) -> list[str]:
@@ -67,33 +63,35 @@ def host_lines(ranks: Sequence[HostFacts]) -> list[str]:
     return lines
 
 
-def _alike(ranks: Sequence[HostFacts], name: str, state: FactState, remedy: str) -> MachineFact:
+def _same(ranks: Sequence[HostFacts], name: str, state: CheckState, remedy: str) -> MachineCheck:
     versions = dict.fromkeys(str(rank[name]) for rank in ranks)
     if len(versions) == 1:
-        return MachineFact(name, "ok", f"{next(iter(versions))} everywhere")
+        return MachineCheck(name, "ok", f"{next(iter(versions))} everywhere")
     text = "; ".join(
         f"{version} on {', '.join(_hosts(r for r in ranks if str(r[name]) == version))}"
         for version in versions
     )
-    return MachineFact(name, state, text, remedy)
+    return MachineCheck(name, state, text, remedy)
 
 
-def _shared_cores(ranks: Sequence[HostFacts]) -> MachineFact:
+def _shared_cores(ranks: Sequence[HostFacts]) -> MachineCheck:
     counts = Counter(rank["host"] for rank in ranks)
     cores = {rank["host"]: rank["cores"] for rank in ranks}
     crowded = [host for host, count in counts.items() if count > cores[host]]
     if not crowded:
-        return MachineFact("cores", "ok", "at least one for each rank")
+        return MachineCheck("cores", "ok", "at least one for each rank")
     remedy = "give each device one rank, or emulate devices"
-    return MachineFact("cores", "note", f"fewer than ranks on {', '.join(crowded)}", remedy)
+    return MachineCheck("cores", "note", f"fewer than ranks on {', '.join(crowded)}", remedy)
 
 
-def _clocks(ranks: Sequence[HostFacts]) -> MachineFact:
-    moving = [rank for rank in ranks if rank["governor"] not in STEADY_GOVERNORS]
-    if not moving:
-        return MachineFact("clocks", "ok", "no host tells of a frequency governor that moves them")
-    text = f"may move on {', '.join(_hosts(moving))}"
-    return MachineFact("clocks", "note", text, f"there: {STEADY_REMEDY}")
+def _clocks(ranks: Sequence[HostFacts]) -> MachineCheck:
+    varying = [rank for rank in ranks if rank["governor"] not in STEADY_GOVERNORS]
+    if not varying:
+        return MachineCheck(
+            "clocks", "ok", "no host reports a frequency governor that changes them"
+        )
+    text = f"may change on {', '.join(_hosts(varying))}"
+    return MachineCheck("clocks", "note", text, f"on those hosts: {STEADY_REMEDY}")
 
 
 def _hosts(ranks: Iterable[HostFacts]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Starting the ranks ourselves: mpirun as a child, with what it needs to find this program."""
+"""Start the ranks of a job: mpirun as a child process (``--ranks``, and the crews of a sweep)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mdibench.assembly.progress import TERMINAL_VARIABLE
 from mdibench.errors import Problem, UserError
 
 
-def launcher() -> Path:
-    """The mpirun to use: the one beside this Python first, for it matches the MPI it loads."""
+def find_mpirun() -> Path:
+    """The mpirun beside this Python first, since it matches the MPI that mpi4py loads."""
     beside = Path(sys.executable).parent / "mpirun"
     found = str(beside) if beside.exists() else shutil.which("mpirun") or shutil.which("mpiexec")
     if found is None:
@@ -47,8 +47,8 @@ def command(mpirun: Path, ranks: int, hostfile: Path | None, program: Sequence[s
     return [*line, sys.executable, "-m", "mdibench", *program]
 
 
-def environment() -> dict[str, str]:
-    """The child's environment: ours, and word of a terminal that ranks cannot see."""
+def child_environment() -> dict[str, str]:
+    """This process's environment; ``TERMINAL_VARIABLE`` tells the ranks of a terminal."""
     variables = dict(os.environ)
     if sys.stderr.isatty():
         variables[TERMINAL_VARIABLE] = "1"
@@ -59,14 +59,14 @@ def environment() -> dict[str, str]:
 
 
 def run_ranks(ranks: int, hostfile: Path | None, program: Sequence[str]) -> int:
-    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; the job's exit status."""
+    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; return the job's exit status."""
     if hostfile is not None and not hostfile.is_file():
         raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
-    line = command(launcher(), ranks, hostfile, program)
-    with subprocess.Popen(line, env=environment()) as child:
+    line = command(find_mpirun(), ranks, hostfile, program)
+    with subprocess.Popen(line, env=child_environment()) as child:
         signal.signal(signal.SIGTERM, lambda number, frame: child.terminate())
         while True:
             try:
                 return child.wait()
             except KeyboardInterrupt:
-                continue  # the launcher got it too and ends the ranks in order
+                continue  # the launcher gets the signal too and ends the ranks

@@ -1,8 +1,9 @@
-"""The life of one MPI rank: agree, set up, run, hand in, leave.
+"""One MPI rank of a run from start to end: read the config, set up, run the loop, close.
 
-Every step that may fail for a reason that the user can mend ends in an agreement of all ranks, so
-that there is one message and nobody waits for a rank that has left. Whatever else goes wrong on
-any rank ends the whole job; see ``ending``.
+Every setup step that can fail because of the user's input ends in an agreement of all ranks
+(``together``, ``from_source``): the user gets one message, and no rank waits for another that has
+left. Any other error on a rank ends the whole job; see ``ending``. Called by ``mdibench run`` and,
+for the runs of a sweep, by ``sweep.crew``.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import psutil
 
@@ -57,7 +58,7 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
-from mdibench.rank.hooks import Hooks, SourceHooks, StrayErrors, WorkerHooks
+from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
 from mdibench.transport.links import LinkClock
 
@@ -65,30 +66,27 @@ if TYPE_CHECKING:
     from mdibench.codec.bottleneck import CodecPair
     from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from mdibench.transport.mpi import RankGroup
 
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
 SLOTS_PER_NEIGHBOUR = 2
 
+T = TypeVar("T")
+
 
 class RunDisplay(Protocol):
-    """Something that shows the run while it goes on; called on rank 0 only."""
+    """A live display of the run; called on rank 0 only."""
 
     def start(self, folder: Path) -> None:
-        """The run's folder is there."""
+        """Called when the run's folder exists."""
 
     def wait(self) -> None:
-        """The run is over: come back when nobody looks at it any more."""
+        """Called when the run is over; returns when the user closes the display."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the command line asks for, the same on every rank."""
+class RunOptions:
+    """The options of the command line, the same on every rank."""
 
     config: Path
     overrides: tuple[str, ...] = ()
@@ -96,10 +94,10 @@ class Order:
     quiet: bool = False
 
 
-def run_rank(order: Order) -> tuple[int, Path | None]:
+def run_rank(options: RunOptions) -> tuple[int, Path | None]:
     """Run this process as one rank of the job. MPI starts here.
 
-    Its exit status, and on rank 0 the folder of the run.
+    Returns its exit status, and on rank 0 the folder of the run.
     """
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
@@ -107,34 +105,36 @@ def run_rank(order: Order) -> tuple[int, Path | None]:
 
     group = RankGroup()
     _check_world(launch, group.size)
-    return run_in(group, order, launch)
+    return run_in(group, options, launch)
 
 
-def run_in(group: RankGroup, order: Order, launch: environment.Launch) -> tuple[int, Path | None]:
-    """Run ``order`` as one rank of ``group``; its exit status, and on rank 0 the run's folder."""
+def run_in(
+    group: RankGroup, options: RunOptions, launch: environment.Launch
+) -> tuple[int, Path | None]:
+    """Run as one rank of ``group``; returns exit status and, on rank 0, the run's folder."""
     try:
         with Ending(group) as ending:
             try:
-                _run(order, group, launch, ending)
+                _run(options, group, launch, ending)
             except UserError:
                 if group.rank == SOURCE:
                     raise
                 return USAGE_ERROR, None
     finally:
-        _leave_together(order, group)
+        _leave_together(options, group)
     return OK, ending.folder
 
 
-def _leave_together(order: Order, group: RankGroup) -> None:
-    """The job lives as long as rank 0's monitor is looked at, however the run ended."""
-    if order.monitor is not None:
+def _leave_together(options: RunOptions, group: RankGroup) -> None:
+    """Keep the job alive until rank 0's monitor is closed, however the run ended."""
+    if options.monitor is not None:
         if group.rank == SOURCE:
-            order.monitor.wait()
+            options.monitor.wait()
         group.barrier()
 
 
 def _check_world(launch: environment.Launch, size: int) -> None:
-    """A launcher of one MPI and a library of another: every rank believes that it is alone."""
+    """Raise UserError if launcher and library are of different MPIs: every rank is then alone."""
     if launch.size == 1 or size > 1:
         return
     if launch.rank != SOURCE:
@@ -154,8 +154,8 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 # --- setup ---------------------------------------------------------------------------------------
 
 
-def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
-    file = _config_file(order, group)
+def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
+    file = _config_file(options, group)
     config = file.config
     threads = set_up_compute(config.run.threads, launch.local_size)
     prepared = _prepare(config, group)
@@ -164,41 +164,42 @@ def _run(order: Order, group: RankGroup, launch: environment.Launch, ending: End
     engine = _engine(config, prepared, group, threads)
     pairs = _pairs(config, plan, group)
     items = together(group, lambda: load_items(config.model, file.arrivals_s) if source else None)
-    kept = noted(file.text, order.overrides)
-    facts = _facts(config, kept, prepared, group, threads)
-    writer = together(group, lambda: open_run(facts) if source else None)
+    kept = noted(file.text, options.overrides)
+    preamble = _preamble(config, kept, prepared, group, threads)
+    writer = together(group, lambda: open_run(preamble) if source else None)
 
-    clock = _run_clock(group, facts)
-    strays = StrayErrors(group.rank, clock)
-    logging.getLogger("mdibench").addHandler(strays)
+    clock = _run_clock(group, preamble)
+    background = BackgroundErrors(group.rank, clock)
+    logging.getLogger("mdibench").addHandler(background)
     post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, rule.thresholds, items)
     compute = _computing(engine, config, plan, group)
     hooks: Hooks
     if writer is not None:
-        quiet = order.quiet or order.monitor is not None
+        quiet = options.quiet or options.monitor is not None
         progress = Progress(config.run.admission_end_s, quiet)
-        hooks = SourceHooks(post, node, writer, strays, progress)
+        hooks = SourceHooks(post, node, writer, background, progress)
         ending.keep(writer, lambda: outcome(node), hooks)
-        if order.monitor is not None:
-            order.monitor.start(writer.folder)
+        if options.monitor is not None:
+            options.monitor.start(writer.folder)
     else:
-        hooks = WorkerHooks(post, strays)
+        hooks = WorkerHooks(post, background)
         ending.report_through(post)
-    gc.freeze()  # what was loaded by now stays: collections need not look at it again and again
-    process = partial(_process_facts, _energy_meter(facts, group.rank))
+    gc.freeze()  # objects loaded so far stay: collections need not traverse them again
+    process = partial(_process_facts, _energy_meter(preamble, group.rank))
     Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
     post.close()
     group.barrier()
     compute.stop()
 
 
-def _config_file(order: Order, group: RankGroup) -> ConfigFile:
-    """The config, read by rank 0; the others parse the text that it read."""
+def _config_file(options: RunOptions, group: RankGroup) -> ConfigFile:
+    """The config, read by rank 0; the other ranks parse the same text."""
     source = group.rank == SOURCE
-    own = together(group, lambda: read_config(order.config, order.overrides) if source else None)
+    path, overrides = options.config, options.overrides
+    own = together(group, lambda: read_config(path, overrides) if source else None)
     text = from_source(group, lambda: own.text if own else "")
-    return own or ConfigFile(text, parse_config(text, str(order.config), order.overrides))
+    return own or ConfigFile(text, parse_config(text, str(path), overrides))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,7 @@ def _pairs(config: RunConfig, plan: Plan, group: RankGroup) -> dict[int, CodecPa
     return pairs_from_bytes(group.broadcast(content))
 
 
-def _facts(
+def _preamble(
     config: RunConfig, text: str, prepared: Prepared, group: RankGroup, threads: int
 ) -> RunPreamble:
     """What all ranks know of each other before the run."""
@@ -292,7 +293,7 @@ def _facts(
         kind=run_kind(config, prepared.plan),
         plan=prepared.plan,
         model=prepared.info,
-        judging=prepared.rule,
+        exit_rule=prepared.rule,
         engine={"name": choice.name, "why": choice.why} if choice else None,
         ranks=[facts for facts, _, _ in shared],
         clock_offsets_s=[offset for _, offset, _ in shared],
@@ -301,11 +302,11 @@ def _facts(
     )
 
 
-def _run_clock(group: RankGroup, facts: RunPreamble) -> Callable[[], float]:
+def _run_clock(group: RankGroup, preamble: RunPreamble) -> Callable[[], float]:
     """Seconds since the run's start, on this rank's clock moved to rank 0's."""
     group.barrier()
     own = json.dumps(time.perf_counter()).encode() if group.rank == SOURCE else None
-    start_s = float(json.loads(group.broadcast(own))) + facts.clock_offsets_s[group.rank]
+    start_s = float(json.loads(group.broadcast(own))) + preamble.clock_offsets_s[group.rank]
     return lambda: time.perf_counter() - start_s
 
 
@@ -341,28 +342,25 @@ def _process_facts(meter: Meter | None) -> ProcessFacts:
     times = process.cpu_times()
     energy_j = None
     if meter is not None:
-        with suppress(OSError, ValueError):  # a meter that fails is no reason to end a run
+        with suppress(OSError, ValueError):  # a failing meter must not end the run
             energy_j = meter.joules()
     return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
 
 
-def _energy_meter(facts: RunPreamble, rank: int) -> Meter | None:
-    """The host's meter, for its first rank. That of a host that stands in for others says nothing
-    of them.
+def _energy_meter(preamble: RunPreamble, rank: int) -> Meter | None:
+    """The host's meter, on its first rank; None where devices are emulated: it does not measure
+    those.
     """
-    hosts = [each["host"] for each in facts.ranks]
+    hosts = [each["host"] for each in preamble.ranks]
     first = hosts.index(hosts[rank]) == rank
-    return find_meter() if first and not any(facts.plan.devices) else None
+    return find_meter() if first and not any(preamble.plan.devices) else None
 
 
-# --- agreement ---------------------------------------------------------------------------------
-# How ranks agree before a run: one message for what a user can mend, and nobody left waiting.
-
-T = TypeVar("T")
+# --- agreement -----------------------------------------------------------------------------------
 
 
 def together(group: RankGroup, step: Callable[[], T]) -> T:
-    """Do ``step`` on every rank; if any rank's user has something to mend, all ranks raise it."""
+    """Run ``step`` on every rank; if it raises UserError on any, all ranks raise the problems."""
     result, problems = _attempt(step)
     shared = group.share(problems)
     _raise([problem for of_rank in shared for problem in of_rank])
@@ -370,7 +368,7 @@ def together(group: RankGroup, step: Callable[[], T]) -> T:
 
 
 def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
-    """What ``step`` gives on rank 0 (JSON-able), on every rank; a ``UserError`` likewise."""
+    """Run ``step`` on rank 0; every rank returns its (JSON-able) result or raises its UserError."""
     message = None
     if group.rank == SOURCE:
         message = json.dumps(_attempt(step)).encode()
@@ -380,7 +378,7 @@ def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
 
 
 def _attempt(step: Callable[[], T]) -> tuple[list[T], list[Sequence[str]]]:
-    """The result in a list, or none and the problems."""
+    """The result in a list and no problems, or an empty list and the problems."""
     try:
         return [step()], []
     except UserError as error:

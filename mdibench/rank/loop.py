@@ -1,8 +1,8 @@
 """The loop of one rank in real time: poll the links, feed the node, perform its instructions.
 
-MPI belongs to this thread, torch to the compute thread. Waiting must not burn a core: after a
-burst of polls without news the loop sleeps, a little longer each time, on the queue of finished
-batches, so that a finished batch wakes it at once and a message is seen within a millisecond.
+MPI belongs to this thread, torch to the compute thread. Waiting must not occupy a core: after
+``BURST`` polls without a message the loop sleeps, a little longer each time, until a batch is
+finished. A finished batch wakes it at once; a message waits ``LONGEST_SLEEP_S`` at most.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LONGEST_SLEEP_S = 4e-3
 
 
 def longer(sleep_s: float) -> float:
-    """The next sleep without news: doubled at first, then slowly up to the longest.
+    """The next sleep without a message: doubled at first, then slowly up to the longest.
 
-    A busy rank so answers within ``BUSY_SLEEP_S``; only a rank that has been idle for a tenth of a
+    So a busy rank answers within ``BUSY_SLEEP_S``; only a rank that has been idle for a tenth of a
     second sleeps longer.
     """
     growth = 2.0 if sleep_s < BUSY_SLEEP_S else 1.02
@@ -42,7 +42,7 @@ def longer(sleep_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LoopSetup:
-    """Clock and rhythm of the loop. ``clock`` gives run time: seconds since the run's start."""
+    """Clock and sampling period of the loop. ``clock`` returns seconds since the run's start."""
 
     clock: Callable[[], float]
     sample_s: float
@@ -79,7 +79,7 @@ class Loop:
         }
 
     def run(self) -> None:
-        """Until the hooks are finished; what was noted when something fails is kept."""
+        """Run until the hooks are finished; after an error, the rows noted so far are kept."""
         try:
             while not self.hooks.finished:
                 self._turn()
@@ -107,7 +107,7 @@ class Loop:
         self._rows += link_rows(self.node, traffic, now)
         rows, self._rows = self._rows, []
         self.hooks.record(rows, now)
-        event = self.hooks.look_around(now)
+        event = self.hooks.after_sample(now)
         if event is not None:
             self._feed(event, now)
 
@@ -125,7 +125,7 @@ class Loop:
         return self._collect(0.0)
 
     def _rest(self) -> None:
-        """Sleep until something is due, a batch is done, or it is time to poll again."""
+        """Sleep until something is due, a batch is finished, or it is time to poll again."""
         due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:

@@ -1,4 +1,4 @@
-"""``mdibench probe`` as a rank: measure every pair of ranks, print a table, save what was seen."""
+"""``mdibench probe`` as a rank: measure every pair of ranks, make the table, save the figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdibench.assembly import environment
 from mdibench.core.records import SOURCE
-from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.errors import OK, USAGE_ERROR, Problem, UserError, say
 from mdibench.rank.ending import Ending
 from mdibench.record import run_folder
 from mdibench.transport import link_probe
@@ -25,16 +25,16 @@ MAJOR, MINOR = 1, 0
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeOrder:
-    """What the command line asks for."""
+class ProbeOptions:
+    """The options of the command line."""
 
     results: Path
     sizes: tuple[int, ...] = link_probe.SIZES
     rounds: int = link_probe.ROUNDS
 
 
-def run_probe(order: ProbeOrder) -> tuple[int, Path | None, str]:
-    """Probe as one rank; exit status and, on rank 0, the folder and the table. MPI starts here."""
+def run_probe(options: ProbeOptions) -> tuple[int, Path | None, str]:
+    """Probe as one rank; returns exit status and, on rank 0, folder and table. MPI starts here."""
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup, library
@@ -42,45 +42,45 @@ def run_probe(order: ProbeOrder) -> tuple[int, Path | None, str]:
     group = RankGroup()
     if group.size == 1:
         remedy = "use mpirun -n 2 or more, or --ranks 2"
-        raise UserError(Problem("one rank has nobody to measure a link to", "probe", remedy))
+        raise UserError(Problem("a probe needs two ranks or more", "probe", remedy))
     with Ending(group):
         hosts = group.share(environment.host_facts())
-        pairs = link_probe.probe(group, order.sizes, order.rounds)
+        pairs = link_probe.probe(group, options.sizes, options.rounds)
         if group.rank != SOURCE:
             return (OK if _saved(group, None) else USAGE_ERROR), None, ""
-        folder = _saved(group, (order, pairs, hosts, library()))
-        return (OK, folder, table(pairs)) if folder else (USAGE_ERROR, None, table(pairs))
+        folder = _saved(group, (options, pairs, hosts, library()))
+        return (
+            (OK, folder, probe_table(pairs)) if folder else (USAGE_ERROR, None, probe_table(pairs))
+        )
 
 
 def _saved(group: RankGroup, measured: tuple[Any, ...] | None) -> Path | None:
-    """Save on rank 0; whether it worked, on every rank."""
+    """Save on rank 0; the folder on every rank, None where that failed."""
     folder: Path | None = None
     if measured is not None:
         try:
-            folder = save(*measured)
+            folder = save_probe(*measured)
         except UserError as error:
-            from mdibench.errors import say
-
             say(str(error))
     shared = group.share(str(folder) if folder else None)
     return Path(shared[SOURCE]) if shared[SOURCE] else None
 
 
-def save(
-    order: ProbeOrder,
+def save_probe(
+    options: ProbeOptions,
     pairs: Sequence[Sequence[link_probe.SizeRow]],
     hosts: Sequence[dict[str, Any]],
     library: str,
 ) -> Path:
-    """Write ``link_probe.json`` and ``link_probe.csv`` into a folder of their own; that folder."""
+    """Write ``probe.json`` and ``probe.csv`` into a new folder; returns the folder."""
     started = datetime.now(timezone.utc)
-    folder = run_folder.create(order.results, "probe", started, secrets.token_hex(2))
+    folder = run_folder.create(options.results, "probe", started, secrets.token_hex(2))
     rows = [asdict(row) for pair in pairs for row in pair]
     facts = {
         "schema": [MAJOR, MINOR],
         "started_utc": started.isoformat(),
         "mpi": library,
-        "rounds": order.rounds,
+        "rounds": options.rounds,
         "ranks": list(hosts),
         "pairs": [asdict(link_probe.pair_row(pair)) for pair in pairs],
         "sizes": rows,
@@ -93,8 +93,8 @@ def save(
     return folder
 
 
-def table(pairs: Sequence[Sequence[link_probe.SizeRow]]) -> str:
-    """Latency of each size and the bandwidth behind it, a line for each pair."""
+def probe_table(pairs: Sequence[Sequence[link_probe.SizeRow]]) -> str:
+    """Latency of each size and the bandwidth, one line per pair."""
     sizes = [row.size_bytes for row in pairs[0]]
     head = ["from", "to", *(f"{_size(size)}, us" for size in sizes), "Mbit/s"]
     lines = [head]

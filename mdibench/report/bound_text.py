@@ -42,7 +42,7 @@ def bound_report(scenario: Scenario, rate_per_s: float | None = None) -> BoundRe
     accuracies = []
     if scenario.recordings is not None and scenario.config.scheme.exits_early:
         patience = scenario.config.model.confidence == "patience"
-        seen = Outcomes(scenario.recordings.judged(patience), scenario.recordings.correct)
+        seen = Outcomes(scenario.recordings.compared(patience), scenario.recordings.correct)
         rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in RATE_SHARES]
         accuracies = [(rate, best_accuracy(fleet, asked, seen, rate)) for rate in rates]
     return BoundReport(scenario, tuple(asked.go_on), bound, lifted, accuracies)

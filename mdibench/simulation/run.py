@@ -1,7 +1,8 @@
-"""A run in virtual time: the very state machines of a real one, for fleets that nobody has.
+"""A run in virtual time, with the state machines of a real run.
 
-Same config, same run files, same monitor and report; the run is labelled ``simulated``. Nothing
-depends on how fast this machine is: the same seed gives the same files.
+Config, run files, monitor and report are those of a real run; the run is labelled ``simulated``.
+Nothing depends on the speed of this machine: the same seed gives the same files. Called by
+``mdibench simulate``.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from mdibench.simulation.world import MessageBytes, Parts, Silent, World
 from mdibench.transport.links import LinkClock
 
 GARBAGE_THRESHOLD = 200_000
-"""New records between two looks for garbage."""
+"""Allocations between two garbage collections."""
 VIRTUAL_HOST = "virtual"
 """The host of every simulated rank."""
 
 
 def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
-    """Run ``scenario`` to its end; the exit status and the run's folder."""
+    """Run ``scenario`` to its end; returns exit status and the run's folder."""
     check_events(scenario.config, scenario.plan)
-    writer = open_run(_facts(scenario))
+    writer = open_run(_preamble(scenario))
     status, verdict, reason = OK, "complete", ""
     with (writer.folder / "log.txt").open("a", encoding="utf-8") as log:
         world = build_world(scenario, partial(_record, writer, log))
@@ -57,7 +58,7 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """Look for garbage rarely: a world makes millions of small records and no cycles."""
+    """Collect garbage rarely: a world makes millions of small records and no cycles."""
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, *thresholds[1:])
@@ -91,18 +92,18 @@ def build_world(scenario: Scenario, record: Callable[[Row], None]) -> World:
         record=record,
     )
     world = World(parts, generator(config, "links"))
-    Script(world, config, partial(_newcomer, scenario, nodes[SOURCE]))
+    Script(world, config, partial(_late_node, scenario, nodes[SOURCE]))
     return world
 
 
-def _newcomer(scenario: Scenario, source: Node, rank: int, now: float) -> Node:
-    """A worker that starts in the middle of the run, with the thresholds of that time."""
+def _late_node(scenario: Scenario, source: Node, rank: int, now: float) -> Node:
+    """A worker that starts during the run, with the current thresholds."""
     assert source.source is not None
     return make_node(scenario.config, scenario.plan, rank, source.source.thresholds, None, now)
 
 
 def _message_bytes(scenario: Scenario) -> MessageBytes:
-    """Sizes by link and block: headers, and feature maps as their link's codec leaves them."""
+    """Message sizes by link and block: the header, and the feature map under the link's codec."""
     links, model = scenario.plan.links, scenario.model
     ratio = scenario.config.transport.bottleneck
     by_codec = {
@@ -141,7 +142,7 @@ def _sample(world: World, writer: RunWriter, t_s: float) -> None:
     writer.flush()
 
 
-def _facts(scenario: Scenario) -> RunPreamble:
+def _preamble(scenario: Scenario) -> RunPreamble:
     ranks = range(scenario.plan.ranks)
     virtual = {"host": VIRTUAL_HOST, "cores": 0, "threads": 0}
     return RunPreamble(
@@ -150,7 +151,7 @@ def _facts(scenario: Scenario) -> RunPreamble:
         kind="simulated",
         plan=scenario.plan,
         model=scenario.model,
-        judging=scenario.judging,
+        exit_rule=scenario.exit_rule,
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
     )

@@ -1,13 +1,17 @@
-"""What a simulation and the capacity bound start from: a config, a plan, times and outcomes."""
+"""The input of a simulation and of the capacity bound: config, plan, block times and outcomes.
+
+Service times of batches are those of the emulated device, or drawn from a profile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdibench.assembly.state_machines import ExitRule, exit_rule_of
+from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator
 from mdibench.assembly.workload import (
     NULL,
     SourceItems,
@@ -23,6 +27,7 @@ from mdibench.assembly.workload import (
 from mdibench.compute.engine import Engine, NullEngine
 from mdibench.config.reading import noted, read_config
 from mdibench.config.schema import RunConfig
+from mdibench.core.records import Task
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import make_plan, usual_ranks
@@ -31,24 +36,22 @@ from mdibench.record.profile import alone
 if TYPE_CHECKING:
     from mdibench.record.profile import Profile, Timing
     from mdibench.training.recordings import Recordings
-from collections.abc import Callable
-from itertools import pairwise
 
-from mdibench.assembly.state_machines import generator
-from mdibench.core.records import Task
 from mdibench.simulation.world import ServiceTime
 
+DrawSeconds = Callable[[int], float]
+"""Seconds of a batch of that size, drawn anew at every call."""
 DEFAULT_WORKERS = 4
-"""Where neither the command nor the config says how many."""
+"""World size where neither the command nor the config gives one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A run that has not been run.
+    """Everything that a simulated run is made from.
 
-    ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are what
-    the real network says about the items; None for the null block. ``profile`` has the spread of
-    the block times, where one was given, for the ranks without an emulated device. ``arrivals_s``
+    ``block_s[n][k-1]`` are the seconds of one task of block k on rank n. ``recordings`` are the
+    real network's outcomes for the items; None for the model ``null``. ``profile``, if given, has
+    the spread of the block times for the ranks without an emulated device. ``arrivals_s``
     are those of the config's trace file.
     """
 
@@ -57,7 +60,7 @@ class Scenario:
     model: ModelInfo
     plan: Plan
     block_s: Sequence[Sequence[float]]
-    judging: ExitRule
+    exit_rule: ExitRule
     recordings: Recordings | None
     profile: Profile | None = None
     arrivals_s: Sequence[float] = ()
@@ -65,7 +68,7 @@ class Scenario:
     @property
     def thresholds(self) -> tuple[float, ...]:
         """T_e of every exit at the start."""
-        return self.judging.thresholds
+        return self.exit_rule.thresholds
 
     def engines(self) -> list[Engine]:
         """The engine of each rank, which answers with the recorded outcomes.
@@ -82,7 +85,7 @@ class Scenario:
         return self.recordings.engine(self.model, hosted)
 
     def items(self) -> SourceItems:
-        """The evaluation items; their tensors are not needed any more."""
+        """The evaluation items; without tensors where the outcomes are recorded."""
         if self.recordings is None:
             return load_items(self.config.model, self.arrivals_s)
         size, labels = self.model.input_bytes, self.recordings.labels.tolist()
@@ -97,9 +100,9 @@ def load_scenario(
 ) -> Scenario:
     """Read the config, plan for ``workers`` ranks, and record the network's outcomes.
 
-    Block times are those of the emulated devices; where there are none, those of the profile in
-    the folder ``profile``; without one they are measured here.
-    Raises UserError with all that the user must mend.
+    Block times are those of the emulated devices; for ranks without one, those of the profile in
+    the folder ``profile``; without a profile they are measured here.
+    Raises UserError with all problems.
     """
     file = read_config(path, overrides)
     config = file.config
@@ -116,7 +119,7 @@ def load_scenario(
         )
         model = with_seconds(model, seconds)
         plan = make_plan(config, ranks, model)
-    judging = exit_rule_of(config, model.exits)
+    exit_rule = exit_rule_of(config, model.exits)
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
         config=config,
@@ -124,15 +127,15 @@ def load_scenario(
         model=model,
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],
-        judging=judging,
-        recordings=_recordings(config, judging, profile),
+        exit_rule=exit_rule,
+        recordings=_recordings(config, exit_rule, profile),
         profile=known,
         arrivals_s=file.arrivals_s,
     )
 
 
 def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
-    """The profile in ``folder``; UserError unless it is one of this config's network."""
+    """The profile in ``folder``; raises UserError unless it is of this config's network."""
     from mdibench.record.profile import read_profile
 
     profile = read_profile(folder)
@@ -148,7 +151,7 @@ def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
     ]
     sizes = [block.output_bytes for block in profile.blocks]
     if not differing and sizes != [block.output_bytes for block in model.blocks]:
-        differing = ["its blocks are cut elsewhere"]
+        differing = ["its blocks have other sizes"]
     if differing:
         remedy = "profile this config's network: mdibench profile CONFIG"
         what = f"a profile of another network: {'; '.join(differing)}"
@@ -156,28 +159,24 @@ def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
     return profile
 
 
-def _recordings(config: RunConfig, judging: ExitRule, profile: Path | None) -> Recordings | None:
-    """What the real network says about every item at every exit."""
+def _recordings(config: RunConfig, exit_rule: ExitRule, profile: Path | None) -> Recordings | None:
+    """The real network's outcome for every item at every exit."""
     if config.model.name == NULL:
         return None
     from mdibench.training.recordings import record, recorded_in
 
-    if profile and not judging.temperatures:
+    if profile and not exit_rule.temperatures:
         return recorded_in(profile)
-    return record(config.model, judging.temperatures)
+    return record(config.model, exit_rule.temperatures)
 
 
-# --- service -----------------------------------------------------------------------------------
-# How long batches take in a simulation: as on the emulated device, or as the profile saw them.
-
-Spread = Callable[[int], float]
-"""Seconds of a batch of that size, drawn anew at every call."""
+# --- service times -------------------------------------------------------------------------------
 
 
 def service_times(scenario: Scenario) -> ServiceTime:
-    """Seconds of a batch on a rank: an emulated device takes as long for each of its tasks.
+    """Seconds of a batch on a rank: on an emulated device, block time times number of tasks.
 
-    Without a device and with a profile, times are drawn from what was measured.
+    Without a device and with a profile, times are drawn from the measured ones.
     """
     config, devices = scenario.config, scenario.plan.devices
     last = [last_blocks(config, blocks) for blocks in scenario.plan.blocks]
@@ -187,12 +186,12 @@ def service_times(scenario: Scenario) -> ServiceTime:
     if scenario.profile is None or all(devices):
         return lambda rank, tasks: task_s[rank][tasks[0].block - 1] * len(tasks)
     uniform = generator(config, "service").random
-    spreads = [spread(times, uniform) for times in profiled_times(scenario.profile, config)]
+    draws = [draw_seconds(times, uniform) for times in profiled_times(scenario.profile, config)]
 
     def seconds(rank: int, tasks: Sequence[Task]) -> float:
         block = tasks[0].block
         if devices[rank] is None:
-            called = spreads[block - 1 : last[rank].get(block, block)]
+            called = draws[block - 1 : last[rank].get(block, block)]
             return sum(draw(len(tasks)) for draw in called)
         return task_s[rank][block - 1] * len(tasks)
 
@@ -205,10 +204,10 @@ def profiled_times(profile: Profile, config: RunConfig) -> list[tuple[Timing, ..
     return [block.times_of(early or block.block == last) for block in profile.blocks]
 
 
-def spread(times: Sequence[Timing], uniform: Callable[[], float]) -> Spread:
+def draw_seconds(times: Sequence[Timing], uniform: Callable[[], float]) -> DrawSeconds:
     """Times of a block as profiled: the median for a batch of that size, times a drawn factor.
 
-    The factor is the spread of single calls at batch 1: a point between two neighbouring deciles.
+    The factor has the distribution of single calls at batch 1, interpolated between deciles.
     """
     single = alone(times)
     factors = [decile / single.median_s for decile in single.deciles_s] or [1.0]

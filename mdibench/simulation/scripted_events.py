@@ -1,4 +1,4 @@
-"""Scripted events of a simulation: workers come, go, slow down or fail, links and load change."""
+"""Scripted events of a simulation: workers join, leave, slow down, fail; links and load change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mdibench.network.plan import Plan
 from mdibench.simulation.world import SILENT, World
 
 MakeNode = Callable[[int, float], Node]
-"""A fresh node of a rank that starts at a time."""
+"""Makes the node of a rank that starts at the given time."""
 
 
 def check_events(config: RunConfig, plan: Plan) -> None:
-    """Raise UserError with every event of a worker or a link that the plan does not have."""
+    """Raise UserError with every event of a rank or a link that the plan does not have."""
     problems: list[Problem] = []
     for index, event in enumerate(config.events):
         where = config.where("events", index)
@@ -37,7 +37,7 @@ def check_events(config: RunConfig, plan: Plan) -> None:
 
 
 class Script:
-    """Lets a config's events happen in a world; those at the same time in the order given."""
+    """Schedules a config's events in a world; simultaneous ones keep the order of the config."""
 
     def __init__(self, world: World, config: RunConfig, make_node: MakeNode) -> None:
         self._world = world
@@ -45,8 +45,8 @@ class Script:
         source = world.parts.nodes[SOURCE].source
         assert source is not None
         self._source, self._start_interarrival_s = source, source.interarrival_s
-        self._gone: set[int] = set()
-        """Ranks that are absent or have left; their neighbours know."""
+        self._absent: set[int] = set()
+        """Ranks that have not joined yet or have left; their neighbours know."""
         kinds = {
             "join": self._join,
             "leave": self._leave,
@@ -56,11 +56,11 @@ class Script:
             "load": self._load,
         }
         for event in sorted(config.events, key=lambda event: event.at_s):
-            world.happen(event.at_s, partial(self._happen, event, kinds[event.kind]))
+            world.schedule(event.at_s, partial(self._apply, event, kinds[event.kind]))
         for rank in absent_at_start(config):
             self._start_absent(rank)
 
-    def _happen(self, event: EventEntry, action: Callable[[EventEntry], str]) -> None:
+    def _apply(self, event: EventEntry, action: Callable[[EventEntry], str]) -> None:
         text = action(event)
         rank = SOURCE if event.rank is None else event.rank
         now = self._world.now
@@ -69,7 +69,7 @@ class Script:
 
     def _join(self, event: EventEntry) -> str:
         assert event.rank is not None
-        self._gone.discard(event.rank)
+        self._absent.discard(event.rank)
         fresh = self._world.nodes[event.rank] is SILENT
         if fresh:
             self._start(event.rank)
@@ -78,14 +78,14 @@ class Script:
 
     def _leave(self, event: EventEntry) -> str:
         assert event.rank is not None
-        self._gone.add(event.rank)
+        self._absent.add(event.rank)
         self._tell_neighbours(Presence(event.rank, here=False))
         return "leaves: takes no new tasks, finishes its own"
 
     def _fail(self, event: EventEntry) -> str:
         assert event.rank is not None
         self._world.replace_node(event.rank, SILENT)
-        return "fails: falls silent"
+        return "fails: stops without notice"
 
     def _slow(self, event: EventEntry) -> str:
         assert event.rank is not None and event.factor is not None
@@ -111,17 +111,17 @@ class Script:
         return f"items arrive {event.factor:g} times as fast as at the start"
 
     def _start_absent(self, rank: int) -> None:
-        self._gone.add(rank)
+        self._absent.add(rank)
         self._world.replace_node(rank, SILENT)
         self._tell_neighbours(Presence(rank, here=False))
 
     def _start(self, rank: int) -> None:
-        """A worker with empty queues, who knows which of its neighbours are gone."""
+        """Start a worker with empty queues, and tell it which of its neighbours are absent."""
         now = self._world.now
         self._world.slowness[rank] = 1.0
         self._world.replace_node(rank, self._make_node(rank, now))
         for neighbour in self._neighbours(rank):
-            if neighbour in self._gone:
+            if neighbour in self._absent:
                 self._world.post(now, rank, Presence(neighbour, here=False))
 
     def _tell_neighbours(self, presence: Presence) -> None:
@@ -133,7 +133,7 @@ class Script:
 
 
 def absent_at_start(config: RunConfig) -> list[int]:
-    """Ranks whose first coming or going is to join."""
+    """Ranks whose first event of presence is to join."""
     first: dict[int, str] = {}
     for event in sorted(config.events, key=lambda event: event.at_s):
         if event.rank is not None and event.kind in ("join", "leave", "fail"):

@@ -1,8 +1,8 @@
 """The simulated world: nodes, engines and links under one virtual clock, in one process.
 
-The nodes are the very state machines that MPI ranks run; only the driver differs. An event loop is
-a heap of (time, sequence number, rank, event): ties are broken by the sequence number, so that one
-seed gives one trace. Nothing here reads a clock or sleeps.
+The nodes are the state machines that MPI ranks run; only the driver differs. The event queue is a
+heap of (time, sequence number, rank, event): the sequence number breaks ties, so that one seed
+gives one trace. Nothing here reads a clock or sleeps.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from mdibench.transport.links import LinkClock, Traffic
 TICK = Tick()
 
 ServiceTime = Callable[[int, Sequence[Task]], float]
-"""Seconds that rank n takes for a batch."""
+"""Seconds that a rank takes for a batch."""
 MessageBytes = Callable[[int, int, Task | Result | None], int]
-"""Bytes that a message from n to m puts on the wire."""
+"""Bytes of a message from one rank to another on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,14 @@ class Parts:
     message_bytes: MessageBytes
     record: Callable[[Row], None]
     control_delay_s: float = 0.001
-    """Way of what does not cross the shaped links: thresholds and suspicions."""
+    """Delay of messages that do not cross the emulated links: thresholds and suspicions."""
 
 
 class Silent:
-    """A rank that nobody hears of: it takes everything and says nothing."""
+    """A rank that does not take part: it accepts every event and does nothing."""
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
-        """Nothing."""
+        """No instructions."""
         return []
 
     def next_wake(self) -> float:
@@ -77,7 +77,7 @@ SILENT = Silent()
 
 @dataclass(frozen=True, slots=True)
 class WorldEvent:
-    """Something that changes the world itself."""
+    """A change of the world itself."""
 
     action: Callable[[], None]
 
@@ -92,9 +92,9 @@ class World:
         self.traffic = [Traffic() for _ in parts.nodes]
         self._generator = generator
         self.nodes: list[Node | Silent] = list(parts.nodes)
-        """The nodes that take part now; a rank that has fallen silent has ``SILENT`` here."""
+        """The current node of each rank; ``SILENT`` for a rank that is absent or has failed."""
         self.slowness = [1.0] * len(parts.nodes)
-        """Factors on the service times of each rank."""
+        """Factor on the service times of each rank."""
         self._heap: list[tuple[float, int, int, Event | WorldEvent]] = []
         self._sequence = 0
         self._engine_free_s = [0.0] * len(parts.nodes)
@@ -123,23 +123,23 @@ class World:
             else:
                 self._follow(rank, self.nodes[rank].handle(event, self.now))
         if not self._ended and not self._heap:
-            raise InvariantError("nothing left to happen, and the run has not ended")
+            raise InvariantError("no event is left, and the run has not ended")
         return self._ended
 
     def post(self, at_s: float, rank: int, event: Event) -> None:
-        """Let ``event`` happen to ``rank`` at ``at_s``."""
+        """Schedule ``event`` of ``rank`` at ``at_s``."""
         self._sequence += 1
         heappush(self._heap, (at_s, self._sequence, rank, event))
 
-    def happen(self, at_s: float, action: Callable[[], None]) -> None:
-        """Do ``action`` at ``at_s``, before whatever else is posted for that time from now on."""
+    def schedule(self, at_s: float, action: Callable[[], None]) -> None:
+        """Schedule ``action`` at ``at_s``, before events posted later for the same time."""
         self._sequence += 1
         heappush(self._heap, (at_s, self._sequence, SOURCE, WorldEvent(action)))
 
     def replace_node(self, rank: int, node: Node | Silent) -> None:
-        """From now on ``node`` is rank ``rank``: ``SILENT``, or a worker that starts afresh.
+        """Replace the node of ``rank`` by ``SILENT`` or by a new worker.
 
-        What the former one was computing, sending and about to receive is lost.
+        What the former node was computing, sending and about to receive is lost.
         """
         self.nodes[rank] = node
         self._engine_free_s[rank] = 0.0
@@ -151,7 +151,7 @@ class World:
     # --- wake-ups ---------------------------------------------------------------------------
 
     def _due(self, rank: int) -> bool:
-        """Whether the wake-up just popped is still wanted; if not, the wanted one is scheduled."""
+        """Whether the wake-up just popped is still due; if not, schedule the next one."""
         if self._wake[rank] <= self.now:
             self._wake[rank] = float("inf")
         if self.nodes[rank].next_wake() <= self.now:
@@ -217,7 +217,7 @@ class World:
 
 
 def _is_own(rank: int, target: int, event: Event | WorldEvent) -> bool:
-    """Whether an event for ``target`` is about a batch or a message of ``rank``, or one to it."""
+    """Whether an event for ``target`` concerns a batch of ``rank`` or a message from or to it."""
     if isinstance(event, Arrived):
         return rank in (event.sender, target)
     return target == rank and isinstance(event, (Computed, LinkFree, Delivered))

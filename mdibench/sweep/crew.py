@@ -1,4 +1,10 @@
-"""A crew of a sweep: one mpirun whose ranks work off a list of jobs, watched from outside."""
+"""A crew of a sweep: one mpirun whose ranks run a list of jobs, one after the other.
+
+Starting processes costs seconds, so one set of ranks does several runs. The sweep writes the list
+and polls the ``Crew``; each rank, in a world as large as the largest run, follows the list in
+``run_series``. Ranks that a run does not need wait and use almost no processor time. Rank 0 appends
+a line to the journal after each run; when the sweep's process is gone, the series ends.
+"""
 
 from __future__ import annotations
 
@@ -18,38 +24,47 @@ import psutil
 from mdibench.assembly import environment
 from mdibench.config.schema import RunSection
 from mdibench.core.records import SOURCE
-from mdibench.errors import OK, UserError
+from mdibench.errors import OK, UserError, say
 from mdibench.rank import launch
-from mdibench.rank.lifecycle import Order, run_in
+from mdibench.rank.lifecycle import RunOptions, run_in
 
 if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
 
 STARTUP_S = 120.0
-"""Patience beyond a run's own time: starting processes, loading data, writing tables."""
+"""Time allowed beyond a run's own: starting processes, loading data, writing tables."""
 COUNTED_LIMIT_S = 3600.0
 """Longest time that items are admitted in a run that counts them instead of seconds."""
-POLL_S = 0.2
-"""Time between two looks at a crew."""
-LAST_WORDS_S = 8.0
+STOP_TIMEOUT_S = 8.0
 """How long a crew that is stopped may take to close its run's files."""
+POLL_S = 0.2
+"""Time between two polls of a crew."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrewJob:
+    """One run of a crew: its config, the overrides and the number of ranks."""
+
+    config: str
+    overrides: tuple[str, ...]
+    ranks: int
 
 
 def time_limit_s(run: RunSection) -> float:
-    """The time after which such a run counts as stuck."""
+    """The time after which a run is stopped."""
     return min(run.latest_end_s, COUNTED_LIMIT_S + run.drain_s) + STARTUP_S
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A job, and the time after which it counts as stuck."""
+    """A job, and the time after which it is stopped."""
 
     job: CrewJob
     limit_s: float
 
 
 class Crew:
-    """Starts its mpirun at once. ``poll`` tells which jobs have ended since."""
+    """Starts its mpirun at once; ``poll`` returns the jobs that have ended since."""
 
     def __init__(self, path: Path, assignments: Sequence[Assignment]) -> None:
         self._path = path
@@ -60,13 +75,13 @@ class Crew:
         write_series(path, jobs, os.getpid())
         self._log = path.with_suffix(".log").open("ab")
         line = launch.command(
-            launch.launcher(),
+            launch.find_mpirun(),
             max(job.ranks for job in jobs),
             None,
             ["sweep", "--series", str(path)],
         )
         self._process = subprocess.Popen(
-            line, env=launch.environment(), stdout=self._log, stderr=self._log
+            line, env=launch.child_environment(), stdout=self._log, stderr=self._log
         )
 
     @property
@@ -75,74 +90,60 @@ class Crew:
         return self._process.poll() is not None
 
     def poll(self) -> list[tuple[str, float]]:
-        """For each job that has ended since the last call: why it failed (or nothing), wall time.
+        """For each job that has ended since the last call: why it failed (or empty), wall time.
 
-        A job that takes too long is stopped, and so is its crew: the rest is for another one.
+        A job that exceeds its limit is stopped with the whole crew; the rest needs another crew.
         """
         over = self.over
-        news = [
-            ("" if status == 0 else f"exit status {status}: {self.last_words()}", wall_s)
+        results = [
+            ("" if status == 0 else f"exit status {status}: {self.last_message()}", wall_s)
             for status, wall_s in ended(self._path)[self._seen :]
         ]
-        if news:
-            self._seen += len(news)
+        if results:
+            self._seen += len(results)
             self._since_s = time.monotonic()
         if self._seen == len(self._limits):
-            return news
+            return results
         waited_s = time.monotonic() - self._since_s
         if over:
-            reason = f"exit status {self._process.returncode}: {self.last_words()}"
-            news.append((reason, waited_s))
+            reason = f"exit status {self._process.returncode}: {self.last_message()}"
+            results.append((reason, waited_s))
             self._seen = len(self._limits)
         elif waited_s > self._limits[self._seen]:
             self.stop()
-            news.append((f"stopped: no end after {waited_s:.0f} s", waited_s))
+            results.append((f"stopped: no end after {waited_s:.0f} s", waited_s))
             self._seen = len(self._limits)
-        return news
+        return results
 
-    def last_words(self) -> str:
-        """The last line that the crew said."""
+    def last_message(self) -> str:
+        """The last line of the crew's log."""
         lines = self._path.with_suffix(".log").read_text("utf-8", "replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
 
     def stop(self) -> None:
-        """End the ranks, in order if they can."""
+        """Terminate the ranks; kill them if they do not end in time."""
         if not self.over:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(LAST_WORDS_S)
+                self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
         self._log.close()
 
 
-# --- series ------------------------------------------------------------------------------------
-# Several runs, one after the other, by the same ranks: starting processes costs seconds each.
-#
-# The ranks of a world that is as large as the largest run follow a list that a sweep wrote. Ranks
-# that a run does not need wait, and use next to no processor time. Rank 0 appends a line to the
-# list's journal after each run; when the sweep that wrote the list has died, the series ends.
-
-
-@dataclass(frozen=True, slots=True)
-class CrewJob:
-    """One run of a series: its config, what overrides it, and its ranks."""
-
-    config: str
-    overrides: tuple[str, ...]
-    ranks: int
+# --- the ranks of a crew --------------------------------------------------------------------------
 
 
 def write_series(path: Path, jobs: list[CrewJob], owner: int) -> None:
-    """Write the list for the ranks; ``owner`` is the process without which they stop."""
+    """Write the list for the ranks; they stop when the process ``owner`` is gone."""
     text = json.dumps({"owner": owner, "jobs": [asdict(job) for job in jobs]})
     path.write_text(text, encoding="utf-8")
     journal(path).write_text("", encoding="utf-8")
 
 
 def journal(path: Path) -> Path:
-    """The file beside the list that tells which jobs have ended."""
+    """The file beside the list with one line for each job that has ended."""
     return path.with_suffix(".journal")
 
 
@@ -153,7 +154,7 @@ def ended(path: Path) -> list[tuple[int, float]]:
 
 
 def run_series(path: Path) -> int:
-    """Be one rank of every run on the list that needs it. MPI starts here."""
+    """Take part in every run on the list that needs this rank. MPI starts here."""
     launch = environment.launch_facts()
     environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup
@@ -178,17 +179,15 @@ def run_series(path: Path) -> int:
 
 
 def _goes_on(owner_lives: list[bool]) -> bool:
-    """Only rank 0 is sure to share a host with the sweep."""
+    """Whether the sweep is alive, as rank 0 sees it: only rank 0 surely shares its host."""
     return owner_lives[SOURCE]
 
 
 def _one(group: RankGroup, job: CrewJob, launch: environment.Launch) -> int:
-    """One run; what a user could mend ends this run, and not the series."""
+    """One run; a UserError ends this run and not the series."""
     try:
-        return run_in(group, Order(Path(job.config), job.overrides, quiet=True), launch)[0]
+        return run_in(group, RunOptions(Path(job.config), job.overrides, quiet=True), launch)[0]
     except UserError as error:
-        from mdibench.errors import say
-
         for problem in error.problems:
             say(str(problem))
         return error.status

@@ -1,6 +1,6 @@
 """The cells of a sweep: every combination of its axes, as overrides of one config.
 
-Pure: a config's text goes in, checked cells come out, or every mistake at once. Nothing is run.
+Pure: a config's text goes in; checked cells come out, or all mistakes at once. Nothing is run.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mdibench.errors import Problem, UserError
 from mdibench.network.planning import usual_ranks
 
 LARGEST = 10_000
-"""Cells of a sweep at most: more are a mistake, and would take weeks."""
+"""Largest number of cells: more would take weeks and are taken for a mistake."""
 RESERVED = ("label", "ranks")
-"""Keys of a value's table that are no config keys."""
+"""Keys of a value's table that are not config keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class SweepAxis:
-    """A named list of settings; ``where`` tells a person where it stands."""
+    """A named list of settings; ``where`` is its place in the file, for messages."""
 
     name: str
     where: str
@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def emulated(self) -> bool:
-        """Whether its ranks mostly sleep, so that others may run beside it."""
+        """Whether its devices are emulated: ranks mostly sleep, so cells can run in parallel."""
         emulation = self.config.emulation
         return emulation is not None and emulation.device is not None
 
@@ -96,7 +96,7 @@ def read_matrix(text: str, where: str, overrides: Sequence[str] = ()) -> Matrix:
     return Matrix(base, base.sweep, tuple(cells), _digest(base))
 
 
-def order(matrix: Matrix, repeat: int) -> list[Cell]:
+def shuffled_cells(matrix: Matrix, repeat: int) -> list[Cell]:
     """The cells in the order of ``repeat`` (from 1): shuffled, the same at every call."""
     cells = list(matrix.cells)
     Random(f"{matrix.sweep.seed}/{repeat}").shuffle(cells)
@@ -172,7 +172,7 @@ def _leaves(
 
 
 def _check_shared_keys(axes: Sequence[SweepAxis], problems: list[Problem]) -> None:
-    """A key that two axes set would take one's value in silence."""
+    """A key that two axes set would take the value of one of them without notice."""
     owners: dict[str, SweepAxis] = {}
     for axis in axes:
         for key in dict.fromkeys(key for setting in axis.settings for key in setting.keys):
@@ -203,7 +203,7 @@ def _cells(
         try:
             config = parse_config(text, where, own)
         except UserError as error:
-            problems += [_at_the_axis(problem, owner) for problem in error.problems]
+            problems += [_located_at_axis(problem, owner) for problem in error.problems]
             continue
         ranks = next((s.ranks for s in settings if s.ranks), None) or _world(base, config)
         if ranks is None:
@@ -218,8 +218,8 @@ def _world(base: RunConfig, config: RunConfig) -> int | None:
     return base.sweep.ranks or usual_ranks(config)
 
 
-def _at_the_axis(problem: Problem, owner: Mapping[str, str]) -> Problem:
-    """The axis is where the user wrote what an override says."""
+def _located_at_axis(problem: Problem, owner: Mapping[str, str]) -> Problem:
+    """``problem`` with the axis in place of an override: the user wrote the value there."""
     where = owner.get(problem.where.removeprefix("--set "), problem.where)
     return Problem(problem.what, where, problem.remedy)
 
@@ -234,7 +234,7 @@ def _check_labels(cells: Sequence[Cell], problems: list[Problem]) -> None:
 
 
 def _digest(base: RunConfig) -> str:
-    """Of everything that all cells share, but for the place of the files."""
+    """A hash of everything that all cells share, except the place of the files."""
     facts = resolved(base)
     facts["run"].pop("results")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
 """Search for the highest rate under a latency objective: one run after the other, each at a rate.
 
-A rate passes when the wanted percentile of the latency of all items that were scheduled in the
-measured window is within the objective; an item that was dropped or lost took for ever. The trace
-of the search is in ``search.json``, beside the runs.
+A rate passes when the percentile of the latency of all items scheduled in the measured window is
+within the objective; the latency of a dropped or lost item is infinite. ``Bisection`` doubles or
+halves the rate until one passes and one fails, then bisects on the logarithm: the middle of 10 and
+40 is 20. The trace of the search is in ``search.json``, beside the runs.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
 
-FILE = "search.json"
+SEARCH_FILE = "search.json"
 MAJOR, MINOR = 1, 0
+MAX_DOUBLINGS = 12
+"""Doublings or halvings before the search gives up: a factor of 4096."""
 
-Judge = Callable[[Path, float], float]
-"""From a run's folder and a percentile (0 to 100) to that latency in seconds, or infinity."""
+LatencyOf = Callable[[Path, float], float]
+"""The latency of a run (folder) at a percentile (0 to 100) in seconds, or infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +41,18 @@ class Trial:
 
     rate_per_s: float
     latency_s: float | None
-    """Of the wanted percentile; None for an item that never came."""
+    """At the objective's percentile; None for infinite."""
     passed: bool
     run: str
 
 
 class Search:
-    """A search that is ready to go: its config is checked."""
+    """A search with a checked config, ready to run."""
 
     def __init__(
-        self, config: Path, overrides: tuple[str, ...], ranks: int | None, judge: Judge
+        self, config: Path, overrides: tuple[str, ...], ranks: int | None, latency_of: LatencyOf
     ) -> None:
-        self._path, self._overrides, self._judge = config, overrides, judge
+        self._path, self._overrides, self._latency_of = config, overrides, latency_of
         self.config = parse_config(read_text(config), str(config), overrides)
         self.wanted = _wanted(self.config, str(config))
         self.ranks = ranks or usual_ranks(self.config) or _no_ranks(self.config)
@@ -60,7 +63,7 @@ class Search:
         self.bisection = Bisection(self.config.admission.rate_per_s, self.wanted.precision)
 
     def run(self, report: Callable[[Trial], None]) -> float | None:
-        """Search; the highest rate that passed, in items per second, or None for none."""
+        """Search; returns the highest rate that passed, in items per second, or None."""
         while (rate := self.bisection.next_rate()) is not None:
             trial = self._try(rate)
             self.bisection.tell(rate, trial.passed)
@@ -79,7 +82,7 @@ class Search:
         )
         self._perform(CrewJob(str(self._path), self._overrides + own, self.ranks))
         (run,) = find_runs([place])
-        latency_s = self._judge(run, self.wanted.percentile)
+        latency_s = self._latency_of(run, self.wanted.percentile)
         return Trial(
             rate_per_s=rate,
             latency_s=latency_s if latency_s < float("inf") else None,
@@ -90,11 +93,11 @@ class Search:
     def _perform(self, job: CrewJob) -> None:
         crew = Crew(self.folder / ".crew.json", [Assignment(job, time_limit_s(self.config.run))])
         try:
-            while not (news := crew.poll()):
+            while not (results := crew.poll()):
                 time.sleep(POLL_S)
         finally:
             crew.stop()
-        if reason := news[0][0]:
+        if reason := results[0][0]:
             raise MdibenchError(f"the search's run failed: {reason}")
 
     def _write(self, over: bool) -> None:
@@ -109,17 +112,17 @@ class Search:
             "trials": [asdict(trial) for trial in self.trials],
             "config": resolved(self.config),
         }
-        write_text_whole(self.folder / FILE, json.dumps(facts, indent=1) + "\n")
+        write_text_whole(self.folder / SEARCH_FILE, json.dumps(facts, indent=1) + "\n")
 
 
 def _wanted(config: RunConfig, where: str) -> SearchSection:
-    """The config's [search]; it needs arrivals that follow a schedule, whose rate it can set."""
+    """The config's [search]; raises UserError unless the rate of arrivals can be set."""
     if config.search is None:
         remedy = "add [search] with objective_ms"
         raise UserError(Problem("there is no [search] in this config", where, remedy))
     admission = config.admission
     if not admission.clocked or admission.arrivals == "trace":
-        what = "a search sets the rate of arrivals, and these arrivals make their own"
+        what = "a search sets the rate of arrivals, which these arrivals do not follow"
         remedy = f"give mode = {' or '.join(CLOCKED_MODES)}, and arrivals constant or poisson"
         raise UserError(Problem(what, config.where("admission", "mode"), remedy))
     return config.search
@@ -130,19 +133,10 @@ def _no_ranks(config: RunConfig) -> int:
     raise UserError(Problem(what, config.where("topology"), "give --ranks N"))
 
 
-# --- bisection ---------------------------------------------------------------------------------
-# The highest rate that still passes, by doubling or halving and then by bisection.
-#
-# Rates are compared by their ratio: the middle of 10 and 40 is 20.
-
-STEPS = 12
-"""Doublings or halvings before the search gives up: a factor of 4096."""
-
-
 class Bisection:
-    """Ask ``next_rate``, try it, ``tell``; until there is none to try.
+    """Call ``next_rate``, try it, call ``tell``; until ``next_rate`` is None.
 
-    ``highest`` passed, ``lowest`` did not; they end within ``precision`` (relative) of each other.
+    ``highest`` passed, ``lowest`` failed; they end within ``precision`` (relative) of each other.
     """
 
     def __init__(self, start: float, precision: float) -> None:
@@ -165,11 +159,11 @@ class Bisection:
         return math.sqrt(self.highest * self.lowest)
 
     def tell(self, rate: float, passed: bool) -> None:
-        """What became of ``rate``."""
+        """Enter the result of ``rate``."""
         if passed:
             self.highest = max(rate, self.highest or rate)
         else:
             self.lowest = min(rate, self.lowest or rate)
 
     def _within(self, rate: float) -> float | None:
-        return rate if abs(math.log2(rate / self._start)) <= STEPS else None
+        return rate if abs(math.log2(rate / self._start)) <= MAX_DOUBLINGS else None

@@ -1,8 +1,8 @@
-"""A sweep: the cells of a matrix, several times each, interleaved, and resumable at any time.
+"""A sweep: every cell of a matrix, several times, interleaved; it can be resumed after a stop.
 
 Repeat 1 of every cell comes before repeat 2 of any, so that slow drifts of the machine do not
-become differences between cells. Emulated cells share processes (``series``) and may run side by
-side; cells on real devices get processes of their own, one run at a time.
+become differences between cells. Emulated cells share processes (``crew``) and may run in
+parallel; each run of a cell on real devices has processes of its own, one run at a time.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from mdibench.config.messages import toml
 from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
-from mdibench.sweep.matrix import Cell, Matrix, order, read_matrix
-from mdibench.sweep.sweep_record import Done, SweepRecord
+from mdibench.sweep.matrix import Cell, Matrix, read_matrix, shuffled_cells
+from mdibench.sweep.sweep_record import RunOutcome, SweepRecord
 
 GUESSED_OVERHEAD_S = 3.0
-"""Time that a run takes beside its warm-up and window, before any was seen; the drain is in it."""
+"""Time of a run beyond warm-up and window, drain included; used until one was measured."""
 GUESSED_START_S = 10.0
 """Time to start the processes of a crew."""
 CREW_RUNS = 400
-"""Runs of a crew, then a new one starts: MPICH knows some 2,000 communicators in a process's life,
-and each run takes three."""
+"""Most runs of a crew: MPICH allows about 2,000 communicators per process, a run takes three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,11 @@ class CellRun:
 
 
 @dataclass(frozen=True, slots=True)
-class SweepOrder:
-    """What the command line asks for.
+class SweepOptions:
+    """The options of the command line.
 
-    ``only``: texts of which a cell's label must have one; ``again`` tells of a complete run
-    whether it must be done again.
+    ``only``: texts, one of which a cell's label must contain; ``again`` says whether a complete
+    run (its folder) must be repeated.
     """
 
     config: Path
@@ -56,40 +55,42 @@ class SweepOrder:
     again: Callable[[Path], bool] | None = None
 
 
-Progress = Callable[[Done, float], None]
-"""Called after each run with what became of it and the seconds that are left."""
+Report = Callable[[RunOutcome, float], None]
+"""Called after each run with its outcome and the estimated seconds left."""
 
 
 class Sweep:
-    """A sweep that is ready to go: its config is checked, and what is done already is known."""
+    """A sweep with a checked config and the record of the runs already done, ready to run."""
 
-    def __init__(self, wanted: SweepOrder) -> None:
-        self.matrix = read_matrix(read_text(wanted.config), str(wanted.config), wanted.overrides)
+    def __init__(self, options: SweepOptions) -> None:
+        self.matrix = read_matrix(read_text(options.config), str(options.config), options.overrides)
         _check_plans(self.matrix)
-        _check_jobs(self.matrix, wanted.jobs)
-        self._config = wanted.config
-        self._lanes = wanted.jobs
-        self.record = _record(self.matrix, wanted)
-        if wanted.again is not None:
-            self.record.forget(wanted.again)
-        self.tasks = _tasks(self.matrix, wanted)
-        self.left = [t for t in self.tasks if not self.record.finished(t.cell, t.repeat)]
+        _check_jobs(self.matrix, options.jobs)
+        self._config = options.config
+        self._lanes = options.jobs
+        self.record = _record(self.matrix, options)
+        if options.again is not None:
+            self.record.forget(options.again)
+        self.cell_runs = _cell_runs(self.matrix, options)
+        self.left = [
+            run for run in self.cell_runs if not self.record.finished(run.cell, run.repeat)
+        ]
         self._overheads: list[float] = []
 
-    def seconds_left(self, tasks: Sequence[CellRun]) -> float:
-        """Estimated time of ``tasks``, from how long earlier runs took."""
+    def seconds_left(self, cell_runs: Sequence[CellRun]) -> float:
+        """Estimated time of ``cell_runs``, from how long earlier runs took."""
         seen = self._overheads
         overhead_s = sum(seen) / len(seen) if seen else GUESSED_OVERHEAD_S
         overhead_s += GUESSED_START_S if self._separate else 0.0
-        return sum(_known_s(t.cell) + overhead_s for t in tasks) / self._lanes
+        return sum(_known_s(run.cell) + overhead_s for run in cell_runs) / self._lanes
 
     @property
     def _separate(self) -> bool:
         """Whether each run gets processes of its own."""
         return self.matrix.sweep.fresh or not all(cell.emulated for cell in self.matrix.cells)
 
-    def run(self, report: Progress) -> int:
-        """Run what is left; the exit status: whether every run ended as it should."""
+    def run(self, report: Report) -> int:
+        """Run what is left; returns the exit status, OK if every run is complete."""
         self.record.write()
         crews = self.record.folder / ".crews"
         crews.mkdir(exist_ok=True)
@@ -98,63 +99,63 @@ class Sweep:
             for number in range(self._lanes)
         ]
         try:
-            while True in [lane.work() for lane in lanes]:  # each lane, before any is looked at
+            while True in [lane.work() for lane in lanes]:  # start the crews of all lanes first
                 for lane in lanes:
-                    for task, reason, wall_s in lane.news():
-                        self._enter(task, reason, wall_s, report)
+                    for cell_run, reason, wall_s in lane.poll():
+                        self._enter(cell_run, reason, wall_s, report)
                 time.sleep(POLL_S)
         finally:
             for lane in lanes:
                 lane.stop()
-        runs = [self.record.runs.get((t.cell.label, t.repeat)) for t in self.tasks]
+        runs = [self.record.runs.get((run.cell.label, run.repeat)) for run in self.cell_runs]
         return OK if all(run and run.status == "complete" for run in runs) else INTERNAL_ERROR
 
-    def assignment(self, task: CellRun) -> Assignment:
-        """The job of ``task``, with its place, its seed and its time limit."""
-        cell, run = task.cell, task.cell.config.run
-        place = self.record.place(cell, task.repeat)
-        own = (f"run.seed={run.seed + task.repeat - 1}", f"run.results={toml(str(place))}")
+    def assignment(self, cell_run: CellRun) -> Assignment:
+        """The job of ``cell_run``, with its place, its seed and its time limit."""
+        cell, run = cell_run.cell, cell_run.cell.config.run
+        place = self.record.place(cell, cell_run.repeat)
+        own = (f"run.seed={run.seed + cell_run.repeat - 1}", f"run.results={toml(str(place))}")
         job = CrewJob(str(self._config), cell.overrides + own, cell.ranks)
         return Assignment(job, time_limit_s(run))
 
-    def _enter(self, task: CellRun, reason: str, wall_s: float, report: Progress) -> None:
-        done = self.record.enter(task.cell, task.repeat, reason, wall_s)
+    def _enter(self, cell_run: CellRun, reason: str, wall_s: float, report: Report) -> None:
+        done = self.record.enter(cell_run.cell, cell_run.repeat, reason, wall_s)
         if done.status == "complete":
-            self._overheads.append(max(0.0, wall_s - _known_s(task.cell)))
-        self.left.remove(task)
+            self._overheads.append(max(0.0, wall_s - _known_s(cell_run.cell)))
+        self.left.remove(cell_run)
         report(done, self.seconds_left(self.left))
 
 
 def _known_s(cell: Cell) -> float:
-    """What is known of a run's time before it: until admission ends, unless a count ends it."""
+    """The known part of a run's time: until admission ends; 0 if a count of items ends it."""
     end_s = cell.config.run.admission_end_s
     return end_s if math.isfinite(end_s) else 0.0
 
 
 class _Lane:
-    """Tasks that one crew after another works off: the next one when a crew has broken down."""
+    """Runs that one crew after another does; a crew that fails is followed by a new one."""
 
-    def __init__(self, sweep: Sweep, path: Path, tasks: Sequence[CellRun]) -> None:
+    def __init__(self, sweep: Sweep, path: Path, cell_runs: Sequence[CellRun]) -> None:
         self._sweep = sweep
         self._path = path
-        self._waiting = deque(tasks)
+        self._waiting = deque(cell_runs)
         self._given: deque[CellRun] = deque()
         self._crew: Crew | None = None
 
     def work(self) -> bool:
-        """Start a crew where there is none; whether anything is left to do."""
+        """Start a crew if there is none; whether anything is left to do."""
         if self._crew is None and self._waiting:
             count = 1 if self._sweep._separate else min(CREW_RUNS, len(self._waiting))
             self._given = deque(self._waiting.popleft() for _ in range(count))
-            self._crew = Crew(self._path, [self._sweep.assignment(t) for t in self._given])
+            self._crew = Crew(self._path, [self._sweep.assignment(run) for run in self._given])
         return self._crew is not None
 
-    def news(self) -> list[tuple[CellRun, str, float]]:
-        """What has ended. When the crew has, what it did not do waits for the next one."""
+    def poll(self) -> list[tuple[CellRun, str, float]]:
+        """The runs that have ended. If the crew has too, its other runs go to the next one."""
         if self._crew is None:
             return []
         over = self._crew.over
-        ended = [(self._given.popleft(), *news) for news in self._crew.poll()]
+        ended = [(self._given.popleft(), *result) for result in self._crew.poll()]
         if over or self._crew.over:
             self._waiting.extendleft(reversed(self._given))
             self.stop()
@@ -168,7 +169,7 @@ class _Lane:
 
 
 def _check_plans(matrix: Matrix) -> None:
-    """Every cell's topology, placement and devices must fit its world and its network."""
+    """Raise UserError unless topology, placement and devices of every cell fit together."""
     problems: list[Problem] = []
     for cell in matrix.cells:
         try:
@@ -189,21 +190,23 @@ def _check_jobs(matrix: Matrix, jobs: int) -> None:
         raise UserError(Problem(what, "--jobs", "use --jobs 1, or [emulation] device"))
 
 
-def _record(matrix: Matrix, wanted: SweepOrder) -> SweepRecord:
+def _record(matrix: Matrix, options: SweepOptions) -> SweepRecord:
     run = matrix.base.run
-    name = run.name if wanted.resume else time.strftime(f"{run.name}-%Y%m%dT%H%M%SZ", time.gmtime())
-    record = SweepRecord(Path(run.results) / name, matrix, str(wanted.config))
+    name = (
+        run.name if options.resume else time.strftime(f"{run.name}-%Y%m%dT%H%M%SZ", time.gmtime())
+    )
+    record = SweepRecord(Path(run.results) / name, matrix, str(options.config))
     record.resume()
     return record
 
 
-def _tasks(matrix: Matrix, wanted: SweepOrder) -> list[CellRun]:
-    """All runs, repeat by repeat."""
+def _cell_runs(matrix: Matrix, options: SweepOptions) -> list[CellRun]:
+    """All runs in their order, repeat by repeat."""
     chosen = [
         CellRun(cell, repeat)
-        for repeat in range(1, (wanted.repeats or matrix.sweep.repeats) + 1)
-        for cell in order(matrix, repeat)
-        if not wanted.only or any(text in cell.label for text in wanted.only)
+        for repeat in range(1, (options.repeats or matrix.sweep.repeats) + 1)
+        for cell in shuffled_cells(matrix, repeat)
+        if not options.only or any(text in cell.label for text in options.only)
     ]
     if not chosen:
         labels = ", ".join(cell.label for cell in matrix.cells[:4])

@@ -1,7 +1,7 @@
-"""What a sweep has done so far: ``sweep.json`` in its folder, so that it can go on after a stop.
+"""The record of a sweep, ``sweep.json`` in its folder: which runs are done, for resuming.
 
-The folder holds ``<cell>/repeat-<r>/<run>``. What a killed run left there is moved to
-``.abandoned``, where no report looks for runs.
+The folder holds ``<cell>/repeat-<r>/<run>``. An unfinished run is moved to ``.abandoned``, which
+reports ignore.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs, read_manifest, status
 from mdibench.sweep.matrix import Cell, Matrix, folder_name
 
-FILE = "sweep.json"
+SWEEP_FILE = "sweep.json"
 ABANDONED = ".abandoned"
 MAJOR, MINOR = 1, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What became of one run: ``run`` is its folder, relative to the sweep's, or empty."""
+class RunOutcome:
+    """The outcome of one run; ``run`` is its folder, relative to the sweep's, or empty."""
 
     cell: str
     repeat: int
@@ -37,11 +37,11 @@ class Done:
 
 
 class SweepRecord:
-    """The record of the sweep in ``folder``. Every change is on disk at once."""
+    """The record of the sweep in ``folder``; every change is written at once."""
 
     def __init__(self, folder: Path, matrix: Matrix, config: str) -> None:
         self.folder = folder
-        self.runs: dict[tuple[str, int], Done] = {}
+        self.runs: dict[tuple[str, int], RunOutcome] = {}
         self._facts: dict[str, Any] = {
             "schema": [MAJOR, MINOR],
             "name": folder.name,
@@ -57,20 +57,20 @@ class SweepRecord:
         }
 
     def resume(self) -> None:
-        """Take over what an earlier sweep of the same config did in this folder.
+        """Take over the runs that an earlier sweep of the same config did in this folder.
 
-        Raises UserError where it was another config, or where a run still goes on.
+        Raises UserError if it was another config, or if a run is still active.
         """
         before = self._read()
         if before is None:
             return
         if before.get("digest") != self._facts["digest"]:
             remedy = "--anew starts in a folder of its own; or set another run.name"
-            what = "this sweep was made from a config with other keys than now"
-            raise UserError(Problem(what, str(self.folder / FILE), remedy))
+            what = "this sweep was started with another config"
+            raise UserError(Problem(what, str(self.folder / SWEEP_FILE), remedy))
         self._facts["started_utc"] = before.get("started_utc", self._facts["started_utc"])
         for fields in before.get("runs", []):
-            done = Done(**fields)
+            done = RunOutcome(**fields)
             self.runs[done.cell, done.repeat] = done
         self._find_finished()
 
@@ -80,46 +80,46 @@ class SweepRecord:
         return done is not None and done.status == "complete" and (self.folder / done.run).is_dir()
 
     def forget(self, again: Callable[[Path], bool]) -> None:
-        """Let complete runs for which ``again`` answers yes count as not done."""
+        """Drop the complete runs (by folder) for which ``again`` is true: they run again."""
         for key, done in list(self.runs.items()):
             run = self.folder / done.run
             if done.status == "complete" and run.is_dir() and again(run):
                 del self.runs[key]
 
     def place(self, cell: Cell, repeat: int) -> Path:
-        """The folder for the run of ``cell``, emptied of what was left there unfinished."""
+        """The folder for the run of ``cell``, without the remains of an unfinished run."""
         place = self.folder / cell.name / f"repeat-{repeat}"
         if place.is_dir() and any(place.iterdir()):
-            bin_ = self.folder / ABANDONED
-            bin_.mkdir(exist_ok=True)
+            abandoned = self.folder / ABANDONED
+            abandoned.mkdir(exist_ok=True)
             stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-            place.rename(bin_ / f"{cell.name}-{repeat}-{stamp}")
+            place.rename(abandoned / f"{cell.name}-{repeat}-{stamp}")
         return place
 
-    def enter(self, cell: Cell, repeat: int, reason: str, wall_s: float) -> Done:
-        """Look at what the run left behind, and remember it. ``reason``: why it is no success."""
+    def enter(self, cell: Cell, repeat: int, reason: str, wall_s: float) -> RunOutcome:
+        """Record the outcome from the run's folder; ``reason``: why it failed, or empty."""
         runs = _runs(self.folder / cell.name / f"repeat-{repeat}")
-        said = status(runs[-1]) if runs else "failed"
-        if reason and said in ("complete", "running"):
-            said = "failed"
+        state = status(runs[-1]) if runs else "failed"
+        if reason and state in ("complete", "running"):
+            state = "failed"
         if runs and not reason:
             reason = _reason(runs[-1])
-        if said == "complete" and reason:  # somebody ended it early, in good order
-            said = "aborted"
+        if state == "complete" and reason:  # ended early on request
+            state = "aborted"
         run = str(runs[-1].relative_to(self.folder)) if runs else ""
-        done = Done(cell.label, repeat, said, run, reason, round(wall_s, 3))
+        done = RunOutcome(cell.label, repeat, state, run, reason, round(wall_s, 3))
         self.runs[cell.label, repeat] = done
         self.write()
         return done
 
     def write(self) -> None:
-        """Put the record on disk, all of it or nothing."""
+        """Write the record, atomically."""
         runs = [asdict(done) for _, done in sorted(self.runs.items())]
         text = json.dumps(self._facts | {"runs": runs}, indent=1) + "\n"
-        write_text_whole(self.folder / FILE, text)
+        write_text_whole(self.folder / SWEEP_FILE, text)
 
     def _read(self) -> dict[str, Any] | None:
-        path = self.folder / FILE
+        path = self.folder / SWEEP_FILE
         try:
             before = json.loads(path.read_bytes())
             major = before["schema"][0]
@@ -133,19 +133,21 @@ class SweepRecord:
         return dict(before)
 
     def _find_finished(self) -> None:
-        """Runs that ended after the sweep that started them had been killed."""
+        """Take over runs that ended after their sweep had been killed."""
         for cell in self._facts["cells"]:
             for place in sorted((self.folder / folder_name(cell["label"])).glob("repeat-*")):
                 for run in _runs(place):
                     self._take_over(str(cell["label"]), int(place.name[7:]), run)
 
     def _take_over(self, label: str, repeat: int, run: Path) -> None:
-        said = status(run)
-        if said == "running":
+        state = status(run)
+        if state == "running":
             remedy = "wait until it has ended, or stop it"
-            raise UserError(Problem("a run of this sweep still goes on", str(run), remedy))
-        if said == "complete" and not _reason(run) and (label, repeat) not in self.runs:
-            self.runs[label, repeat] = Done(label, repeat, said, str(run.relative_to(self.folder)))
+            raise UserError(Problem("a run of this sweep is still active", str(run), remedy))
+        if state == "complete" and not _reason(run) and (label, repeat) not in self.runs:
+            self.runs[label, repeat] = RunOutcome(
+                label, repeat, state, str(run.relative_to(self.folder))
+            )
 
 
 def _reason(run: Path) -> str:

@@ -1,9 +1,9 @@
-"""Learning the bottleneck pairs of a trained network, which stays frozen.
+"""Training of the bottleneck pairs of a trained network, whose weights stay frozen.
 
-Each pair starts as the channels that the others tell least of, and the best guess at the rest; it
-is then trained so that all heads behind it say what they said before: the loss is the divergence
-of every head's classes from the ones without a bottleneck, with all cuts narrowed at once. Rounding
-to few bits is part of the training (straight-through gradient).
+Each pair starts with the channels that the others predict worst and a least-squares estimate of
+the rest. It is then trained with all cuts narrowed at once: the loss is the divergence of every
+head's class distribution from the one without a bottleneck. Quantisation is part of the training
+(straight-through gradient). ``run_pair_job`` is ``mdibench train NAME --bottleneck RATIO``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,14 @@ from mdibench.training.training_job import usable_cores
 
 STATISTICS_ITEMS = 500
 RIDGE = 1e-4
-"""Added to every channel's variance, as a share of their mean: silent channels have none."""
+"""Added to every channel's variance, as a share of their mean: constant channels have none."""
+REPORT_EVERY = 25
+"""Steps between two progress lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairRecipe:
-    """How pairs are trained after their start."""
+    """Hyperparameters of the training of pairs."""
 
     ratio: float = 8.0
     steps: int = 400
@@ -45,7 +47,7 @@ class PairRecipe:
 
 
 class TrainablePair(nn.Module):
-    """A pair as torch layers, with the rounding between them."""
+    """A pair as torch layers, with the quantisation between them."""
 
     def __init__(self, start: CodecPair) -> None:
         super().__init__()
@@ -54,7 +56,7 @@ class TrainablePair(nn.Module):
         self.bits = start.bits
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the receiver of ``features`` ``[N, C, H, W]`` gets."""
+        """``features`` ``[N, C, H, W]`` as the receiver decodes them."""
         code = self.encoder(features)
         low = code.detach().amin((1, 2, 3), keepdim=True)
         span = code.detach().amax((1, 2, 3), keepdim=True) - low
@@ -64,7 +66,7 @@ class TrainablePair(nn.Module):
         return decoded
 
     def frozen(self) -> CodecPair:
-        """The pair for use."""
+        """The pair as numpy arrays."""
         return CodecPair(
             self.encoder.weight.detach()[:, :, 0, 0].numpy().copy(),
             _bias(self.encoder),
@@ -81,7 +83,7 @@ def train_pairs(
     seed: int,
     on_step: Callable[[int, int], None] = lambda step, steps: None,
 ) -> dict[int, CodecPair]:
-    """Pairs for all cuts of ``network`` (trained, frozen), learnt on ``items``; fixed by seed."""
+    """Pairs for all cuts of ``network`` (trained, frozen), learned on ``items``."""
     rng = np.random.default_rng(seed)
     sample = rng.choice(len(items), min(STATISTICS_ITEMS, len(items)), replace=False)
     starts = first_pairs(network, torch.from_numpy(items.inputs[sample]), recipe.ratio)
@@ -100,7 +102,7 @@ def train_pairs(
 
 
 def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[int, CodecPair]:
-    """Pairs that keep some channels of every cut and guess the others, by ``items``."""
+    """Pairs that keep some channels of every cut and estimate the others, from ``items``."""
     pairs = {}
     features = items
     with torch.inference_mode():
@@ -114,7 +116,7 @@ def first_pairs(network: MultiExitNetwork, items: Tensor, ratio: float) -> dict[
 def score_with_pairs(
     network: MultiExitNetwork, pairs: Mapping[int, CodecPair], split: Split
 ) -> ExitScores:
-    """Logits of every exit when every cut is narrowed: the worst that a run can meet."""
+    """Logits of every exit with every cut narrowed: the worst case of a run."""
     modules = {cut: TrainablePair(pair) for cut, pair in pairs.items()}
     batches = []
     with torch.inference_mode():
@@ -125,11 +127,11 @@ def score_with_pairs(
 
 
 def _first_pair(features: np.ndarray, narrow: int, bits: int) -> CodecPair:
-    """``features`` ``[N, C, H, W]``: keep ``narrow`` channels, guess all by least squares."""
+    """``features`` ``[N, C, H, W]``: keep ``narrow`` channels, estimate all by least squares."""
     columns = features.transpose(1, 0, 2, 3).reshape(features.shape[1], -1).astype(np.float64)
     mean, covariance = columns.mean(axis=1), np.cov(columns)
     covariance += RIDGE * np.trace(covariance) / len(mean) * np.eye(len(mean))
-    kept = _telling(covariance, narrow)
+    kept = _least_redundant(covariance, narrow)
     decoder = np.linalg.solve(covariance[np.ix_(kept, kept)], covariance[kept]).T
     return CodecPair(
         np.eye(len(mean), dtype=np.float32)[kept],
@@ -140,12 +142,12 @@ def _first_pair(features: np.ndarray, narrow: int, bits: int) -> CodecPair:
     )
 
 
-def _telling(covariance: np.ndarray, count: int) -> list[int]:
-    """``count`` channels: one after the other, whichever the rest tells best is left out."""
+def _least_redundant(covariance: np.ndarray, count: int) -> list[int]:
+    """``count`` channels: repeatedly drops the one that the rest predicts best."""
     kept = list(range(len(covariance)))
     while len(kept) > count:
-        untold = 1 / np.diag(np.linalg.inv(covariance[np.ix_(kept, kept)]))
-        del kept[int(np.argmin(untold))]
+        residual = 1 / np.diag(np.linalg.inv(covariance[np.ix_(kept, kept)]))
+        del kept[int(np.argmin(residual))]
     return kept
 
 
@@ -171,7 +173,7 @@ def _loss(network: MultiExitNetwork, pairs: nn.ModuleDict, items: Tensor) -> Ten
 def _narrowed(
     network: MultiExitNetwork, pairs: Mapping[int, nn.Module], items: Tensor
 ) -> list[Tensor]:
-    """Logits of every head, with the feature map passing a pair at every cut that has one."""
+    """Logits of every head; the feature map passes the pair of every cut that has one."""
     logits = []
     features = items
     for number, (block, head) in enumerate(zip(network.blocks, network.heads, strict=True), 1):
@@ -198,15 +200,12 @@ def _bias(layer: nn.Conv2d) -> np.ndarray:
     return layer.bias.detach().numpy().copy()
 
 
-# --- bottleneck job ----------------------------------------------------------------------------
-# ``mdibench train NAME --bottleneck RATIO``, from its options to a file of pairs.
-
-REPORT_EVERY = 25
+# --- the command ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PairJob:
-    """The options; ``None`` and empty text leave the choice to the network or the machine."""
+    """The options of the command; None and empty text: defaults of the network or machine."""
 
     name: str
     dataset: str
@@ -219,14 +218,14 @@ class PairJob:
 
 
 def run_pair_job(job: PairJob) -> None:
-    """Learn the pairs, write ``job.out``, and print each exit's accuracy with and without."""
+    """Train the pairs, write ``job.out``, and print each exit's accuracy with and without."""
     torch.set_num_threads(job.threads or usable_cores())
     dataset_name = job.dataset or home_dataset(job.name)
     network = load_network(job.name, job.weights, dataset=dataset_name)
     make_place(job.out)
     dataset = load_dataset(dataset_name, job.data_dir)
     recipe = PairRecipe(ratio=job.ratio)
-    pairs = train_pairs(network, dataset.train, recipe, job.seed, _say_step)
+    pairs = train_pairs(network, dataset.train, recipe, job.seed, _report_step)
     plain = score(network, dataset.evaluation)
     narrowed = score_with_pairs(network, pairs, dataset.evaluation)
     facts = {
@@ -247,7 +246,7 @@ def _rounded(scores: ExitScores) -> list[float]:
 
 
 def _table(plain: ExitScores, narrowed: ExitScores) -> str:
-    """Accuracy of each exit; behind exit 1, every cut on the way is narrowed."""
+    """Accuracy of each exit without and with the pairs, as text."""
     lines = ["exit   accuracy   with the bottleneck at every cut   change"]
     rows = zip(plain.accuracy, narrowed.accuracy, strict=True)
     for number, (before, after) in enumerate(rows, start=1):
@@ -255,7 +254,7 @@ def _table(plain: ExitScores, narrowed: ExitScores) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _say_step(step: int, steps: int) -> None:
+def _report_step(step: int, steps: int) -> None:
     if step % REPORT_EVERY == 0 or step == steps:
         sys.stderr.write(f"step {step} of {steps}\n")
         sys.stderr.flush()

@@ -1,7 +1,10 @@
 """Exit thresholds from data: temperature scaling, and thresholds that keep an accuracy.
 
-Pure functions of arrays: logits, confidences and correctness of every exit for every item of the
-calibration split. What the chosen thresholds are worth on other items is measured, never assumed.
+The first part are pure functions of arrays: logits, confidences and correctness of every exit for
+every item of the calibration split. ``calibrated_exits`` applies them to a config before a run:
+rank 0 scores the calibration split, fits a temperature per exit and chooses the thresholds for
+``target_accuracy`` or ``accuracy_drop``. The logits are cached by the content of the weights, so
+that only the first run with a network computes them.
 """
 
 from __future__ import annotations
@@ -23,28 +26,30 @@ from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.packaged import weights_file
-from mdibench.models.registry import load_model, model_info
+from mdibench.models.registry import load_model, network_info
 from mdibench.record.files import cache_folder, write_whole
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
+log = logging.getLogger(__name__)
+
 TEMPERATURES = (0.05, 20.0)
-"""Range that a temperature is searched in."""
+"""Range of the search for a temperature."""
 
 LEVELS = 64
-"""Candidate thresholds per exit, at even steps of the confidences that occur."""
+"""Candidate thresholds per exit: equally spaced quantiles of the confidences."""
 
 _GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Thresholds, and what they did on the items that they were chosen on.
+    """Thresholds, and their effect on the items on which they were chosen.
 
-    ``thresholds[k-1]`` is T_e^k; the last is 0, as everything leaves there. ``shares`` are the
-    items that left at each exit. ``reached`` is False where the target is out of reach: then items
-    leave early only where that costs no accuracy.
+    ``thresholds[k-1]`` is T_e^k; the last is 0, as everything leaves there. ``shares`` is the share
+    of items that left at each exit. ``reached`` is False if the target cannot be reached: then
+    items leave early only where that costs no accuracy.
     """
 
     thresholds: tuple[float, ...]
@@ -63,10 +68,10 @@ def negative_log_likelihood(logits: Floats, labels: NDArray[np.int64], temperatu
 
 
 def fit_temperature(logits: Floats, labels: NDArray[np.int64], tolerance: float = 1e-4) -> float:
-    """The temperature that makes ``labels`` likeliest (Guo et al. 2017, arXiv 1706.04599).
+    """The maximum-likelihood temperature for ``labels`` (Guo et al. 2017, arXiv 1706.04599).
 
-    ``logits`` ``[N, classes]``. The likelihood is unimodal in the temperature's logarithm, so that
-    a golden-section search finds it.
+    ``logits`` ``[N, classes]``. The likelihood is unimodal in the logarithm of the temperature:
+    golden-section search.
     """
     low, high = np.log(TEMPERATURES[0]), np.log(TEMPERATURES[1])
 
@@ -110,12 +115,12 @@ def exits_taken(confidence: Floats, thresholds: Sequence[float] | Floats) -> NDA
 def calibrate(
     confidence: Floats, correct: Bools, target: float, costs: Sequence[float]
 ) -> Calibration:
-    """Per-exit thresholds of little cost with at least ``target`` accuracy on these items.
+    """Per-exit thresholds of low cost with at least ``target`` accuracy on these items.
 
-    ``confidence`` and ``correct`` are ``[K, N]``; ``costs[k-1]`` is what an item has cost when it
-    leaves at exit k (FLOPs of blocks 1 to k, say). From "nobody leaves early", the threshold whose
-    next lower level saves the most cost per lost item goes down, while the target holds (or, below
-    the target, while accuracy does not fall).
+    ``confidence`` and ``correct`` are ``[K, N]``; ``costs[k-1]`` is the cost of an item that leaves
+    at exit k (such as the FLOPs of blocks 1 to k). Greedy search: starting without early exits, it
+    lowers the threshold whose next level saves the most cost per lost item, while the target holds
+    (or, below the target, while accuracy does not fall).
     """
     search = _Search(confidence, correct, np.asarray(costs, float), target)
     search.descend()
@@ -131,19 +136,21 @@ def calibrate(
     )
 
 
-def target_of(correct: Bools, target_accuracy: float | None, accuracy_drop: float | None) -> float:
-    """The accuracy to keep: given, or the last exit's own less ``accuracy_drop``."""
+def accuracy_target(
+    correct: Bools, target_accuracy: float | None, accuracy_drop: float | None
+) -> float:
+    """The accuracy to keep: given, or that of the last exit minus ``accuracy_drop``."""
     if target_accuracy is not None:
         return target_accuracy
     return float(correct[-1].mean()) - (accuracy_drop or 0.0)
 
 
 NEVER = 1.0 + 1e-9
-"""A threshold that no confidence reaches: while searching, "nobody leaves here"."""
+"""A threshold that no confidence reaches: no item leaves at the exit."""
 
 
 class _Search:
-    """Greedy descent over the thresholds' levels; every exit but the last has its own levels."""
+    """Greedy descent over the levels of the thresholds; each exit but the last has its own."""
 
     def __init__(self, confidence: Floats, correct: Bools, costs: Floats, target: float) -> None:
         self.confidence = confidence
@@ -154,7 +161,7 @@ class _Search:
         self.levels = [list(_levels(row)) for row in confidence[:-1]]
 
     def descend(self) -> None:
-        """Lower thresholds while some step keeps the target; then cap "never" at 1."""
+        """Lower thresholds while some step keeps the target; then cap ``NEVER`` at 1."""
         accuracy, cost = self._outcome(self.thresholds)
         while (step := self._best_step(accuracy, cost)) is not None:
             exit_index, accuracy, cost = step
@@ -163,7 +170,7 @@ class _Search:
 
     def _best_step(self, accuracy: float, cost: float) -> tuple[int, float, float] | None:
         """The exit to lower next, with accuracy and cost after it."""
-        best, best_worth = None, -np.inf
+        best, best_gain = None, -np.inf
         for index, levels in enumerate(self.levels):
             if not levels:
                 continue
@@ -172,9 +179,9 @@ class _Search:
             after, after_cost = self._outcome(thresholds)
             if after < min(self.target, accuracy):
                 continue
-            worth = (cost - after_cost) / (max(accuracy - after, 0.0) + 1e-6)
-            if worth > best_worth:
-                best, best_worth = (index, after, after_cost), worth
+            gain = (cost - after_cost) / (max(accuracy - after, 0.0) + 1e-6)
+            if gain > best_gain:
+                best, best_gain = (index, after, after_cost), gain
         return best
 
     def _outcome(self, thresholds: Floats) -> tuple[float, float]:
@@ -184,28 +191,20 @@ class _Search:
 
 
 def _levels(confidence: Floats) -> Floats:
-    """Ascending candidates: the search takes them from the end."""
+    """Ascending candidate thresholds; the search takes them from the end."""
     steps: Floats = np.unique(np.quantile(confidence, np.linspace(0, 1, LEVELS)))
     return steps
 
 
-# --- calibrated --------------------------------------------------------------------------------
-# ``target_accuracy`` and ``accuracy_drop`` of a config, made into thresholds before a run.
-#
-# Rank 0 scores the calibration split once, fits a temperature per exit and chooses the thresholds;
-# the other ranks are told the outcome. Logits are kept in the user's cache, by the weights'
-# content,
-# so that only the first run with a network pays for them.
-
-log = logging.getLogger(__name__)
+# --- calibration of a config ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class CalibratedExits:
-    """Everything that a run and its report need to know about its chosen thresholds.
+    """The chosen thresholds, with what a run and its report need to know about them.
 
     ``temperatures[k-1]`` divides the logits of exit k; ``ece`` is each exit's expected
-    calibration error with it, on the calibration split; ``items`` the size of that split.
+    calibration error with that temperature, on the calibration split of ``items`` items.
     """
 
     chosen: Calibration
@@ -225,8 +224,8 @@ def calibrated_exits(model: ModelSection, scheme: SchemeSection) -> CalibratedEx
     scores = calibration_scores(model)
     temperatures = tuple(fit_temperature(logits, scores.labels) for logits in scores.logits)
     confidence = confidences(scores, model.confidence, temperatures)
-    target = target_of(scores.correct, scheme.target_accuracy, scheme.accuracy_drop)
-    costs = list(accumulate(block.flops for block in model_info(model).blocks))
+    target = accuracy_target(scores.correct, scheme.target_accuracy, scheme.accuracy_drop)
+    costs = list(accumulate(block.flops for block in network_info(model).blocks))
     return CalibratedExits(
         calibrate(confidence, scores.correct, target, costs),
         temperatures,
@@ -241,7 +240,7 @@ def calibrated_exits(model: ModelSection, scheme: SchemeSection) -> CalibratedEx
 def confidences(
     scores: ExitScores, measure: Measure, temperatures: tuple[float, ...] | None = None
 ) -> NDArray[np.float32]:
-    """``[K, N]``: what the engine would give as C_k for every item."""
+    """``[K, N]``: C_k of every item, as the engine computes it."""
     scale = temperatures or (1.0,) * len(scores.logits)
     rows = [
         MEASURES[measure](logits / np.float32(temperature))[0]
@@ -251,7 +250,7 @@ def confidences(
 
 
 def calibration_scores(model: ModelSection) -> ExitScores:
-    """Logits of every exit on the calibration split, from the cache where they are there."""
+    """Logits of every exit on the calibration split, from the cache if it has them."""
     split = load_dataset(model.dataset, model.data_dir).calibration
     kept = _cache_file(model, split)
     if kept is not None and kept.exists():
@@ -265,7 +264,7 @@ def calibration_scores(model: ModelSection) -> ExitScores:
 
 
 def _cache_file(model: ModelSection, split: Split) -> Path | None:
-    """A name that changes with the network, its weights and the items; none without a file."""
+    """The cache file, named by network, weights and items; None without a weights file."""
     weights = weights_file(model.name, model.weights)
     if weights is None or not weights.exists():
         return None
@@ -276,7 +275,7 @@ def _cache_file(model: ModelSection, split: Split) -> Path | None:
 
 
 def _keep(path: Path, logits: NDArray[np.float32]) -> None:
-    """Write the cache file if that is possible: a run does not fail for want of a cache."""
+    """Write the cache file if possible: a run does not fail without a cache."""
 
     def write(draft: Path) -> None:
         with draft.open("wb") as file:

@@ -3,7 +3,9 @@
 The loss is the weighted sum of every head's cross-entropy and, if wanted, of the divergence of
 each earlier head from the last one (self-distillation). The order of the items, their augmentation
 and the learning rate depend on the seed and the epoch alone, so that a resumed training ends with
-the same weights as one that was never stopped (same machine, same number of threads).
+the same weights as an uninterrupted one (same machine, same number of threads). A checkpoint is one
+safetensors file: tensors ``model.<name>`` and ``optimizer.<parameter>.<key>``; epoch and seed are
+in its metadata.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ WARMUP_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides the outcome of a training, but the seed and the data."""
+    """The hyperparameters of a training: all that decides it except seed and data."""
 
     epochs: int
     learning_rate: float
@@ -60,7 +62,7 @@ TEMPERATURE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What one epoch did: for a progress line, a log, or nobody."""
+    """The result of one epoch, for a progress line or a log."""
 
     epoch: int
     epochs: int
@@ -71,7 +73,7 @@ class EpochReport:
 
 
 ItemsOfEpoch = Callable[[int], Split]
-"""Training items of an epoch (from 0): the same each time, or newly corrupted ones."""
+"""Training items of an epoch (from 0): always the same, or newly corrupted ones."""
 
 
 def train(
@@ -84,7 +86,7 @@ def train(
     on_step: Callable[[int, int], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> None:
-    """Train ``network`` in place, from ``checkpoint`` on where that file exists.
+    """Train ``network`` in place, from ``checkpoint`` on if that file exists.
 
     ``on_step(step, steps)`` is called after every step of an epoch, ``on_epoch`` after each epoch.
     The checkpoint is written after each epoch, atomically.
@@ -101,7 +103,7 @@ def train(
 
 
 class Trainer:
-    """A network with its optimizer, where the recipe wants them."""
+    """A network and its optimizer on the training device."""
 
     def __init__(self, network: MultiExitNetwork, recipe: Recipe, seed: int) -> None:
         self.network = network
@@ -115,7 +117,7 @@ class Trainer:
         self.weights = recipe.exit_weights or (1.0,) * network.exits
 
     def resume(self, checkpoint: Path) -> int:
-        """The epoch to go on with: 0, or the one after the checkpoint's."""
+        """The epoch to continue with: 0, or the one after the checkpoint's."""
         if not checkpoint.exists():
             return 0
         return read_checkpoint(checkpoint, self.module, self.optimizer, self.seed)
@@ -123,7 +125,7 @@ class Trainer:
     def run_epoch(
         self, epoch: int, split: Split, on_step: Callable[[int, int], None] | None = None
     ) -> EpochReport:
-        """One pass over ``split``; the last items that do not fill a batch are left out."""
+        """One pass over ``split``; last items that do not fill a batch are left out."""
         started = time.perf_counter()
         steps = len(split) // self.recipe.batch
         self.module.train()
@@ -156,7 +158,7 @@ class Trainer:
             yield _resized(pixels, side, self.recipe.channels_last), labels
 
     def _step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One update; the loss, and the number of hits of each exit."""
+        """One update; returns the loss and the number of correct items of each exit."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.bfloat16):
             logits = all_logits(self.network, pixels)
         loss = self._loss([exit_logits.float() for exit_logits in logits], labels)
@@ -186,21 +188,21 @@ class Trainer:
 
 
 def as_module(network: MultiExitNetwork) -> nn.ModuleDict:
-    """The network's blocks and heads as one module, with the names that weights files use."""
+    """The network's blocks and heads as one module, named as in weights files."""
     return nn.ModuleDict(
         {"blocks": nn.ModuleList(network.blocks), "heads": nn.ModuleList(network.heads)}
     )
 
 
 def one_cycle(progress: float) -> float:
-    """Share of the top learning rate at ``progress`` in [0, 1] of the training."""
+    """Share of the highest learning rate at ``progress`` in [0, 1] of the training."""
     if progress < WARMUP_SHARE:
         return 0.04 + 0.96 * progress / WARMUP_SHARE
     return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP_SHARE) / (1 - WARMUP_SHARE)))
 
 
 def _optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Weight decay acts on matrices and kernels only: not on biases and normalisation."""
+    """The optimizer; weight decay applies to matrices and kernels only."""
     parameters = list(module.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -231,17 +233,13 @@ def _resized(pixels: Tensor, side: int | None, channels_last: bool) -> Tensor:
     return pixels.contiguous(memory_format=torch.channels_last) if channels_last else pixels
 
 
-# --- checkpoint --------------------------------------------------------------------------------
-# A training's state in one safetensors file: weights, optimizer state, epoch and seed. No pickle.
-#
-# Tensors are named ``model.<name>`` and ``optimizer.<parameter>.<key>``; epoch and seed are text in
-# the file's metadata.
+# --- checkpoints ---------------------------------------------------------------------------------
 
 
 def write_checkpoint(
     path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, seed: int
 ) -> None:
-    """Write the state after ``epoch`` epochs; a crash leaves the previous file whole."""
+    """Write the state after ``epoch`` epochs, atomically."""
     tensors = {f"model.{name}": value for name, value in module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
@@ -253,14 +251,14 @@ def write_checkpoint(
 def read_checkpoint(
     path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, seed: int
 ) -> int:
-    """Restore both in place; the number of epochs done. UserError if the file does not fit."""
+    """Restore both in place; returns the epochs done. Raises UserError if the file does not fit."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as failure:
         raise UserError(
-            Problem("no checkpoint, or a damaged one", str(path), "name another file")
+            Problem("damaged, or not a checkpoint", str(path), "name another file")
         ) from failure
     if metadata.get("seed") != str(seed):
         found = metadata.get("seed", "none")

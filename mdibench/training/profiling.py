@@ -1,4 +1,8 @@
-"""Measuring a network on this machine: what ``mdibench profile`` writes down."""
+"""Measurement of a network on this machine, for ``mdibench profile``.
+
+Times of every block and head by batch size, sizes under every codec, working memory, and the
+outcome of every exit for every evaluation item.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ from mdibench.errors import Problem, UserError, say
 from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import load_model, model_info
+from mdibench.models.registry import load_model, network_info
 from mdibench.network.plan import ModelInfo
 from mdibench.record.profile import (
     JSON_FILE,
@@ -40,12 +44,15 @@ from mdibench.record.profile import (
 )
 from mdibench.training.calibration import confidences
 
+PLAIN_CODECS = ("none", "fp16", "int8")
+"""Codecs whose size depends on the tensor alone."""
+
 CodecBytes = Callable[[int, Sequence[int], int], Mapping[str, int]]
 """Size on the wire under each codec, given block, shape and bytes of its feature map."""
 
 
 def use_threads(count: int) -> dict[str, Any]:
-    """Compute as a rank does, with ``count`` threads; the facts of torch for a profile."""
+    """Set up torch as a rank does, with ``count`` threads; returns its facts for the profile."""
     keep_freed_memory()
     torch.set_num_threads(count)
     return {"torch": torch.__version__, "threads": torch.get_num_threads()}
@@ -90,7 +97,7 @@ def profile_blocks(
 
 
 def exit_table(model: ModelSection, scores: ExitScores) -> ExitTable:
-    """What every exit says about every item, with the config's confidence measure."""
+    """The outcome of every exit for every item, with the config's confidence measure."""
     return ExitTable(
         scores.labels.tolist(),
         scores.logits.argmax(2).tolist(),
@@ -127,11 +134,7 @@ def _working_bytes(network: MultiExitNetwork, number: int, payload: Any) -> int:
     return working_bytes(lambda: head(block(given)))
 
 
-# --- profiling ---------------------------------------------------------------------------------
-# The work of ``mdibench profile``, apart from its options.
-
-PLAIN_CODECS = ("none", "fp16", "int8")
-"""Codecs whose size follows from the tensor alone."""
+# --- the command ---------------------------------------------------------------------------------
 
 
 def measure_and_write(
@@ -145,18 +148,18 @@ def measure_and_write(
     torch_facts = use_threads(config.run.threads or 1)
     model = config.model
     if model.device == "cuda":
-        what = "a profile times the processor, not CUDA"
+        what = "a profile measures the processor, not CUDA"
         raise UserError(Problem(what, "model.device", 'leave it out, or --set model.device="cpu"'))
     folder = out or _default_folder(model)
-    folder.mkdir(parents=True, exist_ok=True)  # before anything is measured for it
+    folder.mkdir(parents=True, exist_ok=True)  # fails before the measurements
     network = load_model(model)
     split = load_dataset(model.dataset, model.data_dir).evaluation
     split = Split(split.inputs[:items], split.labels[:items])
-    info, choice = model_info(model), choose(model)
+    info, choice = network_info(model), choose(model)
     say(f"engine: {choice.name} ({choice.why})")
     engines = _engines(model, info, choice, config.run.threads or 1)
     sizes = _codec_bytes(model)
-    blocks = profile_blocks(network, engines, info, split, batches, repeats, sizes, _say_block)
+    blocks = profile_blocks(network, engines, info, split, batches, repeats, sizes, _report_block)
     say(f"scoring {len(split):,} evaluation items at every exit")
     scores = score(network, split)
     measured = Profile(
@@ -184,7 +187,7 @@ def _engines(
 
 
 def model_facts(model: ModelSection) -> dict[str, Any]:
-    """The keys of ``[model]`` that the measurement depends on."""
+    """The keys of ``[model]`` that a profile depends on."""
     return {
         "name": model.name,
         "dataset": model.dataset,
@@ -194,7 +197,7 @@ def model_facts(model: ModelSection) -> dict[str, Any]:
 
 
 def profile_text(profile: Profile) -> str:
-    """One line per block, in 80 columns."""
+    """The profile as text: one line per block, in 80 columns."""
     lines = [
         f"{profile.model['name']} on {profile.machine['host']}, "
         f"{profile.machine['engine']}, {profile.machine['threads']} thread(s), "
@@ -213,7 +216,7 @@ def profile_text(profile: Profile) -> str:
 
 
 def _batch_lines(profile: Profile) -> list[str]:
-    """Throughput gain of each batch size, over all blocks."""
+    """Gain in throughput of each batch size, over all blocks."""
     alone = sum(block.seconds for block in profile.blocks)
     gains = []
     for index, timing in enumerate(profile.blocks[0].times):
@@ -223,7 +226,7 @@ def _batch_lines(profile: Profile) -> list[str]:
 
 
 def _codec_bytes(model: ModelSection) -> CodecBytes:
-    """Sizes under the plain codecs and under the package's bottlenecks of this network."""
+    """Sizes under the plain codecs and under the packaged bottlenecks of the network."""
     bottlenecks: dict[str, dict[int, CodecPair]] = {
         f"bottleneck-x{ratio:g}": load_pairs(model.name, ratio)
         for ratio in packaged_ratios(model.name)
@@ -263,5 +266,5 @@ def _default_folder(model: ModelSection) -> Path:
     return Path("profiles") / f"{name}-{platform.node()}"
 
 
-def _say_block(block: int) -> None:
+def _report_block(block: int) -> None:
     say(f"timing block {block}")

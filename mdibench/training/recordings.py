@@ -1,8 +1,8 @@
-"""What a real network says about every item at every exit, recorded once.
+"""Recordings: the outcome of a real network for every item at every exit.
 
-With it a simulation needs no network: only its time is virtual, accuracy and exits are real. A
-recording is kept in the user's cache, under a name made from all that it depends on: the weights,
-the items and the measure of confidence.
+With them a simulation needs no network: its time is virtual, its accuracy and exits are real. A
+recording is cached in a file named by everything it depends on: weights, items and confidence
+measure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Recordings:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """``[K, N]``: whether exit k is right about an item."""
+        """``[K, N]``: whether exit k classifies an item correctly."""
         hits: NDArray[np.bool_] = self.predictions == self.labels
         return hits
 
@@ -55,8 +55,8 @@ class Recordings:
             hosted,
         )
 
-    def judged(self, patience: bool) -> NDArray[np.float64]:
-        """The confidences that policies compare with thresholds, ``[K, N]``.
+    def compared(self, patience: bool) -> NDArray[np.float64]:
+        """The values that are compared with thresholds, ``[K, N]``.
 
         With ``patience``, the number of heads in a row that agree / K.
         """
@@ -72,7 +72,7 @@ class Recordings:
         self, thresholds: Sequence[float], early_exit: bool = True, patience: bool = False
     ) -> NDArray[np.int64]:
         """The exit (from 1) that each item takes, ``[N]``."""
-        leaves = self.judged(patience) >= np.asarray(thresholds)[:, None]
+        leaves = self.compared(patience) >= np.asarray(thresholds)[:, None]
         leaves &= early_exit
         leaves[-1] = True
         exits: NDArray[np.int64] = leaves.argmax(axis=0) + 1
@@ -83,7 +83,7 @@ def record(model: ModelSection, temperatures: Sequence[float] = ()) -> Recording
     """The recordings of the configured network over the evaluation items, cached where possible.
 
     ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
-    weights or data are not to be had.
+    weights or data are missing.
     """
     from mdibench.data.registry import load_dataset
     from mdibench.models.registry import load_model
@@ -96,13 +96,13 @@ def record(model: ModelSection, temperatures: Sequence[float] = ()) -> Recording
     if known is not None:
         return known
     recordings = observe(network, split, model.confidence, temperatures)
-    with suppress(OSError):  # a cache that cannot be written is no reason to fail
+    with suppress(OSError):  # a run does not fail without a cache
         _write(path, recordings)
     return recordings
 
 
 def recorded_in(profile: Path) -> Recordings:
-    """The recordings that ``mdibench profile`` left in the folder ``profile``."""
+    """The recordings in a folder that ``mdibench profile`` wrote."""
     from mdibench.record.profile import read_exits
 
     table = read_exits(profile)
@@ -119,7 +119,7 @@ def observe(
     measure: Measure,
     temperatures: Sequence[float] = (),
 ) -> Recordings:
-    """Run the network over ``split``, batch by batch."""
+    """Run the network over ``split``, in batches."""
     from mdibench.models.evaluation import score
     from mdibench.training.calibration import confidences
 
@@ -128,9 +128,9 @@ def observe(
     return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), split.labels)
 
 
-def _key(network: MultiExitNetwork, split: Split, judged_by: str) -> str:
+def _key(network: MultiExitNetwork, split: Split, measure: str) -> str:
     digest = hashlib.sha256(_FORMAT)
-    digest.update(f"{network.name} {judged_by} {network.blocks} {network.heads}".encode())
+    digest.update(f"{network.name} {measure} {network.blocks} {network.heads}".encode())
     for part in (*network.blocks, *network.heads):
         for name, value in part.state_dict().items():
             digest.update(name.encode())
@@ -141,7 +141,7 @@ def _key(network: MultiExitNetwork, split: Split, judged_by: str) -> str:
 
 
 def _read(path: Path) -> Recordings | None:
-    """The recordings in ``path``; None where there are none, or the file is damaged."""
+    """The recordings in ``path``; None if the file is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Recordings(stored["predictions"], stored["confidences"], stored["labels"])

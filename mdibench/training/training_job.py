@@ -1,4 +1,8 @@
-"""A training job from its options to its weights file and model card: what ``train`` does."""
+"""A training job, for ``mdibench train``: from its options to a weights file and a model card.
+
+The card says what a weights file is, how it was made, and what was measured. Progress goes to
+stderr: a bar on a terminal, a line per epoch elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from mdibench.compute.memory import keep_freed_memory
 from mdibench.data.dataset import Dataset, Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
-from mdibench.models.cost import describe
+from mdibench.models.cost import network_costs
 from mdibench.models.evaluation import ExitScores, first_exits, score
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.registry import build_network
@@ -29,7 +33,7 @@ from mdibench.training.loop import EpochReport, ItemsOfEpoch, Recipe, as_module,
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """The options of ``mdibench train``; ``None`` leaves the choice to the recipe or machine."""
+    """The options of ``mdibench train``; None: the default of the recipe or the machine."""
 
     name: str
     dataset: str
@@ -74,13 +78,13 @@ def run_job(job: TrainingJob) -> None:
         )
     facts = {"dataset": plan.dataset, "seed": str(job.seed)}
     save_weights(job.out, network, facts)
-    load_weights(job.out, network)  # judge what was written: half precision included
+    load_weights(job.out, network)  # score the weights as stored, in half precision
     scores = score(network, dataset.evaluation)
     accuracy = [round(float(value), 4) for value in scores.accuracy]
     save_weights(job.out, network, facts | {"accuracy": json.dumps(accuracy)})
     start = f"from the weights {job.weights.name}" if job.weights else "from random weights"
-    how = f"{described(recipe)}; seed {job.seed}; {start}"
-    card = write_card(job.out, network, how, plan.dataset, scores)
+    origin = f"{described(recipe)}; seed {job.seed}; {start}"
+    card = write_card(job.out, network, origin, plan.dataset, scores)
     sys.stdout.write(card)
 
 
@@ -114,11 +118,10 @@ def computes_bfloat16() -> bool:
     )
 
 
-# --- card --------------------------------------------------------------------------------------
-# Model cards: what a weights file is, how it was made, and what was measured of it.
+# --- model card ----------------------------------------------------------------------------------
 
 THRESHOLD = 0.8
-"""The threshold of the card's table: the default of a config."""
+"""T_e in the card's table: the default of a config."""
 
 LICENCE = "Apache-2.0, as the package"
 
@@ -156,13 +159,13 @@ def write_card(
 
 
 def described(recipe: Recipe) -> str:
-    """The recipe in one line."""
+    """The recipe in one line, defaults of zero left out."""
     return ", ".join(f"{key} {value}" for key, value in asdict(recipe).items() if value)
 
 
 def _table(network: MultiExitNetwork, scores: ExitScores) -> list[str]:
-    """One row per exit, and below it what the default threshold makes of them."""
-    info = describe(network)
+    """One row per exit, and the accuracy with early exits at the default threshold."""
+    info = network_costs(network)
     exits = first_exits(softmax_peak(scores.logits), THRESHOLD)
     taken = np.bincount(exits, minlength=network.exits) / len(exits)
     lines = [
@@ -185,12 +188,11 @@ def softmax_peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return 1 / np.exp(logits - peak).sum(axis=-1)  # type: ignore[no-any-return]
 
 
-# --- progress ----------------------------------------------------------------------------------
-# How a training shows that it lives: a bar on a terminal, a line per epoch elsewhere (stderr).
+# --- progress ------------------------------------------------------------------------------------
 
 
 class TrainingProgress(Progress):
-    """Give ``step`` and ``epoch`` to ``training.train``, inside a ``with`` block."""
+    """A progress bar; pass ``step`` and ``epoch`` to ``loop.train``, inside a ``with`` block."""
 
     def __init__(self, name: str, epochs: int) -> None:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -206,11 +208,11 @@ class TrainingProgress(Progress):
         self._task = self.add_task(name, total=float(epochs))
 
     def step(self, step: int, steps: int) -> None:
-        """``step`` of the epoch's ``steps`` is done."""
+        """Show that ``step`` of the epoch's ``steps`` is done."""
         self.update(self._task, completed=self._done + step / steps)
 
     def epoch(self, report: EpochReport) -> None:
-        """An epoch is done: one line with its loss and accuracies."""
+        """Print the loss and the accuracies of an epoch."""
         self._done = report.epoch
         accuracy = " ".join(f"{value:.3f}" for value in report.train_accuracy)
         self.console.print(

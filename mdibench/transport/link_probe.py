@@ -1,8 +1,9 @@
-"""What a link can do: latency and bandwidth between every two ranks, on the runs' own transport.
+"""Latency and bandwidth between every two ranks, measured on the transport that runs use.
 
 One pair at a time: the sender times exchanges on its own clock, the receiver answers each message
-with one byte, and everybody else waits quietly. No two clocks are ever compared: what the answer
-takes is taken to be half of the shortest exchange.
+with one byte, and all other ranks wait in a barrier. The time of the answer is taken as half of
+the shortest exchange, so that no clocks of two ranks are compared. Called by ``mdibench probe``
+and, with ``quick``, before every run.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ QUICK_SIZES = (64, 16 * 1024)
 ROUNDS = 20
 QUICK_ROUNDS = 5
 QUICK_RANKS = 8
-"""More ranks are not probed before a run: pairs grow with the square of their number."""
+"""Largest world that is probed before a run: the number of pairs grows with its square."""
 WARM_UP = 2
-BURST = 200
-"""Polls in a row before a sleep: a pair is measured for milliseconds, and may use its cores."""
+POLLS_PER_SLEEP = 200
+"""Polls in a row before a sleep: a pair is measured for milliseconds and may occupy its cores."""
 PAUSE_S = 50e-6
-PATIENCE_S = 30.0
-"""An exchange that takes longer has failed."""
+EXCHANGE_TIMEOUT_S = 30.0
+"""An exchange that takes longer raises TimeoutError."""
 
 Exchanges: TypeAlias = dict[int, list[float]]
 """Message size in bytes -> seconds of each exchange."""
@@ -38,7 +39,7 @@ Exchanges: TypeAlias = dict[int, list[float]]
 class SizeRow:
     """Messages of one size from ``source`` to ``target``.
 
-    ``latency_s`` is the median time of one way, ``shortest_s`` the least; ``bandwidth_bps`` the
+    ``latency_s`` is the median one-way time, ``shortest_s`` the shortest; ``bandwidth_bps`` the
     message's bits over its median time.
     """
 
@@ -58,13 +59,13 @@ class PairRow:
     target: int
     latency_s: float
     bandwidth_bps: float | None
-    """None where larger messages took no longer: the noise was larger than their time."""
+    """None if larger messages took no longer: the noise exceeds the transmission time."""
 
 
 def quick(group: RankGroup) -> list[dict[str, Any]]:
-    """``source, target, latency_s, bandwidth_bps`` of every pair, on every rank; milliseconds each.
+    """``source, target, latency_s, bandwidth_bps`` of every pair, on every rank.
 
-    Nothing is measured among more than ``QUICK_RANKS``. A collective of ``group``.
+    Takes milliseconds per pair; empty for more than ``QUICK_RANKS``. A collective of ``group``.
     """
     if group.size > QUICK_RANKS:
         return []
@@ -104,7 +105,7 @@ def probe(
 
 
 def size_rows(source: int, target: int, exchanges: Exchanges) -> list[SizeRow]:
-    """From the times of whole exchanges to one-way figures."""
+    """One-way figures from the times of whole exchanges."""
     answer_s = min(exchanges[min(exchanges)]) / 2
     rows = []
     for size, times in sorted(exchanges.items()):
@@ -123,7 +124,7 @@ def pair_row(rows: Sequence[SizeRow]) -> PairRow:
 
 
 def _ask(endpoint: Endpoint, target: int, sizes: Sequence[int], rounds: int) -> Exchanges:
-    """Time ``rounds`` exchanges of each size; the first few only warm the link up."""
+    """Time ``rounds`` exchanges of each size, after a few untimed ones."""
     exchanges: Exchanges = {}
     for size in sizes:
         times = [_exchange(endpoint, target, size) for _ in range(rounds + WARM_UP)]
@@ -140,7 +141,7 @@ def _exchange(endpoint: Endpoint, target: int, size: int) -> float:
 
 
 def _answer(endpoint: Endpoint, source: int, count: int) -> None:
-    """Answer ``count`` messages with a byte each, and see the last answer off."""
+    """Answer ``count`` messages with a byte each, and wait until the last answer is sent."""
     for _ in range(count):
         _await_message(endpoint, source)
         endpoint.send(source, endpoint.pool.take(), 1)
@@ -149,9 +150,9 @@ def _answer(endpoint: Endpoint, source: int, count: int) -> None:
 
 
 def _await_message(endpoint: Endpoint, sender: int) -> None:
-    deadline_s = time.perf_counter() + PATIENCE_S
+    deadline_s = time.perf_counter() + EXCHANGE_TIMEOUT_S
     while True:
-        for _ in range(BURST):
+        for _ in range(POLLS_PER_SLEEP):
             endpoint.delivered()
             messages = endpoint.receive()
             for _, buffer, _ in messages:

@@ -1,8 +1,8 @@
-"""An emulated link: when a message has left the sender, and when it arrives.
+"""Links: the timing of emulated ones (``LinkClock``) and the traffic of a rank (``Traffic``).
 
-The sender's side of one direction of an edge. A link carries one message after the other at its
-bandwidth (a token bucket whose burst is one message), then each travels ``delay`` plus jitter; a
-lost one is sent again after a retransmission timeout. Messages of a link arrive in order.
+A ``LinkClock`` is the sender's side of one direction of an edge. It carries one message after the
+other at its bandwidth (a token bucket whose burst is one message); each then takes ``delay`` plus
+jitter, and a lost one is sent again after a retransmission timeout. Messages arrive in order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RETRANSMISSION_TIMEOUT_S = 0.2
 
 
 class LinkClock:
-    """Books messages on a link. Times are seconds on the caller's clock."""
+    """Timing of the messages on an emulated link, in seconds on the caller's clock."""
 
     __slots__ = ("_free_s", "_last_arrival_s", "link")
 
@@ -52,13 +52,9 @@ class LinkClock:
         return waited_s
 
 
-# --- traffic -----------------------------------------------------------------------------------
-# What a rank has sent and received, link by link.
-
-
 @dataclass(slots=True)
 class LinkTraffic:
-    """Sent over one direction of one edge, cumulative."""
+    """Cumulative counters of what was sent over one direction of one edge."""
 
     messages: int = 0
     tasks: int = 0
@@ -79,7 +75,7 @@ class Traffic:
     links: dict[int, LinkTraffic] = field(default_factory=lambda: defaultdict(LinkTraffic))
 
     def count_sent(self, target: int, size_bytes: int, body: Task | Result | None) -> None:
-        """A message of ``size_bytes`` goes to ``target``."""
+        """Count a message of ``size_bytes`` to ``target``."""
         self.sent_bytes += size_bytes
         link = self.links[target]
         link.messages += 1

@@ -1,7 +1,8 @@
 """Bytes over MPI: the only module that imports mpi4py.
 
-Receives are posted before messages come, sends never block, and nothing here waits: the rank's
-loop polls. All calls come from one thread. Buffers are numpy arrays, never pickles.
+``Endpoint`` is for the run: receives are posted before messages arrive, sends do not block, and
+the rank's loop polls. ``RankGroup`` has the collectives of set-up and end. All calls come from one
+thread. Buffers are numpy arrays, never pickles.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class BufferPool:
         self._free: list[Buffer] = []
 
     def take(self) -> Buffer:
-        """A buffer with anything in it."""
+        """A buffer with undefined content."""
         return self._free.pop() if self._free else np.empty(self.size, np.uint8)
 
     def give(self, buffer: Buffer) -> None:
@@ -110,14 +111,14 @@ class Endpoint:
 
     @property
     def sending(self) -> int:
-        """Messages that nobody has taken yet."""
+        """Messages that have not been received yet."""
         return len(self._sends)
 
     def close(self) -> None:
         """Cancel the posted receives.
 
-        The communicator stays: messages that nobody takes any more would reach whoever gets its
-        number next.
+        The communicator is not freed: undelivered messages would reach the next communicator with
+        its number.
         """
         for request in self._receives:
             request.Cancel()

@@ -136,14 +136,14 @@ class PostOffice:
             self._send_plain(target, MessageKind.STATE, state, None)
 
     def control(self, target: int, kind: MessageKind, payload: bytes = b"", rank: int = 0) -> None:
-        """Send what does not belong to the data path: it crosses no emulated link."""
+        """Send a message outside the data path: it crosses no emulated link."""
         if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
             raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
         buffer, size = self._message(kind, NO_STATE, None, payload, rank=rank)
         self.endpoint.send(target, buffer, size)
 
     def fail(self, text: bytes, status: int, patience_s: float) -> bool:
-        """Tell the source that this rank ends with ``status``; whether it has heard in time."""
+        """Tell the source that this rank ends with ``status``; whether it was received in time."""
         token = object()
         buffer, size = self._message(MessageKind.FAILURE, NO_STATE, None, text, rank=status)
         self.endpoint.send(SOURCE, buffer, size, token)
@@ -229,7 +229,7 @@ class PostOffice:
         heappush(self._held, (until_s, self._sequence, action))
 
     def close(self, patience_s: float = 1.0) -> None:
-        """Let what was sent arrive, as far as anybody still takes it, and stop receiving."""
+        """Wait for ``patience_s`` at most until what was sent is received; stop receiving."""
         deadline_s = self._clock() + patience_s
         while self.endpoint.sending and self._clock() < deadline_s:
             self.endpoint.delivered()
@@ -239,7 +239,7 @@ class PostOffice:
     # --- incoming ---------------------------------------------------------------------------
 
     def poll(self) -> list[Incoming]:
-        """Everything that has happened on the links since the last call."""
+        """The events on the links since the last call."""
         events: list[Incoming] = []
         while self._held and self._held[0][0] <= self._clock():
             event = heappop(self._held)[2]()
@@ -257,7 +257,7 @@ class PostOffice:
         return events
 
     def next_due(self) -> float:
-        """When an emulated link wants attention next."""
+        """When the next message on an emulated link is due."""
         return self._held[0][0] if self._held else float("inf")
 
     def _open(self, sender: int, buffer: Buffer, size: int) -> Incoming | None:
@@ -278,7 +278,7 @@ class PostOffice:
         return opened
 
     def _open_data(self, sender: int, message: Message) -> Arrived:
-        """A message of the data path. One that was overtaken brings no news of its sender's state.
+        """A message of the data path. One that was overtaken does not update its sender's state.
 
         MPI may complete a long message after a short one that was sent later.
         """
@@ -286,7 +286,7 @@ class PostOffice:
         if message.kind is MessageKind.RESULT:
             self._check_block(message.rank)
         number, state = self._newest.get(sender, (message.number, message.state))
-        if (message.number - number) % 2**32 < 2**31:  # numbers begin again at 0 some day
+        if (message.number - number) % 2**32 < 2**31:  # numbers wrap at 2**32
             state = message.state
             self._newest[sender] = message.number, state
         return Arrived(sender, state, message.body)

@@ -1,4 +1,4 @@
-"""What ranks compute on: the processor unless the config says otherwise."""
+"""The device that ranks compute on: the CPU unless the config says otherwise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_rank_without_cuda_says_so() -> None:
 
 
 @pytest.mark.skipif(NO_CUDA, reason="needs a CUDA device")
-def test_cuda_says_what_the_processor_says() -> None:
+def test_cuda_predicts_what_the_cpu_predicts() -> None:
     items = load_items(ModelSection())
     tasks = [Task(n, 1, items.fetch(n)[0]) for n in range(8)]
     here, there = (an_engine(device).compute(tasks) for device in ("cpu", "cuda"))

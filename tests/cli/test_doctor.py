@@ -11,8 +11,9 @@ import pytest
 
 from mdibench.__main__ import run
 from mdibench.cli.doctor import finding_lines
-from mdibench.rank import machine
-from mdibench.rank.machine import Answer, Ask, Launcher, MachineFact
+from mdibench.rank import machine, mpi_check
+from mdibench.rank.machine import Answer, Ask, MachineCheck
+from mdibench.rank.mpi_check import Launcher
 
 HYDRA = Answer(0, "HYDRA build details:\n    Version: 5.0.2\n")
 OPEN_MPI = Answer(0, "mpirun (Open MPI) 5.0.11\n\nReport bugs to https://www.open-mpi.org/\n")
@@ -38,17 +39,17 @@ class Recorder:
 class TestLibrary:
     def test_found(self) -> None:
         answer = Answer(0, json.dumps(["MPICH", "MPICH Version:      5.0.2\nMPICH Release: x"]))
-        vendor, finding = machine.library(says(answer))
+        vendor, finding = mpi_check.check_library(says(answer))
         assert (vendor, finding.state, finding.text) == ("MPICH", "ok", "MPICH 5.0.2")
 
     def test_its_own_name_differs_from_its_vendor(self) -> None:
         answer = Answer(0, json.dumps(["Open MPI", "Open MPI v5.0.11, package: Open MPI root"]))
-        _, finding = machine.library(says(answer))
+        _, finding = mpi_check.check_library(says(answer))
         assert finding.text.startswith("Open MPI: Open MPI v5.0.11")
 
     def test_not_loadable(self) -> None:
         answer = Answer(1, "", "Traceback\nRuntimeError: cannot load MPI library")
-        vendor, finding = machine.library(says(answer))
+        vendor, finding = mpi_check.check_library(says(answer))
         assert vendor == ""
         assert finding.state == "missing"
         assert finding.text == "RuntimeError: cannot load MPI library"
@@ -68,25 +69,25 @@ class TestLauncher:
         ],
     )
     def test_kinds(self, answer: Answer, kind: str, tmp_path: Path) -> None:
-        found = machine.find_launcher(says(answer), lambda name: f"/usr/bin/{name}", tmp_path)
+        found = mpi_check.find_launcher(says(answer), lambda name: f"/usr/bin/{name}", tmp_path)
         assert found == Launcher("/usr/bin/mpirun", kind, on_path=True)
 
     def test_the_one_beside_python_when_the_path_has_none(self, tmp_path: Path) -> None:
         (tmp_path / "mpirun").touch()
-        found = machine.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        found = mpi_check.find_launcher(says(HYDRA), lambda name: None, tmp_path)
         assert found == Launcher(str(tmp_path / "mpirun"), "MPICH", on_path=False)
-        assert machine.launcher(found, "MPICH").state == "note"
+        assert mpi_check.check_launcher(found, "MPICH").state == "note"
 
     def test_slurm(self, tmp_path: Path) -> None:
         only_srun = {"srun": "/bin/srun"}.get
-        found = machine.find_launcher(says(HYDRA), only_srun, tmp_path)
+        found = mpi_check.find_launcher(says(HYDRA), only_srun, tmp_path)
         assert found == Launcher("/bin/srun", "Slurm", on_path=True)
-        assert machine.launcher(found, "Open MPI").state == "ok"
+        assert mpi_check.check_launcher(found, "Open MPI").state == "ok"
 
     def test_none(self, tmp_path: Path) -> None:
-        found = machine.find_launcher(says(HYDRA), lambda name: None, tmp_path)
+        found = mpi_check.find_launcher(says(HYDRA), lambda name: None, tmp_path)
         assert found is None
-        assert machine.launcher(found, "MPICH").state == "missing"
+        assert mpi_check.check_launcher(found, "MPICH").state == "missing"
 
     @pytest.mark.parametrize(
         ("kind", "vendor", "state"),
@@ -100,7 +101,7 @@ class TestLauncher:
         ],
     )
     def test_must_be_of_the_librarys_kind(self, kind: str, vendor: str, state: str) -> None:
-        finding = machine.launcher(Launcher("/bin/mpirun", kind, True), vendor)
+        finding = mpi_check.check_launcher(Launcher("/bin/mpirun", kind, True), vendor)
         assert finding.state == state
         if state == "missing":
             assert vendor in finding.text
@@ -114,12 +115,12 @@ class TestTwoRanks:
             (
                 Answer(0, "ranks 2 threads multiple\n"),
                 "ok",
-                "start and see each other; thread level multiple",
+                "start in one world; thread level multiple",
             ),
             (
                 Answer(0, "ranks 1 threads multiple\n" * 2),
                 "missing",
-                "each thinks that it is alone",
+                "each is alone in a world of size 1",
             ),
             (Answer(1, "", "not enough slots\n"), "missing", "do not start: not enough slots"),
             (Answer(-1, "", "timed out"), "missing", "do not start: timed out"),
@@ -127,20 +128,20 @@ class TestTwoRanks:
         ],
     )
     def test_what_comes_of_it(self, answer: Answer, state: str, text: str) -> None:
-        finding = machine.two_ranks(says(answer), Launcher("mpirun", "MPICH", True))
+        finding = mpi_check.check_two_ranks(says(answer), Launcher("mpirun", "MPICH", True))
         assert (finding.state, finding.text) == (state, text)
 
     def test_open_mpi_needs_leave_for_more_ranks_than_cores(self) -> None:
         recorder = Recorder(Answer(0, "ranks 2 threads multiple"))
-        machine.two_ranks(recorder, Launcher("mpirun", "Open MPI", True))
+        mpi_check.check_two_ranks(recorder, Launcher("mpirun", "Open MPI", True))
         assert recorder.commands[0][:6] == [
             "mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none"
         ]  # fmt: skip
 
     def test_is_not_tried_without_mpirun(self) -> None:
         recorder = Recorder(Answer(0, ""))
-        assert machine.two_ranks(recorder, None).state == "note"
-        assert machine.two_ranks(recorder, Launcher("srun", "Slurm", True)).state == "note"
+        assert mpi_check.check_two_ranks(recorder, None).state == "note"
+        assert mpi_check.check_two_ranks(recorder, Launcher("srun", "Slurm", True)).state == "note"
         assert recorder.commands == []
 
 
@@ -153,32 +154,32 @@ class TestTwoRanks:
     ],
 )
 def test_the_run_command_is_the_launchers(kind: str, command: str, hostfile: str) -> None:
-    said = machine.run_command(Launcher("/bin/x", kind, True), "")
+    said = mpi_check.run_command(Launcher("/bin/x", kind, True), "")
     assert said[0] == command
     assert hostfile in said[1]
 
 
 def test_a_launcher_off_the_path_is_given_whole() -> None:
-    said = machine.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
+    said = mpi_check.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
     assert said[0].startswith("/venv/bin/mpirun -f hostfile -n 4 /")
 
 
 class TestHost:
     def test_python(self) -> None:
-        assert machine.python((3, 10, 1)).state == "ok"
-        assert machine.python((3, 9, 18)).state == "missing"
+        assert machine.check_python((3, 10, 1)).state == "ok"
+        assert machine.check_python((3, 9, 18)).state == "missing"
 
     def test_packages(self) -> None:
-        assert machine.packages().state == "ok"
-        assert machine.packages(["click"]).state == "ok"
-        lacking = machine.packages(["click", "no-such-package-1", "no-such-package-2"])
+        assert machine.check_packages().state == "ok"
+        assert machine.check_packages(["click"]).state == "ok"
+        lacking = machine.check_packages(["click", "no-such-package-1", "no-such-package-2"])
         assert lacking.text == "not installed: no-such-package-1, no-such-package-2"
         assert lacking.remedy == "pip install no-such-package-1 no-such-package-2"
 
     def test_processor(self) -> None:
-        finding = machine.processor(4, 8 * 2**30, "Board")
+        finding = machine.check_processor(4, 8 * 2**30, "Board")
         assert (finding.state, finding.text) == ("ok", "Board, 4 cores, 8.0 GiB memory")
-        assert machine.processor(1, 2**30, "Board").state == "note"
+        assert machine.check_processor(1, 2**30, "Board").state == "note"
 
     def test_memory_of_a_container(self, tmp_path: Path) -> None:
         limit = tmp_path / "memory.max"
@@ -189,50 +190,50 @@ class TestHost:
         assert machine.memory_limit(100, limit) == 40
 
     def test_governor(self) -> None:
-        assert machine.governor(None).state == "ok"
-        assert machine.governor("performance").state == "ok"
-        assert machine.governor("powersave").state == "note"
+        assert machine.check_governor(None).state == "ok"
+        assert machine.check_governor("performance").state == "ok"
+        assert machine.check_governor("powersave").state == "note"
 
     def test_torch(self) -> None:
-        assert "4 threads" in machine.torch(says(Answer(0, "[4, null]"))).text
-        assert machine.torch(says(Answer(0, '[4, "H100"]'))).text.endswith(
+        assert "4 threads" in machine.check_torch(says(Answer(0, "[4, null]"))).text
+        assert machine.check_torch(says(Answer(0, '[4, "H100"]'))).text.endswith(
             "CUDA: H100 (model.device)"
         )
-        broken = machine.torch(says(Answer(1, "", "ImportError: libc10.so")))
+        broken = machine.check_torch(says(Answer(1, "", "ImportError: libc10.so")))
         assert (broken.state, broken.text) == ("missing", "ImportError: libc10.so")
 
     def test_terminal(self) -> None:
-        assert machine.terminal(True, 120, 40).state == "ok"
-        assert machine.terminal(True, 60, 40).remedy == "the monitor wants 80 x 20"
-        assert "monitor" in machine.terminal(False, 80, 24).remedy
+        assert machine.check_terminal(True, 120, 40).state == "ok"
+        assert machine.check_terminal(True, 60, 40).remedy == "the monitor needs 80 x 20"
+        assert "monitor" in machine.check_terminal(False, 80, 24).remedy
 
     def test_datasets(self, tmp_path: Path) -> None:
-        assert machine.datasets(None).remedy == "mdibench data fetch cifar10"
-        assert str(tmp_path) in machine.datasets(tmp_path).text
+        assert machine.check_datasets(None).remedy == "mdibench data fetch cifar10"
+        assert str(tmp_path) in machine.check_datasets(tmp_path).text
 
     def test_namespaces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert machine.namespaces(says(Answer(0, ""))).text == "no unshare program"
+        assert machine.check_namespaces(says(Answer(0, ""))).text == "no unshare program"
         self.program(tmp_path / "unshare")
-        assert machine.namespaces(says(Answer(1, ""))).text == "not permitted"
-        assert machine.namespaces(says(Answer(0, ""))).text == "permitted; no ip or tc"
+        assert machine.check_namespaces(says(Answer(1, ""))).text == "not permitted"
+        assert machine.check_namespaces(says(Answer(0, ""))).text == "permitted; no ip or tc"
         self.program(tmp_path / "ip")
         self.program(tmp_path / "tc")
-        assert machine.namespaces(says(Answer(0, ""))).state == "ok"
+        assert machine.check_namespaces(says(Answer(0, ""))).state == "ok"
 
     def test_energy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        assert machine.energy(tmp_path).state == "note"
+        assert machine.check_energy(tmp_path).state == "note"
         zone = tmp_path / "class/powercap/intel-rapl:0"
         zone.mkdir(parents=True)
         for name, text in (("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "9")):
             (zone / name).write_text(text)
-        found = machine.energy(tmp_path)
+        found = machine.check_energy(tmp_path)
         assert (found.state, found.text) == ("ok", "RAPL, 1 package")
 
     def test_results(self, tmp_path: Path) -> None:
-        assert machine.folder(tmp_path / "results").state == "ok"
-        assert machine.folder(tmp_path / "no" / "such" / "folder").state == "note"
+        assert machine.check_folder(tmp_path / "results").state == "ok"
+        assert machine.check_folder(tmp_path / "no" / "such" / "folder").state == "note"
 
     @staticmethod
     def program(path: Path) -> None:
@@ -258,8 +259,8 @@ class TestAsk:
 
 def test_lines_fit_80_columns() -> None:
     findings = [
-        MachineFact("python", "ok", "x" * 30),
-        MachineFact("a long name", "missing", "words " * 40, "remedies " * 40),
+        MachineCheck("python", "ok", "x" * 30),
+        MachineCheck("a long name", "missing", "words " * 40, "remedies " * 40),
     ]
     lines = finding_lines(findings)
     assert lines[0] == "ok    python       " + "x" * 30

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mdibench.rank import host_comparison
-from mdibench.rank.machine import MachineFact
+from mdibench.rank.machine import MachineCheck
 from tests.mpi.jobs import TIMEOUT_S, environment, mpirun
 
 
@@ -20,7 +20,7 @@ def host(name: str, rank: int, **other: Any) -> dict[str, Any]:
     return {**facts, **versions, "governor": None, "cuda": None, **other}
 
 
-def finding(name: str, *ranks: dict[str, Any]) -> MachineFact:
+def finding(name: str, *ranks: dict[str, Any]) -> MachineCheck:
     return next(found for found in host_comparison.compare(ranks) if found.name == name)
 
 
@@ -47,9 +47,9 @@ def test_more_ranks_than_cores() -> None:
     assert finding("cores", *ranks[1:]).state == "ok"
 
 
-def test_clocks_that_move() -> None:
+def test_clocks_that_change() -> None:
     ranks = [host("pi1", 0, governor="performance"), host("pi2", 1, governor="ondemand")]
-    assert finding("clocks", *ranks).text == "may move on pi2"
+    assert finding("clocks", *ranks).text == "may change on pi2"
 
 
 def test_a_line_for_each_host() -> None:

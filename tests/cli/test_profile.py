@@ -10,7 +10,7 @@ from mdibench.cli.profile import profile
 from mdibench.config.schema import ModelSection
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
-from mdibench.models.registry import load_network, model_info
+from mdibench.models.registry import load_network, network_info
 from mdibench.record.profile import JSON_FILE, PARQUET_FILE, read_exits, read_profile
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_costs_are_the_plans(measured) -> None:
     blocks = read_profile(measured[0]).blocks
-    expected = model_info(ModelSection()).blocks
+    expected = network_info(ModelSection()).blocks
     for mine, plan in zip(blocks, expected, strict=True):
         assert (mine.flops, mine.parameters) == (plan.flops, plan.parameters)
         assert (mine.output_shape, mine.output_bytes) == (plan.output_shape, plan.output_bytes)

@@ -60,7 +60,7 @@ def test_weights_may_have_any_name(tmp_path: Path) -> None:
 def test_but_not_that_of_their_card(tmp_path: Path) -> None:
     """Said before the training, and nothing that is there is touched."""
     (tmp_path / "w.md").write_text("mine")
-    with pytest.raises(UserError, match="weights cannot be called"):
+    with pytest.raises(UserError, match="weights cannot be named"):
         run(tmp_path, "--out", str(tmp_path / "w.md"))
     assert (tmp_path / "w.md").read_text() == "mine"
 

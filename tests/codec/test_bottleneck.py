@@ -15,7 +15,7 @@ from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
 from mdibench.models.packaged import FOLDER, fingerprint, packaged
-from mdibench.models.registry import load_network, model_info
+from mdibench.models.registry import load_network, network_info
 from mdibench.training.bottleneck import (
     PairRecipe,
     TrainablePair,
@@ -74,11 +74,11 @@ def test_the_ratio_is_kept_where_one_channel_allows_it(channels, side, ratio) ->
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x00" * 9, b"\x00" * 21])
-def test_bytes_that_are_no_code_are_refused(payload: bytes) -> None:
-    with pytest.raises(ValueError, match="no code of a feature map"):
+def test_bytes_that_are_not_a_code_are_refused(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="not the code of a feature map"):
         random_pair().decode(np.frombuffer(payload, np.uint8), (6, 2, 2))
     good = random_pair().encode(np.ones((6, 2, 2), np.float32))
-    with pytest.raises(ValueError, match="no code of a feature map"):
+    with pytest.raises(ValueError, match="not the code of a feature map"):
         random_pair().decode(good, (7, 2, 2))
 
 
@@ -137,12 +137,12 @@ def test_pairs_come_back_from_their_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back[2].decoder, pairs[2].decoder)
 
 
-def test_bad_files_of_pairs_are_one_clear_line(tmp_path: Path) -> None:
+def test_bad_files_of_pairs_are_user_errors(tmp_path: Path) -> None:
     path = tmp_path / "pairs.safetensors"
     with pytest.raises(UserError, match="mdibench train tiny --bottleneck 8"):
         load_pairs("tiny", 8, str(path))
     path.write_bytes(b"not tensors")
-    with pytest.raises(UserError, match="damaged, or no bottleneck pairs"):
+    with pytest.raises(UserError, match="damaged, or not a file of bottleneck pairs"):
         load_pairs("tiny", 8, str(path))
     save_pairs(path, {1: random_pair()}, {"network": "other"})
     with pytest.raises(UserError, match="of network 'other', not of 'tiny'"):
@@ -157,7 +157,7 @@ def test_bad_files_of_pairs_are_one_clear_line(tmp_path: Path) -> None:
 def test_packaged_pairs_fit_their_network_and_keep_the_last_exit(path: Path) -> None:
     with safe_open(path, "np") as opened:
         facts = opened.metadata()
-    info = model_info(ModelSection(name=facts["network"], dataset=facts["dataset"]))
+    info = network_info(ModelSection(name=facts["network"], dataset=facts["dataset"]))
     pairs = load_pairs(facts["network"], float(facts["ratio"]))
     assert sorted(pairs) == list(range(1, info.exits))
     assert facts["weights"] == fingerprint(packaged(facts["network"]))

@@ -138,7 +138,7 @@ def test_bfloat16_feature_maps_keep_their_bits() -> None:
         assert last.prediction == 5
 
 
-def test_a_block_that_is_not_loaded_is_a_bug_with_a_name(items) -> None:
+def test_a_block_that_is_not_loaded_is_an_invariant_error(items) -> None:
     engine = TorchEngine(load_network("digits-cnn", blocks={2}))
     with pytest.raises(InvariantError, match="block 1 is not loaded here"):
         engine.compute([Task(0, 1, items[0])])

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (messages stand here as users see them, on one line)
-"""Reading a config: every mistake at once, each with its place and its remedy."""
+"""Reading of configs: all mistakes at once, each with its place and its remedy."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def test_every_kind_of_value() -> None:
         ),
         (
             'admission.arrivals = "trace"\nadmission.trace_file = "x"',
-            '1: admission.arrivals: mode "adapt-rate" makes its own arrivals and cannot follow a'
-            " trace; give mode = fixed-rate or adapt-threshold",
+            '1: admission.arrivals: mode "adapt-rate" does not follow a schedule and cannot use'
+            " a trace; give mode = fixed-rate or adapt-threshold",
         ),
         (
             'scheme.threshold = 0.1\nadmission = {mode = "adapt-threshold", threshold_min = 0.5}',
@@ -263,7 +263,7 @@ class TestOverrides:
             ("run.seed", "--set run.seed: not of the form section.key=value; e.g. run.seed=2"),
             ("seed=2", "--set seed=2: not of the form section.key=value; e.g. run.seed=2"),
             ("run.a b=2", "--set run.a b=2: not of the form section.key=value; e.g. run.seed=2"),
-            ("run.name.x=2", "--set run.name.x: leads through a value that is no table"),
+            ("run.name.x=2", "--set run.name.x: goes through a value that is not a table"),
             (
                 "admission.queue_high=2",
                 "--set admission.queue_high: queue_low = 10 is above queue_high = 2;"
@@ -291,7 +291,7 @@ class TestFiles:
             (b" " * 5_000_000, ": too large for a config; at most 4 MiB are read"),
         ],
     )
-    def test_what_is_no_config(self, tmp_path: Path, content: bytes, problem: str) -> None:
+    def test_files_that_are_not_configs(self, tmp_path: Path, content: bytes, problem: str) -> None:
         path = tmp_path / "c.toml"
         path.write_bytes(content)
         with pytest.raises(UserError) as failure:
@@ -304,7 +304,7 @@ class TestFiles:
         with pytest.raises(UserError, match=r"this is a folder; give a config in it$"):
             load_config(tmp_path)
 
-    def test_a_name_that_no_file_can_have(self) -> None:
+    def test_an_invalid_file_name(self) -> None:
         with pytest.raises(UserError, match="cannot be read"):
             load_config(Path("a\0b"))
 
@@ -328,13 +328,13 @@ class TestTraces:
         remedy = "give ascending seconds, one number per line"
         assert str(failure.value).splitlines() == [
             f'{path}:2: "soon" is not a number; {remedy}',
-            f"{path}:3: 0.25 comes before the 0.5 of the line above; {remedy}",
-            f"{path}:4: nan is no time; {remedy}",
-            f"{path}:5: -1 is no time; {remedy}",
+            f"{path}:3: 0.25 is before the previous time, 0.5; {remedy}",
+            f"{path}:4: nan is not a time; {remedy}",
+            f"{path}:5: -1 is not a time; {remedy}",
         ]
 
     @pytest.mark.parametrize("content", ["", "# nothing\n", "0\n0.0\n"])
-    def test_a_trace_that_never_goes_on(self, tmp_path: Path, content: str) -> None:
+    def test_a_trace_without_a_later_arrival(self, tmp_path: Path, content: str) -> None:
         path = tmp_path / "trace"
         path.write_text(content)
         with pytest.raises(UserError, match="no arrival after 0 s"):
@@ -363,7 +363,7 @@ class TestOrigins:
     def test_a_config_made_in_code_names_keys(self) -> None:
         assert RunConfig().where("topology", "edges", 1) == "topology.edges[1]"
 
-    def test_where_it_was_written_makes_no_difference(self) -> None:
+    def test_places_do_not_count_in_comparisons(self) -> None:
         assert parse_config("run.seed = 1", "a") == parse_config("\nrun.seed = 1", "b")
 
 
@@ -377,7 +377,7 @@ class TestResolved:
         assert again.topology == config.topology
         assert again.emulation == config.emulation
 
-    def test_defaults_that_hang_on_other_keys_are_filled_in(self) -> None:
+    def test_defaults_that_depend_on_other_keys_are_filled_in(self) -> None:
         data = resolved(RunConfig())
         assert data["scheme"]["threshold"] == 0.8
         assert data["placement"]["partition"] is True
@@ -391,11 +391,11 @@ class TestResolved:
         assert data["topology"]["name"] is None
 
 
-def test_a_run_keeps_what_was_laid_over_its_config_in_a_comment() -> None:
+def test_a_run_keeps_the_overrides_of_its_config_in_a_comment() -> None:
     text = "[run]\nseed = 3\n"
     overrides = ["scheme.name=mdi", 'run.label="two\nlines"']
     kept = noted(text, overrides)
-    assert kept.startswith("# laid over this file: --set=scheme.name=mdi ")
+    assert kept.startswith("# overrides of this file: --set=scheme.name=mdi ")
     assert kept.endswith(text) and kept.count("\n") == text.count("\n") + 1
     assert parse_config(kept, "c.toml") == parse_config(text, "c.toml")
     assert noted(text, []) == text
@@ -421,7 +421,7 @@ junk = st.recursive(
         max_size=3,
     )
 )
-def test_any_data_ends_in_a_config_or_in_clear_lines(data: dict[str, Any]) -> None:
+def test_any_data_gives_a_config_or_user_errors(data: dict[str, Any]) -> None:
     overrides = [
         f"{json.dumps(section)}.{json.dumps(key)}={json.dumps(value)}"
         for section, table in data.items()

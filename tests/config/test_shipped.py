@@ -1,4 +1,4 @@
-"""The configs that ship: valid, for any number of ranks from two, with a comment on every key."""
+"""The packaged configs: valid for two ranks or more, with a comment on every key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_key_has_a_comment_and_lines_are_short(name: str) -> None:
             assert len(line.partition("  #")[2] or line.partition(" # ")[2]) > 10
 
 
-def test_the_fleet_that_does_not_exist() -> None:
+def test_the_simulated_fleet() -> None:
     scenario = load_scenario(FOLDER / "fleet.toml", workers=100)
     assert scenario.plan.ranks == 100
     neighbours = scenario.plan.neighbours[0]
@@ -43,7 +43,7 @@ def test_the_fleet_that_does_not_exist() -> None:
     }  # fmt: skip
 
 
-def test_what_each_is_for() -> None:
+def test_the_admission_mode_of_each() -> None:
     modes = {name: load_config(FOLDER / f"{name}.toml").admission.mode for name in CONFIGS}
     assert modes == {
         "fixed_acc": "adapt-rate",

@@ -24,7 +24,7 @@ def test_beliefs_become_true_and_gossip_falls_silent(spec: Spec) -> None:
     world, _ = build(spec)
     assert world.run(until_s=1000.0)
     world._ended = False
-    with pytest.raises(InvariantError, match="nothing left to happen"):
+    with pytest.raises(InvariantError, match="no event is left"):
         world.run(until_s=2000.0)
     workers = [node.worker for node in world.parts.nodes]
     for worker in workers:

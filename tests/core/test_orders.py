@@ -140,7 +140,7 @@ def test_results_go_round_a_silent_relay() -> None:
         worker={"suspect_after_s": 0.2},
     )
     world, _ = build(spec)
-    world.happen(1.0, lambda: world.replace_node(1, SILENT))
+    world.schedule(1.0, lambda: world.replace_node(1, SILENT))
     assert world.run(until_s=30.0)
     source = world.parts.nodes[0].source
     assert source is not None

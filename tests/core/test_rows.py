@@ -15,7 +15,7 @@ from mdibench.core.node import Node
 from mdibench.core.records import State
 from mdibench.core.rows import ROWS, EventRow, ItemRow, Row, StepRow, table_of
 from mdibench.core.wire import pack_rows, unpack_rows
-from mdibench.rank.hooks import StrayErrors
+from mdibench.rank.hooks import BackgroundErrors
 from tests.worlds import Ran, Spec, full, run
 
 SPEC = Spec(
@@ -84,9 +84,9 @@ def test_a_lost_item_fills_its_columns() -> None:
 
 def test_a_log_line_fills_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("threading.excepthook", None)
-    strays = StrayErrors(3, lambda: 1.5)
-    strays.emit(logging.LogRecord("x", logging.WARNING, "x.py", 1, "%d words", (2,), None))
-    rows = strays.take()
+    background = BackgroundErrors(3, lambda: 1.5)
+    background.emit(logging.LogRecord("x", logging.WARNING, "x.py", 1, "%d words", (2,), None))
+    rows = background.take()
     check(rows)
     assert rows == [EventRow(t_s=1.5, rank=3, level="warning", kind="log", text="2 words")]
 

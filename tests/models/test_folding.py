@@ -16,7 +16,7 @@ def used(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def test_a_folded_network_says_the_same_with_no_normalisation_left() -> None:
+def test_a_folded_network_gives_the_same_results_without_normalisation() -> None:
     for name in ("digits-cnn", "mobilenetv2", "resnet20"):
         network = BUILDERS[name](10)
         whole = used(nn.Sequential(*network.blocks))

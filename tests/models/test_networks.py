@@ -5,7 +5,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.models import cost, digits_cnn, mobilenetv2, resnet
 from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import BUILDERS, build_network, model_info
+from mdibench.models.registry import BUILDERS, build_network, network_info
 
 
 def parameters(network: MultiExitNetwork, heads: slice) -> int:
@@ -69,7 +69,7 @@ def test_a_normalised_pixel_is_hand_computed() -> None:
 
 
 def test_model_info_knows_shapes_bytes_and_costs() -> None:
-    info = model_info(ModelSection())
+    info = network_info(ModelSection())
     assert info.name == "digits-cnn"
     assert info.input_bytes == 32 * 32
     assert info.exits == 5
@@ -84,7 +84,7 @@ def test_torchs_own_counter_agrees() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     network = build_network("mobilenetv2", "cifar10")
-    info = cost.describe(network)
+    info = cost.network_costs(network)
     reference = FlopCounterMode(display=False)
     with reference, torch.no_grad():
         all_logits(network, torch.zeros((1, 3, 32, 32), dtype=torch.uint8))

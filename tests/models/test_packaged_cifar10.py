@@ -1,4 +1,4 @@
-"""The packaged networks on real pictures; skipped where CIFAR-10 is not at hand."""
+"""The packaged networks on CIFAR-10; skipped without the data set."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import torch
 
 from mdibench.config.schema import ModelSection
 from mdibench.errors import UserError
-from mdibench.models.registry import build_network, load_model, load_network, model_info
+from mdibench.models.registry import build_network, load_model, load_network, network_info
 from mdibench.models.weights import save_weights
 
 USERS = "tests.models.users_networks"
@@ -15,7 +15,7 @@ USERS = "tests.models.users_networks"
 def test_a_users_network_loads_and_is_described(name: str) -> None:
     model = ModelSection(name=f"{USERS}:{name}")
     assert load_model(model).exits == 2
-    info = model_info(model)
+    info = network_info(model)
     assert info.blocks[1].output_shape == (4, 16, 16)
     assert info.blocks[0].flops == 2 * 9 * 4 * 1024 + 2 * 40
 
@@ -84,12 +84,12 @@ def test_a_users_network_takes_weights_by_name(tmp_path: Path) -> None:
 )
 def test_an_unknown_network_gets_a_hint(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=hint):
-        model_info(ModelSection(name=name))
+        network_info(ModelSection(name=name))
 
 
 def test_a_network_and_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UserError, match=r"'mobilenetv2' takes items \(3, 32, 32\), 'digits' has"):
-        model_info(ModelSection(name="mobilenetv2", dataset="digits"))
+        network_info(ModelSection(name="mobilenetv2", dataset="digits"))
 
 
 def test_a_network_without_packaged_weights_says_how_to_get_them() -> None:

@@ -1,4 +1,4 @@
-"""docs/your-own-model.md, run as it stands: its files are written, its commands executed."""
+"""docs/your-own-model.md, run unchanged: its files are written, its commands executed."""
 
 import json
 import re

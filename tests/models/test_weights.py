@@ -65,9 +65,9 @@ def test_loaded_parts_are_ready_to_infer(file: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 5, 200, -100])
-def test_a_cut_file_is_one_clear_line(file: Path, length: int) -> None:
+def test_a_truncated_file_is_a_user_error(file: Path, length: int) -> None:
     file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(UserError, match="damaged, or no safetensors file") as caught:
+    with pytest.raises(UserError, match="damaged, or not a safetensors file") as caught:
         load_network("digits-cnn", str(file))
     assert len(caught.value.problems) == 1
     assert str(file) in str(caught.value)
@@ -84,7 +84,7 @@ def test_a_flipped_bit_is_noticed(file: Path) -> None:
 def test_a_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
     path = tmp_path / "evil.safetensors"
     torch.save({"weights": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="damaged, or no safetensors file"):
+    with pytest.raises(UserError, match="damaged, or not a safetensors file"):
         load_network("digits-cnn", str(path))
 
 

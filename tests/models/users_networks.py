@@ -1,4 +1,4 @@
-"""What users' functions may return: right and wrong."""
+"""Functions of users: valid and invalid networks."""
 
 import torch
 from torch import nn

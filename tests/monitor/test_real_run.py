@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mdibench.rank.launch import command, environment, launcher
+from mdibench.rank.launch import child_environment, command, find_mpirun
 from mdibench.record import run_folder
 
 pytestmark = [
@@ -87,9 +87,9 @@ class Job:
         config = place / "watched.toml"
         config.write_text(CONFIG.format(seconds=seconds, results=self.results))
         self.mpirun = subprocess.Popen(
-            command(launcher(), 3, None, ["run", str(config), "--quiet"]),
+            command(find_mpirun(), 3, None, ["run", str(config), "--quiet"]),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=environment() | {"OMP_NUM_THREADS": "1"},
+            env=child_environment() | {"OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
     def folder(self) -> Path:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mdibench.models.network import MultiExitNetwork
-from mdibench.rank.ending import PATIENCE_S
+from mdibench.rank.ending import REPORT_TIMEOUT_S
 from mdibench.record import tables
 
 CALLS_BEFORE = 50
@@ -65,7 +65,7 @@ def raising_before_slow_files() -> MultiExitNetwork:
     write_tables = tables.write_tables
 
     def slow(*arguments: Any) -> int:
-        time.sleep(PATIENCE_S + 1.5)
+        time.sleep(REPORT_TIMEOUT_S + 1.5)
         return write_tables(*arguments)
 
     tables.write_tables = slow

@@ -1,4 +1,4 @@
-"""A small made-up network and helpers for the tests of plans."""
+"""A small synthetic network and helpers for the tests of plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fleets that are not all alike: drawn from a seed, told by distance, spread around a median."""
+"""Heterogeneous fleets: devices drawn or by distance, speeds and rates spread around a median."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_rates_spread_alike_in_both_directions_of_an_edge() -> None:
     assert stdev(map(math.log, factors.values())) == pytest.approx(0.3, abs=0.04)
 
 
-def test_only_one_way_to_say_which_devices() -> None:
+def test_ways_to_choose_devices_exclude_each_other() -> None:
     text = 'emulation = {device = "generic", tiers = ["generic"]}'
     (line,) = refused(text, 2)
     assert "device and tiers exclude each other" in line

@@ -1,4 +1,4 @@
-"""Generated topologies: connected, seeded, and of the promised shape."""
+"""Generated topologies: connected, seeded, and of the documented shape."""
 
 from __future__ import annotations
 

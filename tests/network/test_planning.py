@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (messages stand here as users see them, on one line)
-"""Plans: what every run can rely on, and one clear line for everything a user may get wrong."""
+"""Plans: their guarantees, and one line for every mistake of a user."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestPlacements:
         plan = planned('scheme.name = "local"', 3)
         assert plan.blocks == (ALL, frozenset(), frozenset())
 
-    def test_ddi_puts_everything_everywhere(self) -> None:
+    def test_ddi_puts_every_block_on_every_rank(self) -> None:
         assert planned('scheme.name = "ddi"', 2).blocks == (ALL, ALL)
 
     def test_explicit(self) -> None:
@@ -204,7 +204,7 @@ class TestDevices:
             'topology.name = "line"\n[[topology.links]]\nbetween = [0, 2]\n[[topology.links]]\nbetween = [0, 9]\n[[topology.links]]\nbetween = [1, 1]',
             3,
             [
-                'c.toml:2: topology.links[0]: there is no edge 0 - 2 in the topology "line"; describe edges that it has',
+                'c.toml:2: topology.links[0]: there is no edge 0 - 2 in the topology "line"; describe an edge of the topology',
                 "c.toml:4: topology.links[1]: there is no rank 9 among the 3 ranks of this run; use mpirun -n 10, or ranks from 0 to 2",
                 "c.toml:6: topology.links[2]: rank 1 is linked with itself; join two different ranks",
             ],
@@ -265,7 +265,7 @@ class TestDevices:
             [
                 "c.toml:2: placement.blocks.0: there is no block 6; blocks are 1 to 5",
                 "c.toml:4: placement.blocks.3: there is no rank 3 among the 2 ranks of this run; use mpirun -n 4, or ranks from 0 to 1",
-                "c.toml:1: placement.blocks: nobody hosts block 3; give it to a rank",
+                "c.toml:1: placement.blocks: no rank hosts block 3; give it to a rank",
             ],
         ),
         (
@@ -278,7 +278,7 @@ class TestDevices:
         ),
     ],
 )
-def test_one_clear_line_for_each_mistake(text: str, ranks: int, lines: list[str]) -> None:
+def test_one_line_for_each_mistake(text: str, ranks: int, lines: list[str]) -> None:
     assert refused(text, ranks) == lines
 
 
@@ -320,7 +320,7 @@ def test_the_ranks_that_a_config_is_made_for(text: str, ranks: int | None) -> No
 
 
 def check(plan: Plan) -> None:
-    """What the workers rely on."""
+    """The properties that workers rely on."""
     for block in range(1, plan.exits + 1):
         assert plan.hosts(block)
         for rank in range(plan.ranks):
@@ -347,7 +347,7 @@ def check(plan: Plan) -> None:
     st.sampled_from(sorted(SCHEMES)),
     st.lists(st.floats(0.001, 1), min_size=1, max_size=6),
 )
-def test_every_plan_keeps_its_promises(
+def test_every_plan_keeps_its_guarantees(
     ranks: int, name: str, way: str, scheme: str, seconds: list[float]
 ) -> None:
     text = f'topology.name = "{name}"\nplacement.{way}\nscheme.name = "{scheme}"'

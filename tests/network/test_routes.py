@@ -1,4 +1,4 @@
-"""Every task reaches a host and every result the source, by shortest ways."""
+"""Every task reaches a host and every result the source, by shortest paths."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def worlds(draw: st.DrawFn) -> tuple[Graph, list[frozenset[int]], int]:
 
 
 @given(worlds())
-def test_every_way_is_a_shortest_way_to_another_host(
+def test_every_route_is_a_shortest_path_to_another_host(
     world: tuple[Graph, list[frozenset[int]], int],
 ) -> None:
     graph, blocks, exits = world
@@ -57,7 +57,7 @@ def test_every_way_is_a_shortest_way_to_another_host(
 
 
 @given(worlds())
-def test_whichever_way_relays_choose_the_task_arrives(
+def test_a_task_arrives_by_any_choice_of_relays(
     world: tuple[Graph, list[frozenset[int]], int],
 ) -> None:
     graph, blocks, exits = world
@@ -71,7 +71,7 @@ def test_whichever_way_relays_choose_the_task_arrives(
 
 
 @given(worlds())
-def test_results_come_home(world: tuple[Graph, list[frozenset[int]], int]) -> None:
+def test_results_reach_the_source(world: tuple[Graph, list[frozenset[int]], int]) -> None:
     graph, _, _ = world
     ways = toward_source(graph)
     for rank in graph:
@@ -101,6 +101,6 @@ def test_a_ring_by_hand() -> None:
     assert toward_source(circular(3)) == ((), (2,), (0,))
 
 
-def test_results_have_a_choice_of_shortest_ways() -> None:
+def test_results_have_a_choice_of_shortest_paths() -> None:
     diamond = undirected(4, [(0, 1), (0, 2), (1, 3), (2, 3)])
     assert toward_source(diamond) == ((), (0,), (0,), (1, 2))

@@ -12,7 +12,7 @@ from mdibench.policy.views import Candidate, Keep, Offload, OffloadView, Placing
 
 
 class Dice:
-    """A generator that answers what the test says and leaves orders as they are."""
+    """A generator with given draws whose shuffle keeps the order."""
 
     def __init__(self, *numbers: float) -> None:
         self.numbers = list(numbers)
@@ -122,7 +122,7 @@ def test_a_busy_worker_that_cannot_compute_it_may_hold_it_back() -> None:
     assert offloading.algorithm_2(offload_view(hosts=False, waiting=0), Dice()) == Wait()
 
 
-# --- the rivals ----------------------------------------------------------------------------------
+# --- alternatives ---------------------------------------------------------------------------------
 
 
 A, B = Candidate(1, 3, 0.01, 0.0), Candidate(2, 2, 0.01, 0.0)
@@ -154,7 +154,7 @@ def test_the_pipeline_has_no_choice() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_nobody_sends_without_a_candidate(name: str) -> None:
+def test_no_policy_sends_without_a_candidate(name: str) -> None:
     scheme = SCHEMES[name]
     assert scheme.offload(offload_view(hosts=False), Dice(0.0)) == Wait()
 

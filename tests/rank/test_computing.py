@@ -13,7 +13,7 @@ from mdibench.rank.computing import ComputeThread, InlineCompute
 
 
 class Engine:
-    """Answers with the item's number as its class; item -13 is too much for it."""
+    """Answers with the item's number as its class; raises an error for item -13."""
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         if tasks[0].item == -13:

@@ -1,4 +1,4 @@
-"""How long a rank that fails gives rank 0 to end the job."""
+"""How long a failed rank waits for rank 0 to end the job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mdibench.rank import ending
-from mdibench.rank.ending import CLOSING_S, PATIENCE_S, Ending
+from mdibench.rank.ending import CLOSE_TIMEOUT_S, REPORT_TIMEOUT_S, Ending
 
 
 class FakeGroup:
@@ -36,10 +36,10 @@ class FakePost:
     ("error", "hears", "slept_s", "told"),
     [
         (RuntimeError("no"), None, 0.0, True),  # before the run: no files are being written
-        (RuntimeError("no"), True, CLOSING_S, False),
-        (RuntimeError("no"), False, CLOSING_S, True),
-        (KeyboardInterrupt(), None, PATIENCE_S, False),
-        (KeyboardInterrupt(), False, CLOSING_S, False),
+        (RuntimeError("no"), True, CLOSE_TIMEOUT_S, False),
+        (RuntimeError("no"), False, CLOSE_TIMEOUT_S, True),
+        (KeyboardInterrupt(), None, REPORT_TIMEOUT_S, False),
+        (KeyboardInterrupt(), False, CLOSE_TIMEOUT_S, False),
     ],
 )
 def test_a_failing_worker(

@@ -1,4 +1,4 @@
-"""Meters on made-up sysfs trees: counters that wrap, power that changes, hosts without either."""
+"""Meters on synthetic sysfs trees: counters that wrap, changing power, hosts without a meter."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_jetsons_power_is_integrated(tmp_path: Path) -> None:
     assert meter.joules() == pytest.approx(13.0)  # between 4 and 6 W for 1 s
 
 
-def test_a_host_without_a_meter_or_with_a_locked_one(tmp_path: Path) -> None:
+def test_a_host_without_a_meter_or_with_an_unreadable_one(tmp_path: Path) -> None:
     assert find_meter(tmp_path) is None
     rapl_zone(tmp_path, "0", "package-0", 1).write_text("")
     assert find_meter(tmp_path) is None

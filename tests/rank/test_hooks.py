@@ -1,4 +1,4 @@
-"""Rank 0 waits until every rank has handed in all of its rows."""
+"""Rank 0 waits until it has all rows of every rank."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 
 from mdibench.core.rows import EventRow, Row
 from mdibench.core.wire import HEADER_BYTES, MessageKind, pack_rows
-from mdibench.rank.hooks import SourceHooks, StrayErrors, WorkerHooks
+from mdibench.rank.hooks import BackgroundErrors, SourceHooks, WorkerHooks
 from mdibench.transport.post_office import Mail
 
 ROW = EventRow(t_s=1.0, rank=1, level="info", kind="phase", text="a word")
 
 
 class FakePost:
-    """Keeps what it is told to send."""
+    """Keeps the messages that it is asked to send."""
 
     def __init__(self) -> None:
         pool = SimpleNamespace(size=HEADER_BYTES + 100)
@@ -39,16 +39,16 @@ class FakeWriter:
 
 
 @pytest.fixture
-def strays(monkeypatch: pytest.MonkeyPatch) -> StrayErrors:
+def background(monkeypatch: pytest.MonkeyPatch) -> BackgroundErrors:
     monkeypatch.setattr("threading.excepthook", None)
-    return StrayErrors(0, lambda: 0.0)
+    return BackgroundErrors(0, lambda: 0.0)
 
 
-def test_last_words_that_overtake_telemetry_are_not_the_last(
-    tmp_path: Path, strays: StrayErrors
+def test_a_final_message_that_overtakes_telemetry_does_not_end_the_wait(
+    tmp_path: Path, background: BackgroundErrors
 ) -> None:
     writer = FakeWriter(tmp_path)
-    hooks = SourceHooks(FakePost(), None, writer, strays, None)  # type: ignore[arg-type]
+    hooks = SourceHooks(FakePost(), None, writer, background, None)  # type: ignore[arg-type]
     hooks.ended("")
     assert not hooks.wants_sample
     hooks.mail(Mail(1, MessageKind.FINAL, b"", 1), 0.0)
@@ -58,9 +58,9 @@ def test_last_words_that_overtake_telemetry_are_not_the_last(
     assert writer.rows == [ROW]
 
 
-def test_a_worker_says_how_much_it_has_handed_in(strays: StrayErrors) -> None:
+def test_a_worker_reports_the_number_of_its_messages(background: BackgroundErrors) -> None:
     post = FakePost()
-    hooks = WorkerHooks(post, strays)  # type: ignore[arg-type]
+    hooks = WorkerHooks(post, background)  # type: ignore[arg-type]
     hooks.record([ROW] * 3, 0.0)
     hooks.mail(Mail(0, MessageKind.STOP, b"", 0), 0.0)
     hooks.record([ROW], 0.0)
@@ -70,8 +70,8 @@ def test_a_worker_says_how_much_it_has_handed_in(strays: StrayErrors) -> None:
     assert hooks.finished
 
 
-def test_rows_of_a_run_that_fails_are_kept(tmp_path: Path, strays: StrayErrors) -> None:
+def test_rows_of_a_run_that_fails_are_kept(tmp_path: Path, background: BackgroundErrors) -> None:
     writer = FakeWriter(tmp_path)
-    hooks = SourceHooks(FakePost(), None, writer, strays, None)  # type: ignore[arg-type]
+    hooks = SourceHooks(FakePost(), None, writer, background, None)  # type: ignore[arg-type]
     hooks.keep([ROW])
     assert writer.rows == [ROW]

@@ -1,4 +1,4 @@
-"""Scenarios for tests: a made-up network with seeded outcomes, no torch and no cache."""
+"""Scenarios for tests: a synthetic network with seeded outcomes, no torch and no cache."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ devices.board.block_ms = [10, 10, 10]
 
 
 def model() -> ModelInfo:
-    """Three blocks that hand on 4,000 bytes each."""
+    """Three blocks with feature maps of 4,000 bytes each."""
     block = BlockInfo(1_000_000, 1000, (10, 10, 10), 4000)
     return ModelInfo("example", CLASSES, (1, 32, 32), 1024, (block,) * EXITS)
 
@@ -64,6 +64,6 @@ def scenario(results: Path, workers: int = 4, more: str = "", *overrides: str) -
         model=info,
         plan=plan,
         block_s=[device.block_s for device in plan.devices if device],
-        judging=ExitRule(config.scheme.thresholds(EXITS)),
+        exit_rule=ExitRule(config.scheme.thresholds(EXITS)),
         recordings=recordings(),
     )

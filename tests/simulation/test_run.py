@@ -29,7 +29,7 @@ HOST_FACTS = ("id", "started_utc", "pid", "host", "simulated_on", "ranks")
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Path]:
-    """Simulate, and check what every run must keep: nothing lost, nothing twice, nothing left."""
+    """Simulate, and check the ledger: no item lost, counted twice or left over."""
 
     def simulated(more: str = "", *overrides: str, workers: int = 4) -> Path:
         status, folder = simulate(scenario(tmp_path, workers, more, *overrides), quiet=True)
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_files(run: Callable[..., Path]) -> None:
     assert (third / "items.parquet").read_bytes() != (one / "items.parquet").read_bytes()
 
 
-def test_who_joins_works_from_then_on(run: Callable[..., Path]) -> None:
+def test_a_worker_that_joins_computes_from_then_on(run: Callable[..., Path]) -> None:
     folder = run('[[events]]\nat_s = 1.0\nkind = "join"\nrank = 1', "scheme.name=random", workers=2)
     items = table(folder, "items")
     assert workers_of(between(items, 0.0, 1.0)) == {"0"}
@@ -99,7 +99,9 @@ def test_who_joins_works_from_then_on(run: Callable[..., Path]) -> None:
     assert min(row["t_s"] for row in table(folder, "telemetry") if row["rank"] == 1) >= 1.0
 
 
-def test_who_leaves_finishes_its_own_and_is_not_suspected(run: Callable[..., Path]) -> None:
+def test_a_worker_that_leaves_finishes_its_tasks_unsuspected(
+    run: Callable[..., Path],
+) -> None:
     script = '[[events]]\nat_s = 1.0\nkind = "leave"\nrank = 1'
     folder = run(script, "scheme.name=random", "transport.suspect_after_s=0.3", workers=2)
     items = table(folder, "items")
@@ -109,7 +111,7 @@ def test_who_leaves_finishes_its_own_and_is_not_suspected(run: Callable[..., Pat
     assert "suspect" not in {kind for _, _, kind in events(folder)}
 
 
-def test_who_comes_back_works_again(run: Callable[..., Path]) -> None:
+def test_a_worker_that_rejoins_computes_again(run: Callable[..., Path]) -> None:
     script = "".join(
         f'[[events]]\nat_s = {at_s}\nkind = "{kind}"\nrank = 1\n'
         for at_s, kind in ((0.5, "leave"), (1.0, "join"), (1.2, "fail"), (1.5, "join"))
@@ -121,7 +123,7 @@ def test_who_comes_back_works_again(run: Callable[..., Path]) -> None:
     assert "1" in workers_of(between(items, 1.6, 9.0))
 
 
-def test_who_fails_takes_its_tasks_along_and_they_are_run_again(run: Callable[..., Path]) -> None:
+def test_items_of_a_worker_that_fails_are_run_again(run: Callable[..., Path]) -> None:
     script = '[[events]]\nat_s = 1.0\nkind = "fail"\nrank = 1'
     folder = run(script, "scheme.name=random", "transport.suspect_after_s=0.2", workers=2)
     items = table(folder, "items")
@@ -133,8 +135,8 @@ def test_who_fails_takes_its_tasks_along_and_they_are_run_again(run: Callable[..
     assert max(row["t_s"] for row in table(folder, "telemetry") if row["rank"] == 1) <= 1.0
 
 
-def test_who_fails_and_is_back_before_anybody_noticed(run: Callable[..., Path]) -> None:
-    """Its items are run again all the same, and its counters begin anew without going backwards."""
+def test_a_worker_that_rejoins_before_it_is_suspected(run: Callable[..., Path]) -> None:
+    """Its items are run again, and its counters restart without decreasing."""
     script = """[[events]]
 at_s = 0.8
 kind = "fail"
@@ -152,8 +154,8 @@ rank = 1
     assert all(row.tasks > 0 and 0 < row.split["compute"] <= 1 for row in rows)
 
 
-def test_nobody_tells_a_new_worker_what_the_old_one_was_to_know(tmp_path: Path) -> None:
-    """What was on its way to the old one would count tasks that the new one never sent."""
+def test_messages_to_a_replaced_worker_do_not_reach_the_new_one(tmp_path: Path) -> None:
+    """A message to the old worker would count tasks that the new one never sent."""
     script = """[[events]]
 at_s = 0.8
 kind = "fail"
@@ -192,7 +194,7 @@ def test_the_bound_of_batches_whose_steps_are_not_all_on_record(run: Callable[..
         assert [row.seconds for row in found.blocks] == pytest.approx([0.010] * len(found.blocks))
 
 
-def test_who_slows_down_takes_longer(run: Callable[..., Path]) -> None:
+def test_a_worker_that_slows_down_takes_longer(run: Callable[..., Path]) -> None:
     script = '[[events]]\nat_s = 1.0\nkind = "slow"\nrank = 0\nfactor = 3.0'
     steps = table(run(script, "scheme.name=local", workers=1), "steps")
     times = {round(row["duration_s"], 6) for row in steps if row["t_s"] < 1.0}
@@ -222,7 +224,7 @@ def test_the_load_steps(run: Callable[..., Path]) -> None:
         ('kind = "link"\nbetween = [1, 2]\ndelay_ms = 1', "there is no link 1 - 2 in this run"),
     ],
 )
-def test_an_event_of_what_is_not_there(tmp_path: Path, script: str, problem: str) -> None:
+def test_an_event_of_an_unknown_rank_or_link(tmp_path: Path, script: str, problem: str) -> None:
     wrong = scenario(tmp_path, 4, f"[[events]]\nat_s = 1\n{script}", "topology.name=star")
     with pytest.raises(UserError) as failure:
         simulate(wrong, quiet=True)
@@ -243,7 +245,7 @@ def test_an_event_of_what_is_not_there(tmp_path: Path, script: str, problem: str
         ('kind = "slow"\nrank = 1\nfactor = -1', "factor"),
     ],
 )
-def test_an_event_that_says_too_little_or_too_much(event: str, problem: str) -> None:
+def test_an_event_with_missing_or_extra_keys(event: str, problem: str) -> None:
     with pytest.raises(UserError) as failure:
         parse_config(f"{BASE.format(results='x')}\n[[events]]\nat_s = 1\n{event}", "c.toml")
     (line,) = str(failure.value).splitlines()
@@ -252,12 +254,12 @@ def test_an_event_that_says_too_little_or_too_much(event: str, problem: str) -> 
 
 def test_an_event_after_the_end() -> None:
     event = '[[events]]\nat_s = 9e9\nkind = "join"\nrank = 1'
-    with pytest.raises(UserError, match=r"at 9e\+09 s never happens: the run is over by"):
+    with pytest.raises(UserError, match=r"at 9e\+09 s never happens: the run ends by"):
         parse_config(f"{BASE.format(results='x')}\n{event}", "c.toml")
     parse_config(f"{BASE.format(results='x')}\n{event}", "c.toml", ["run.items=5"])
 
 
-def test_load_steps_need_arrivals_of_their_own() -> None:
+def test_load_steps_need_arrivals_by_schedule() -> None:
     text = f"{BASE.format(results='x')}\n[[events]]\nat_s = 1\nkind = 'load'\nfactor = 2"
-    with pytest.raises(UserError, match="knows no load steps"):
+    with pytest.raises(UserError, match="does not follow a schedule of arrivals"):
         parse_config(text, "c.toml", ["admission.mode=adapt-rate"])

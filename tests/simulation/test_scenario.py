@@ -1,4 +1,4 @@
-"""What simulations start from: profiles with their spread, recordings, and what is wrong there."""
+"""Scenarios: profiles with their spread, recordings, and the mistakes in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from mdibench.config.schema import ModelSection
 from mdibench.errors import UserError
 from mdibench.record.profile import BlockProfile, ExitTable, Profile, Timing, write_profile
-from mdibench.simulation.scenario import batch_seconds, load_scenario, spread
+from mdibench.simulation.scenario import batch_seconds, draw_seconds, load_scenario
 from mdibench.training.recordings import Recordings, record, recorded_in
 
 DECILES = (0.008, *(0.009 + 0.0002 * step for step in range(9)), 0.05)
@@ -33,7 +33,7 @@ EXITS = ExitTable([3, 4], [[3, 1]] * 5, [[0.5, 0.25]] * 5)
 
 
 def test_times_are_drawn_between_the_deciles() -> None:
-    draw = spread(profile().blocks[0].times, random.Random(1).random)
+    draw = draw_seconds(profile().blocks[0].times, random.Random(1).random)
     drawn = [draw(1) for _ in range(4000)]
     assert DECILES[0] <= min(drawn) and max(drawn) <= DECILES[-1]
     assert median(drawn) == pytest.approx(DECILES[5], rel=0.02)
@@ -42,7 +42,7 @@ def test_times_are_drawn_between_the_deciles() -> None:
 
 def test_a_profile_without_deciles_gives_its_medians() -> None:
     old = replace(profile().blocks[0], times=tuple(replace(t, deciles_s=()) for t in TIMES))
-    assert {spread(old.times, random.Random(1).random)(1) for _ in range(10)} == {0.01}
+    assert {draw_seconds(old.times, random.Random(1).random)(1) for _ in range(10)} == {0.01}
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(1, 0.01), (2, 0.04 / 3), (4, 0.02), (8, 0.04)])
@@ -72,7 +72,7 @@ class TestProfiles:
         ("wrong", "problem"),
         [
             (profile(name="resnet18"), 'name is "resnet18" there and "digits-cnn" here'),
-            (profile((1, 2)), "its blocks are cut elsewhere"),
+            (profile((1, 2)), "its blocks have other sizes"),
         ],
     )
     def test_a_profile_of_another_network(

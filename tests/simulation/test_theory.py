@@ -1,4 +1,4 @@
-"""The simulated world against queueing theory: what textbooks say, it must say too."""
+"""The simulation against results of queueing theory."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.sweep.search import STEPS, Bisection
+from mdibench.sweep.search import MAX_DOUBLINGS, Bisection
 
 
 def search(start: float, precision: float, boundary: float) -> tuple[Bisection, list[float]]:
@@ -39,12 +39,12 @@ def test_the_boundary_is_found_within_the_precision(
     assert bisection.lowest is not None
     assert bisection.highest <= boundary < bisection.lowest
     assert bisection.lowest <= bisection.highest * (1 + precision) * (1 + 1e-12)
-    assert len(set(tried)) == len(tried) <= STEPS + 8
+    assert len(set(tried)) == len(tried) <= MAX_DOUBLINGS + 8
 
 
 def test_a_system_that_always_fails_or_always_passes_ends_the_search() -> None:
     never, tried = search(10.0, 0.1, 0.0)
     assert never.highest is None
-    assert len(tried) == STEPS + 1
+    assert len(tried) == MAX_DOUBLINGS + 1
     always, tried = search(10.0, 0.1, float("inf"))
-    assert always.highest == 10.0 * 2**STEPS
+    assert always.highest == 10.0 * 2**MAX_DOUBLINGS

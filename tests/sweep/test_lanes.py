@@ -13,7 +13,7 @@ from mdibench.sweep import sweep
 
 
 class FakeCrew:
-    """Does all that it was given between two polls; ``broken`` crews do one run and die."""
+    """Finishes all its runs between two polls; ``broken`` crews do one run and end."""
 
     given: ClassVar[list[list[int]]] = []
     broken = False
@@ -52,6 +52,6 @@ def test_crews_are_as_large_as_they_may_be_and_every_run_is_done_once(
     lane = sweep._Lane(wanted, Path("list.json"), [1, 2, 3, 4, 5])  # type: ignore[arg-type,list-item]
     done = []
     while lane.work():
-        done += [task for task, _, _ in lane.news()]
+        done += [task for task, _, _ in lane.poll()]
     assert FakeCrew.given == crews
     assert done == [1, 2, 3, 4, 5]

@@ -1,4 +1,4 @@
-"""The matrix of a sweep: which cells its axes make, and one clear line for each mistake."""
+"""The matrix of a sweep: which cells its axes make, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import tomli
 
 from mdibench.errors import UserError
-from mdibench.sweep.matrix import order, read_matrix, toml
+from mdibench.sweep.matrix import read_matrix, shuffled_cells, toml
 
 BASE = """
 [run]
@@ -25,7 +25,7 @@ def matrix(axes: str, base: str = BASE, overrides: tuple[str, ...] = ()) -> list
 
 
 def problems(axes: str, base: str = BASE) -> list[str]:
-    """What is said about a mistake."""
+    """The message for a mistake."""
     with pytest.raises(UserError) as caught:
         read_matrix(base + axes, "sweep.toml")
     return [str(problem) for problem in caught.value.problems]
@@ -89,9 +89,9 @@ def test_ranks_can_be_an_axis() -> None:
 def test_the_order_is_shuffled_anew_in_every_repeat_and_always_the_same() -> None:
     axes = f'[sweep.axes]\n"run.sample_s" = {[n / 10 for n in range(1, 30)]}\n'
     read = read_matrix(BASE + axes, "sweep.toml")
-    first, second = order(read, 1), order(read, 2)
+    first, second = shuffled_cells(read, 1), shuffled_cells(read, 2)
     assert first != second
-    assert order(read_matrix(BASE + axes, "sweep.toml"), 1) == first
+    assert shuffled_cells(read_matrix(BASE + axes, "sweep.toml"), 1) == first
     assert sorted(c.label for c in first) == sorted(c.label for c in second)
 
 
@@ -124,7 +124,7 @@ def test_a_mistake_in_an_axis_is_one_line(axes: str, expected: str) -> None:
     assert "\n" not in said
 
 
-def test_all_mistakes_are_told_at_once_and_each_once() -> None:
+def test_all_mistakes_are_reported_at_once_and_each_once() -> None:
     said = problems('[sweep.axes]\n"scheme.name" = ["dii", "ddi"]\n"scheme.threshold" = [2, 0.5]\n')
     assert len(said) == 2
 

@@ -1,4 +1,4 @@
-"""The sweeps that ship: whole matrices, every cell a plan that works, and quick ones that are."""
+"""The packaged sweeps: complete matrices, a valid plan for every cell, and short quick forms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.models.registry import model_info
+from mdibench.models.registry import network_info
 from mdibench.network.planning import make_plan
 from mdibench.policy.schemes import SCHEMES
 from mdibench.sweep.matrix import Matrix, read_matrix
@@ -77,7 +77,7 @@ def test_those_on_cifar10_fit_their_networks(name: str) -> None:
     assert f"mdibench report results/{matrix.base.run.name}" in head
     assert all(len(line) <= 100 for line in text.splitlines())
     for cell in matrix.cells:
-        make_plan(cell.config, cell.ranks, model_info(cell.config.model))
+        make_plan(cell.config, cell.ranks, network_info(cell.config.model))
 
 
 @pytest.mark.parametrize("network", ["mobilenetv2", "resnet20"])

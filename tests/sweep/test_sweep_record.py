@@ -1,4 +1,4 @@
-"""The record of a sweep: what is finished stays finished, what was killed is done again."""
+"""The record of a sweep: finished runs are kept, killed runs are repeated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdibench.errors import UserError
 from mdibench.record import run_folder
 from mdibench.record.run_folder import RunWriter, find_runs
 from mdibench.sweep.matrix import Cell, Matrix, read_matrix
-from mdibench.sweep.sweep_record import ABANDONED, FILE, SweepRecord
+from mdibench.sweep.sweep_record import ABANDONED, SWEEP_FILE, SweepRecord
 
 TEXT = """
 [run]
@@ -34,7 +34,7 @@ def matrix() -> Matrix:
 
 
 def open_record(folder: Path, matrix: Matrix) -> SweepRecord:
-    """As a sweep opens it: what was before is taken over."""
+    """The record as a sweep opens it, with the earlier runs taken over."""
     record = SweepRecord(folder / "trial", matrix, "sweep.toml")
     record.resume()
     return record
@@ -61,7 +61,7 @@ def test_a_finished_run_is_remembered(tmp_path: Path, matrix: Matrix) -> None:
     assert again.finished(cell, 1)
     assert not again.finished(cell, 2)
     assert not again.finished(matrix.cells[1], 1)
-    written = json.loads((record.folder / FILE).read_text())
+    written = json.loads((record.folder / SWEEP_FILE).read_text())
     assert written["runs"] == [
         {
             "cell": "local",
@@ -102,7 +102,7 @@ def test_a_job_that_left_no_run_has_failed(tmp_path: Path, matrix: Matrix) -> No
     assert (done.status, done.run) == ("failed", "")
 
 
-def test_what_was_left_unfinished_makes_room_and_no_report_finds_it(
+def test_an_unfinished_run_is_moved_to_where_no_report_finds_it(
     tmp_path: Path, matrix: Matrix
 ) -> None:
     record = open_record(tmp_path, matrix)
@@ -131,22 +131,22 @@ def test_a_complete_run_can_be_forgotten(tmp_path: Path, matrix: Matrix) -> None
     assert not record.finished(matrix.cells[0], 2)
 
 
-def test_a_run_that_still_goes_on_stops_a_second_sweep(tmp_path: Path, matrix: Matrix) -> None:
+def test_an_active_run_stops_a_second_sweep(tmp_path: Path, matrix: Matrix) -> None:
     record = open_record(tmp_path, matrix)
     record.write()
     a_run(record, matrix.cells[0], 1, "running")
-    with pytest.raises(UserError, match="still goes on"):
+    with pytest.raises(UserError, match="is still active"):
         open_record(tmp_path, matrix)
 
 
 def test_another_base_config_is_refused(tmp_path: Path, matrix: Matrix) -> None:
     open_record(tmp_path, matrix).write()
     other = read_matrix(TEXT, "sweep.toml", ("scheme.threshold=0.5",))
-    with pytest.raises(UserError, match="other keys than now"):
+    with pytest.raises(UserError, match="started with another config"):
         open_record(tmp_path, other)
 
 
-def test_more_cells_of_the_same_base_are_welcome(tmp_path: Path, matrix: Matrix) -> None:
+def test_more_cells_of_the_same_base_are_accepted(tmp_path: Path, matrix: Matrix) -> None:
     record = open_record(tmp_path, matrix)
     a_run(record, matrix.cells[0], 1, "complete")
     record.enter(matrix.cells[0], 1, "", 1.0)
@@ -154,9 +154,9 @@ def test_more_cells_of_the_same_base_are_welcome(tmp_path: Path, matrix: Matrix)
     assert open_record(tmp_path, more).finished(more.cells[0], 1)
 
 
-def test_a_damaged_record_is_one_clear_line(tmp_path: Path, matrix: Matrix) -> None:
+def test_a_damaged_record_is_a_user_error(tmp_path: Path, matrix: Matrix) -> None:
     record = open_record(tmp_path, matrix)
     record.write()
-    (record.folder / FILE).write_text("{")
+    (record.folder / SWEEP_FILE).write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         open_record(tmp_path, matrix)

@@ -48,7 +48,7 @@ def test_the_accuracy_drop_is_kept_and_flops_are_saved(measure) -> None:
 
 
 @pytest.mark.slow
-def test_the_second_time_nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_time_scores_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     first = calibration_scores(ModelSection())
     monkeypatch.setattr(calibration, "score", lambda *_: pytest.fail("scored twice"))
     again = calibration_scores(ModelSection())

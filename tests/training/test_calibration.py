@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdibench.training.calibration import (
+    accuracy_target,
     calibrate,
     exits_taken,
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
-    target_of,
 )
 
 
@@ -65,7 +65,7 @@ def test_calibration_error_by_hand() -> None:
 @given(seed=st.integers(0, 10_000), drop=st.floats(0, 0.3))
 def test_the_target_is_kept_and_thresholds_are_probabilities(seed: int, drop: float) -> None:
     confidence, correct = synthetic(seed, items=200)
-    target = target_of(correct, None, drop)
+    target = accuracy_target(correct, None, drop)
     result = calibrate(confidence, correct, target, costs=[1, 2, 3, 4])
     assert result.reached
     assert result.accuracy >= target
@@ -79,7 +79,7 @@ def test_a_lower_target_never_costs_more(seed: int) -> None:
     confidence, correct = synthetic(seed, items=200)
     costs = np.array([1, 2, 3, 4])
     strict, lax = (
-        costs @ calibrate(confidence, correct, target_of(correct, None, drop), costs).shares
+        costs @ calibrate(confidence, correct, accuracy_target(correct, None, drop), costs).shares
         for drop in (0.01, 0.2)
     )
     assert lax <= strict
@@ -94,14 +94,14 @@ def test_savings_are_real_and_hold_on_other_items() -> None:
     assert elsewhere == pytest.approx(0.75, abs=0.03)
 
 
-def test_a_target_out_of_reach_is_said_and_costs_no_accuracy() -> None:
+def test_a_target_out_of_reach_is_reported_and_costs_no_accuracy() -> None:
     confidence, correct = synthetic(0)
     result = calibrate(confidence, correct, 1.0, costs=[1, 2, 3, 4])
     assert not result.reached
     assert result.accuracy >= correct[-1].mean()
 
 
-def test_an_exit_that_is_always_right_lets_everybody_leave() -> None:
+def test_an_exit_that_is_always_right_lets_every_item_leave() -> None:
     confidence, correct = synthetic(0)
     correct[0] = True
     result = calibrate(confidence, correct, 0.99, costs=[1, 2, 3, 4])
@@ -110,5 +110,5 @@ def test_an_exit_that_is_always_right_lets_everybody_leave() -> None:
 
 def test_the_target_is_given_or_follows_the_last_exit() -> None:
     correct = np.array([[True, False], [True, True]])
-    assert target_of(correct, 0.9, None) == 0.9
-    assert target_of(correct, None, 0.25) == 0.75
+    assert accuracy_target(correct, 0.9, None) == 0.9
+    assert accuracy_target(correct, None, 0.25) == 0.75

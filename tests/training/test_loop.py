@@ -120,7 +120,7 @@ def test_progress_counts_every_step() -> None:
     assert steps == [(step, 6) for _ in range(3) for step in range(1, 7)]
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
     shares = [one_cycle(progress) for progress in np.linspace(0, 1, 101)]
     assert max(shares) == pytest.approx(1)
     assert shares.index(max(shares)) == 20
@@ -144,10 +144,10 @@ def test_a_crop_is_a_window_of_the_mirrored_padding() -> None:
         assert any(np.array_equal(changed, window) for window in windows)
 
 
-def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_a_user_error(tmp_path: Path) -> None:
     file = tmp_path / "state.ckpt"
     file.write_bytes(b"\x80\x04 not a checkpoint")
-    with pytest.raises(UserError, match="no checkpoint, or a damaged one"):
+    with pytest.raises(UserError, match="damaged, or not a checkpoint"):
         trained(checkpoint=file)
 
 

@@ -6,7 +6,7 @@ from mdibench.transport.mpi import Buffer, BufferPool
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Emulated links carry what their figures say, seen from the outside of a post office."""
+"""Emulated links keep their rate and delay, measured through a post office."""
 
 from __future__ import annotations
 

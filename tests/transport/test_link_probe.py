@@ -1,10 +1,10 @@
-"""From the times of exchanges to a link's figures."""
+"""Figures of a link from the times of exchanges."""
 
 from __future__ import annotations
 
 import pytest
 
-from mdibench.rank.probing import table
+from mdibench.rank.probing import probe_table
 from mdibench.transport.link_probe import pair_row, size_rows
 
 
@@ -33,12 +33,12 @@ def test_one_late_exchange_does_not_count() -> None:
 def test_noise_beyond_the_bytes_gives_no_bandwidth() -> None:
     rows = size_rows(0, 1, {1: [0.004], 1000: [0.003]})
     assert pair_row(rows).bandwidth_bps is None
-    assert table([rows]).splitlines()[1].split() == ["0", "1", "2000", "1000", "n/a"]
+    assert probe_table([rows]).splitlines()[1].split() == ["0", "1", "2000", "1000", "n/a"]
 
 
 def test_the_table_has_a_line_for_each_pair() -> None:
     pairs = [size_rows(a, b, exchanges(0.002, 50e6)) for a, b in ((0, 1), (1, 0))]
-    lines = table(pairs).splitlines()
+    lines = probe_table(pairs).splitlines()
     assert len(lines) == 3
     assert lines[0].split() == ["from", "to", "1", "B,", "us", "1000001", "B,", "us", "Mbit/s"]
     assert lines[2].split()[:2] == ["1", "0"]

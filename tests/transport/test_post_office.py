@@ -88,7 +88,7 @@ def test_results_states_and_control_cross(clock: Clock) -> None:
     assert to_self == [Suspected(3, ((8, 0), (9, 1)))]
 
 
-def test_junk_is_counted_and_refused(clock: Clock) -> None:
+def test_invalid_messages_are_counted_and_refused(clock: Clock) -> None:
     here, there = offices(clock, Link())
     endpoint = there.endpoint
     assert isinstance(endpoint, FakeEndpoint)

@@ -1,0 +1,139 @@
+"""Checks of the MPI installation: the library mpi4py loads, the launcher, and whether they match.
+
+With a launcher of one MPI and a library of another, every rank is alone in a world of size 1. All
+checks run in other processes: MPI must not start in this one. Called by ``mdibench doctor``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdibench.rank.machine import Ask, MachineCheck
+
+LIBRARY_PROGRAM = (
+    "import mpi4py; mpi4py.rc.initialize = False\n"
+    "from mpi4py import MPI\n"
+    "import json; print(json.dumps([MPI.get_vendor()[0], MPI.Get_library_version()]))"
+)
+RANKS_PROGRAM = (
+    "from mpi4py import MPI\n"
+    "world = MPI.COMM_WORLD\n"
+    "world.Barrier()\n"
+    "levels = ('single', 'funneled', 'serialized', 'multiple')\n"
+    "if world.rank == 0: print('ranks', world.size, 'threads', levels[MPI.Query_thread()])"
+)
+INSTALL = "pip install 'mdibench[mpich]', or load your cluster's MPI module"
+MPICH_LIKE = ("MPICH", "Intel MPI", "MVAPICH", "Cray MPI")
+"""Vendors whose ranks Hydra, MPICH's launcher, can start."""
+
+Which = Callable[[str], "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """A program that starts ranks: ``kind`` is MPICH, Open MPI or Slurm."""
+
+    path: str
+    kind: str
+    on_path: bool
+
+
+def check_library(ask: Ask) -> tuple[str, MachineCheck]:
+    """The vendor of the MPI library that mpi4py loads (empty for none), and the check's result."""
+    answer = ask([sys.executable, "-c", LIBRARY_PROGRAM])
+    if answer.status != 0:
+        return "", MachineCheck("MPI library", "missing", answer.last_line, INSTALL)
+    vendor, version = json.loads(answer.output.strip().splitlines()[-1])
+    text = plain_version(str(version).splitlines()[0])
+    name = "" if text.split()[:1] == [vendor] else f"{vendor}: "
+    return vendor, MachineCheck("MPI library", "ok", f"{name}{text}"[:100])
+
+
+def plain_version(line: str) -> str:
+    """A library's version line without padding: ``MPICH 5.0.2``."""
+    return " ".join(line.replace("Version:", "").split())
+
+
+def find_launcher(
+    ask: Ask, which: Which = shutil.which, beside: Path = Path(sys.executable).parent
+) -> Launcher | None:
+    """``mpirun`` or ``mpiexec`` on the PATH, else mpirun beside this Python, else srun."""
+    for name in ("mpirun", "mpiexec"):
+        found = which(name)
+        if found:
+            return Launcher(found, _kind(ask, found), True)
+    own = beside / "mpirun"
+    if own.exists():
+        return Launcher(str(own), _kind(ask, str(own)), False)
+    srun = which("srun")
+    return Launcher(srun, "Slurm", True) if srun else None
+
+
+def check_launcher(found: Launcher | None, vendor: str) -> MachineCheck:
+    """Whether there is a launcher, and whether it matches the library's vendor."""
+    if found is None:
+        return MachineCheck("launcher", "missing", "no mpirun, mpiexec or srun", INSTALL)
+    text = f"{found.kind or 'unknown kind'}, {found.path}"
+    if vendor and not fits(found.kind, vendor):
+        return MachineCheck(
+            "launcher",
+            "missing",
+            f"{text} does not start {vendor}: each rank would be alone in a world of size 1",
+            f"use {vendor}'s own mpirun, or choose the library with MPI4PY_MPIABI",
+        )
+    if not found.on_path:
+        return MachineCheck(
+            "launcher", "note", f"{text} (not on PATH)", "use that path, or --ranks N"
+        )
+    return MachineCheck("launcher", "ok", text)
+
+
+def fits(kind: str, vendor: str) -> bool:
+    """Whether a launcher of this kind starts ranks of this vendor's library."""
+    if kind in ("Slurm", ""):
+        return True
+    return vendor == kind or (kind == "MPICH" and vendor in MPICH_LIKE)
+
+
+def check_two_ranks(ask: Ask, found: Launcher | None) -> MachineCheck:
+    """Start two ranks and check that they are in one world."""
+    name = "two ranks"
+    if found is None or found.kind == "Slurm":
+        return MachineCheck(name, "note", "not tried: no mpirun")
+    options = ["--oversubscribe", "--bind-to", "none"] if found.kind == "Open MPI" else []
+    answer = ask([found.path, "-n", "2", *options, sys.executable, "-c", RANKS_PROGRAM])
+    reply = next((line for line in answer.output.splitlines() if line.startswith("ranks ")), "")
+    if reply.startswith("ranks 2 "):
+        return MachineCheck(name, "ok", f"start in one world; thread level {reply.split()[-1]}")
+    if reply.startswith("ranks 1 "):
+        remedy = "launcher and MPI library do not match; see above"
+        return MachineCheck(name, "missing", "each is alone in a world of size 1", remedy)
+    return MachineCheck(name, "missing", f"do not start: {answer.last_line[:100]}", INSTALL)
+
+
+def run_command(found: Launcher | None, vendor: str) -> list[str]:
+    """The command that starts a run on the hosts of a file, and the format of that file."""
+    kind = found.kind if found else vendor
+    off_path = found is not None and not found.on_path
+    path = found.path if found and off_path else "mpirun"
+    program = f"{sys.executable if off_path else 'python'} -m mdibench run CONFIG"
+    if kind == "Slurm":
+        return [f"srun -n 4 --mpi=pmix {program}", "or --mpi=pmi2, depending on the cluster"]
+    if kind == "Open MPI":
+        return [f"{path} --hostfile hostfile -n 4 {program}", "hostfile: lines HOST slots=4"]
+    return [f"{path} -f hostfile -n 4 {program}", "hostfile: lines HOST:4"]
+
+
+def _kind(ask: Ask, path: str) -> str:
+    """The kind of the launcher at ``path``, by its ``--version``; empty for an unknown one."""
+    version = ask([path, "--version"]).output.lower()
+    if "open mpi" in version or "open-mpi" in version or "prte" in version:
+        return "Open MPI"
+    if "hydra" in version or "mpich" in version or "intel(r) mpi" in version:
+        return "MPICH"
+    return "Slurm" if "slurm" in version else ""
