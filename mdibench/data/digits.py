@@ -9,12 +9,17 @@ not the division, so that no evaluation original was used to train the packaged 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
+from mdibench.record.files import cache_folder, write_whole
 
 SIZE = 32
 MARGIN = 4
@@ -44,10 +49,28 @@ def divide(count: int) -> dict[str, NDArray[np.int64]]:
 
 
 def _originals() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    kept = cache_folder() / "data" / f"digits-{metadata.version('scikit-learn')}.npz"
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            return arrays["images"], arrays["labels"]
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError):
+        return _originals_of_scikit_learn(kept)
+
+
+def _originals_of_scikit_learn(kept: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read them there, and keep them: importing scikit-learn takes as long as importing torch."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    return (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int64)
+    images, labels = (bunch.images / 16).astype(np.float32), bunch.target.astype(np.int64)
+
+    def write(draft: Path) -> None:
+        with draft.open("wb") as file:
+            np.savez_compressed(file, images=images, labels=labels)
+
+    with suppress(OSError):  # a cache that cannot be written is no reason to fail
+        write_whole(kept, write)
+    return images, labels
 
 
 def _split(

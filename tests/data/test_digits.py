@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,18 @@ def test_every_registered_name_has_a_format() -> None:
         shape, classes = item_format(name)
         assert len(shape) == 3
         assert classes > 1
+
+
+def test_the_originals_are_kept_and_made_anew_where_the_file_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = load_dataset("digits").evaluation.inputs
+    (kept,) = (tmp_path / "mdibench" / "data").iterdir()
+    monkeypatch.setattr("mdibench.data.digits._originals_of_scikit_learn", None)
+    assert np.array_equal(load_dataset("digits").evaluation.inputs, first)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert np.array_equal(load_dataset("digits").evaluation.inputs, first)
+    assert kept.stat().st_size > 1000
