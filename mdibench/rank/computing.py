@@ -31,10 +31,6 @@ class Computing(Protocol):
         """FLOPs of all batches."""
 
     @property
-    def works_in_wait(self) -> bool:
-        """Whether ``wait`` itself computes, however short a time it is given."""
-
-    @property
     def supplied(self) -> bool:
         """Whether a batch is being computed beside the loop, and the next one is there."""
 
@@ -60,11 +56,6 @@ class InlineCompute:
         self.flops = 0
         self.engine = engine
         self.batches: deque[tuple[Task, ...]] = deque()
-
-    @property
-    def works_in_wait(self) -> bool:
-        """``wait`` computes if anything was submitted."""
-        return bool(self.batches)
 
     @property
     def supplied(self) -> bool:
@@ -116,11 +107,6 @@ class AdaptiveCompute:
     def flops(self) -> int:
         """FLOPs of all batches so far."""
         return self._inline.flops + (self._thread.flops if self._thread else 0)
-
-    @property
-    def works_in_wait(self) -> bool:
-        """Whether ``wait`` computes."""
-        return self._current.works_in_wait
 
     @property
     def supplied(self) -> bool:
@@ -175,11 +161,6 @@ class ComputeThread:
         self._news.acquire()
         self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
         self._thread.start()
-
-    @property
-    def works_in_wait(self) -> bool:
-        """Never: the thread computes."""
-        return False
 
     @property
     def supplied(self) -> bool:

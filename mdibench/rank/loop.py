@@ -1,7 +1,7 @@
 """The loop of one rank in real time: poll the links, feed the node, perform its instructions.
 
 MPI belongs to this thread, torch to the compute thread. Waiting must not occupy a core: after
-``BURST`` polls without a message the loop sleeps, a little longer each time, until a batch is
+a poll without a message the loop sleeps, a little longer each time, until a batch is
 finished. A finished batch wakes it at once; a message waits ``LONGEST_SLEEP_S`` at most.
 """
 
@@ -19,8 +19,6 @@ from mdibench.rank.computing import Computing
 from mdibench.rank.hooks import Hooks
 from mdibench.transport.post_office import Mail, PostOffice
 
-BURST = 4
-"""Polls in a row before a sleep: a single poll does not complete MPI's progress."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
 QUIET_SLEEP_S = 1e-3
@@ -114,15 +112,11 @@ class Loop:
     # --- waiting ------------------------------------------------------------------------------
 
     def _poll(self) -> bool:
-        """One burst of polls; whether anything happened."""
-        polls = 1 if self.compute.works_in_wait else BURST
-        for _ in range(0 if self._alone else polls):
-            incoming = self.post.poll()
-            for event in incoming:
-                self._take(event)
-            if incoming:
-                return True
-        return self._collect(0.0)
+        """Take what has come, and a finished batch; whether anything happened."""
+        incoming = [] if self._alone else self.post.poll()
+        for event in incoming:
+            self._take(event)
+        return self._collect(0.0) or bool(incoming)
 
     def _rest(self) -> None:
         """Sleep until something is due, a batch is finished, or it is time to poll again."""

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 Buffer: TypeAlias = NDArray[np.uint8]
 _TAG = 7
+TESTS = 8
+"""Tests in a row before there is no news: one does not complete MPI's progress, and a long message
+comes in many pieces. A test costs a fraction of what the loop around it does."""
 _QUIET_POLL_S = 0.001
 _IDLE_POLL_S = 0.05
 
@@ -96,8 +99,11 @@ class Endpoint:
         """
         if not self._receives:
             return []
-        done = MPI.Request.Testsome(self._receives, self._statuses)
-        if not done:
+        for _ in range(TESTS):
+            done = MPI.Request.Testsome(self._receives, self._statuses)
+            if done:
+                break
+        else:
             return []
         messages = []
         ready = sorted(

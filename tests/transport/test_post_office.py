@@ -110,7 +110,7 @@ def test_a_payload_that_does_not_fit_its_layout_is_refused(clock: Clock) -> None
 
 def test_a_buffer_returns_to_the_pool_when_its_tensor_dies(clock: Clock) -> None:
     here, there = offices(clock, Link())
-    here.send(1, STATE, a_task(np.ones(8, np.float32)))
+    here.send(1, STATE, a_task(np.ones(8000, np.float32)))
     (arrived,) = there.poll()
     assert isinstance(arrived, Arrived) and isinstance(arrived.body, Task)
     view = arrived.body.payload[None]
@@ -119,10 +119,33 @@ def test_a_buffer_returns_to_the_pool_when_its_tensor_dies(clock: Clock) -> None
     del arrived
     gc.collect()
     assert len(pool._free) == free
-    assert view.sum() == 8
+    assert view.sum() == 8000
     del view
     gc.collect()
     assert len(pool._free) == free + 1
+
+
+@pytest.mark.parametrize("elements", [8, 6_000])
+@pytest.mark.parametrize("strided", [False, True])
+def test_a_feature_map_of_any_size_arrives(clock: Clock, elements: int, strided: bool) -> None:
+    here, there = offices(clock, Link())
+    values = np.random.default_rng(1).random((elements, 2), np.float32)
+    features = values.T if strided else values
+    here.send(1, STATE, a_task(features))
+    (arrived,) = there.poll()
+    assert np.array_equal(arrived.body.payload, features)
+    assert arrived.body.wire_bytes == HEADER_BYTES + features.nbytes
+
+
+@pytest.mark.parametrize(("elements", "codec"), [(8, "none"), (8000, "fp16"), (8000, "int8")])
+def test_a_buffer_is_free_at_once_where_the_feature_map_has_its_own_memory(
+    clock: Clock, elements: int, codec: str
+) -> None:
+    here, there = offices(clock, Link(codec=codec))
+    here.send(1, STATE, a_task(np.ones(elements, np.float32)))
+    (arrived,) = there.poll()
+    assert len(there.endpoint.pool._free) == 1
+    assert np.allclose(arrived.body.payload, 1)
 
 
 def test_control_that_is_too_large_is_an_error_of_the_sender(clock: Clock) -> None:
