@@ -118,7 +118,7 @@ def test_a_row_without_values_has_a_reason_without_values() -> None:
 def test_the_story_of_an_item_that_completed() -> None:
     tables = Tables(4, 5)
     tables.extend(RUN.rows())
-    item = max(tables.items_with_steps, key=lambda i: len(tables.steps_of(i)))
+    item = max(tables.items.columns["item"].tolist(), key=lambda i: len(tables.steps_of(i)))
     story = story_of(item, tables.items.find(item), tables.steps_of(item), FACTS)
     assert story.status == "ok"
     assert [c.rank for c in story.steps if c.kind == "compute"] == list(story.path)

@@ -19,7 +19,7 @@ TIMES = (Timing(1, 0.01, 0.01, 0.01, 50), Timing(4, 0.02, 0.02, 0.02, 50))
 def profiled(tmp_path: Path, *overrides: str) -> Scenario:
     """One worker with 10 ms blocks that nothing emulates."""
     made = scenario(tmp_path, 1, "", "scheme.early_exit=false", *overrides)
-    blocks = [BlockProfile(k + 1, 1, 1, 4, 4, (1,), 4, {}, TIMES, ()) for k in range(EXITS)]
+    blocks = [BlockProfile(k + 1, 1, 1, 4, 4, (1,), 4, {}, TIMES, TIMES) for k in range(EXITS)]
     profile = Profile("2026-01-01T00:00:00Z", {}, {}, 2, (0.5,) * EXITS, tuple(blocks))
     return replace(made, plan=replace(made.plan, devices=(None,)), profile=profile)
 
