@@ -75,9 +75,7 @@ def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
 def hosted_by(
     config: RunConfig, blocks: Collection[int], model: ModelInfo, temperatures: Sequence[float] = ()
 ) -> Hosted:
-    """How a worker of ``blocks`` runs them: without early exits, nobody asks for any head but the
-    last.
-    """
+    """How a worker runs ``blocks``: without early exits, only the last head is computed."""
     last_block = {block: block for block in blocks} | last_blocks(config, blocks)
     heads = frozenset(blocks) if config.scheme.exits_early else frozenset({model.exits})
     flops = tuple(block.flops for block in model.blocks)
@@ -137,7 +135,7 @@ def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceI
 
 
 def set_up_compute(threads: int, local_size: int) -> int:
-    """Compute as one of ``local_size`` ranks of this host; how many threads an engine gets.
+    """Set up computation as one of ``local_size`` ranks of this host; returns an engine's threads.
 
     ``threads`` are the config's, or 0.
     """
@@ -149,7 +147,7 @@ def set_up_compute(threads: int, local_size: int) -> int:
 def measured(config: RunConfig, info: ModelInfo, choice: EngineChoice | None = None) -> list[float]:
     """Seconds of each block for one item, on this machine; 0 for the null block.
 
-    With the heads that a run of ``config`` asks for, each block as a call of its own.
+    With the heads that a run of ``config`` computes, each block as a call of its own.
     """
     model = config.model
     if model.name == NULL:

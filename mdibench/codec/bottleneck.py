@@ -131,7 +131,7 @@ def packaged_ratios(network: str) -> list[float]:
 
 
 def save_pairs(path: Path, pairs: Mapping[int, CodecPair], facts: Mapping[str, str]) -> None:
-    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, all of it or nothing.
+    """Write the pairs by cut (1 to K - 1) with ``facts`` in the metadata, atomically.
 
     All pairs of a file have the same number of bits.
     """
@@ -177,7 +177,7 @@ def pairs_file(network: str, ratio: float, file: str | None) -> Path:
 
 
 def pairs_from_bytes(content: bytes) -> dict[int, CodecPair]:
-    """The pairs of a file that somebody has checked, from its bytes."""
+    """The pairs in the bytes of a file that has been checked."""
     with NamedTemporaryFile() as copy:
         copy.write(content)
         copy.flush()

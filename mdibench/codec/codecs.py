@@ -2,7 +2,7 @@
 
 ``none`` keeps the elements' own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
 bits with one scale per feature map; ``bottleneck`` sends the code of a learned encoder and decoder
-pair (``codec.bottleneck``). Integers (raw items) always travel as they are.
+pair (``codec.bottleneck``). Integers (raw items) are never changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mdibench.errors import WireError
 Bytes: TypeAlias = NDArray[np.uint8]
 Array: TypeAlias = NDArray[Any]
 BFLOAT16 = np.dtype([("bfloat16", np.int16)])
-"""numpy has no such numbers: their bits, under a type that tells them from whole numbers."""
+"""numpy has no bfloat16: its bits, under a type that differs from int16."""
 CODECS = {codec.name.lower(): codec for codec in CodecId}
 _NUMPY: dict[Dtype, np.dtype[Any]] = {
     Dtype.UINT8: np.dtype(np.uint8),
@@ -43,10 +43,10 @@ class Coder:
         self._pairs = pairs or {}
 
     def encode(self, features: Array, codec: CodecId, cut: int) -> tuple[Array, Layout]:
-        """What travels of ``features``, the feature map behind block ``cut``, and its layout.
+        """The encoded ``features``, the feature map after block ``cut``, and its layout.
 
-        With ``none`` that is the array itself, whatever its strides: the bytes of its elements in
-        C order are the message.
+        With ``none`` that is the array itself, with any strides: the message has the bytes of its
+        elements in C order.
         """
         dtype = _DTYPES[features.dtype]
         if features.dtype.kind != "f":
@@ -61,7 +61,7 @@ class Coder:
         return features, layout
 
     def decode(self, payload: Bytes, layout: Layout, cut: int) -> Array:
-        """The feature map behind ``payload``; with ``none`` it shares that memory.
+        """The feature map in ``payload``; with ``none`` it shares that memory.
 
         Raises WireError if bytes and layout do not match.
         """

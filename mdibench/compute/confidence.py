@@ -1,7 +1,7 @@
 """Measures of confidence: from the logits of an exit head, the class and C_k(d) in [0, 1].
 
 Every measure maps logits float32 ``[N, classes]`` to confidences ``[N]`` and predicted classes
-``[N]``. They are plain numpy, so that every engine judges alike and a worker needs no torch.
+``[N]``. They are plain numpy, the same for every engine, so that a worker needs no torch.
 
 With ``patience`` the worker counts how many heads in a row agree; the engine then reports
 ``max-softmax`` for the record.

@@ -1,8 +1,8 @@
-"""What a worker needs of an engine, whoever computes; and two engines without a network.
+"""The interface of engines, and two engines without a network: recorded outcomes, null block.
 
-An engine is used by one thread of one rank. It holds only the blocks that its rank hosts. Payloads
-are numpy arrays ``[C, H, W]`` without a batch dimension, between transport and engine too, so that
-only the torch engine knows torch.
+An engine computes the blocks that its rank hosts and is used by one thread. Payloads are numpy
+arrays ``[C, H, W]`` without a batch dimension, in the transport as well, so that only the torch
+engine imports torch.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ UNASKED = -1
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """Which blocks an engine holds, and how it runs them.
+    """The blocks of an engine, and how it runs them.
 
-    ``last_block[k]`` is the last block of the call that begins with block k: blocks that a worker
-    runs one after the other anyway, with no decision between them, are one call. ``heads`` are the
-    blocks whose exit head somebody asks for. ``flops[k-1]`` is what block k costs with its head,
-    where that is asked for.
+    ``last_block[k]`` is the last block of the call that begins with block k: consecutive blocks
+    without a decision between them are one call. ``heads`` are the blocks whose exit head is
+    computed. ``flops[k-1]`` are the FLOPs of block k, with its head if that is computed.
     """
 
     last_block: Mapping[int, int]
     heads: frozenset[int]
     flops: Sequence[int] = field(default=())
     temperatures: tuple[float, ...] = ()
-    """By which the logits of each exit are divided (calibration); none are 1."""
+    """Divisors of the logits of each exit (calibration); empty: 1."""
 
     @classmethod
     def every_block(cls, exits: int, temperatures: Sequence[float] = ()) -> Hosted:
@@ -50,12 +49,12 @@ class Hosted:
         return sum(self.flops[block - 1 : self.last_block[block]])
 
     def temperature(self, block: int) -> float:
-        """Of the exit behind ``block``."""
+        """The temperature of the exit of ``block``."""
         return self.temperatures[block - 1] if self.temperatures else 1.0
 
 
 class Engine(Protocol):
-    """Runs blocks with the exit heads that are asked for."""
+    """Runs blocks, with the exit heads in ``Hosted.heads``."""
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes of ``tasks``, in order; all of them are of the same block.
@@ -109,8 +108,8 @@ class RecordedEngine:
 class NullEngine:
     """Passes every payload on unchanged; item d has confidence 1 from exit 1 + d mod K on.
 
-    So each exit is taken equally often at any threshold below 1, without a network: a run shows
-    what the harness itself costs.
+    So each exit is taken equally often at any threshold above 0, without a network: a run shows
+    the overhead of the harness.
     """
 
     def __init__(self, exits: int, hosted: Hosted | None = None) -> None:

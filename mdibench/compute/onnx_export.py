@@ -243,7 +243,7 @@ def _read(folder: Path) -> Export | None:
 
 
 def _write(folder: Path, export: Export) -> None:
-    """Keep ``export`` if that is possible: a run does not fail for want of a cache."""
+    """Write the cache if possible: a run does not fail without it."""
     named = {f"block-{at}.onnx": graph for at, graph in enumerate(export.graphs, 1)}
     facts = {
         "worst": export.worst,
@@ -274,7 +274,7 @@ def _version(library: str) -> str | None:
 
 
 def cut(export: Export, hosted: Hosted) -> dict[int, bytes]:
-    """First block of each call -> its graph: blocks joined, heads that nobody asks for left out."""
+    """First block of each call -> its graph: blocks joined, unused heads left out."""
     return {
         first: _joined(export, first, last, hosted.heads)
         for first, last in hosted.last_block.items()

@@ -1,7 +1,7 @@
 """The engine ``torch``: the network's own modules, on the CPU or on a GPU.
 
-Feature maps stay channels-last from block to block, and so a task that travelled and one that
-stayed are computed by the same kernels, to the last bit. A single task becomes a batch of 1 as a
+Feature maps stay channels-last from block to block, so that tasks from other ranks and local ones
+are computed by the same kernels, with identical results. A single task becomes a batch of 1 as a
 view, without a copy.
 """
 

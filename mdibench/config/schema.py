@@ -216,7 +216,7 @@ class AdmissionSection(ConfigSection):
 
     @property
     def clocked(self) -> bool:
-        """Whether arrivals follow a schedule of their own, whatever the system does with them."""
+        """Whether arrivals follow a schedule, independent of the system."""
         return self.mode in CLOCKED_MODES
 
     @property

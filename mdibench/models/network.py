@@ -32,11 +32,11 @@ class MultiExitNetwork:
         return len(self.blocks)
 
 
-# --- layers ------------------------------------------------------------------------------------
-# The few layers that our networks share: normalised input, convolution units and exit heads.
+# --- layers --------------------------------------------------------------------------------------
+
 CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR10_STD = (0.2470, 0.2435, 0.2616)
-"""Of each colour over CIFAR-10's training items, for pixels scaled to [0, 1]."""
+"""Mean and standard deviation of each colour of CIFAR-10's training items, scaled to [0, 1]."""
 
 
 class Normalise(nn.Module):

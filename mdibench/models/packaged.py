@@ -46,7 +46,7 @@ def fingerprint(path: Path | None) -> str:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> None:
-    """Write a safetensors file with ``facts`` in its metadata, all of it or nothing."""
+    """Write a safetensors file with ``facts`` in its metadata, atomically."""
 
     def write(draft: Path) -> None:
         save_file(dict(tensors), draft, dict(facts))

@@ -44,7 +44,7 @@ def make_place(path: Path) -> None:
 
 
 def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
-    """Write the network's weights with ``facts`` in the metadata, all of it or nothing."""
+    """Write the network's weights with ``facts`` in the metadata, atomically."""
     tensors: dict[str, Tensor] = {}
     metadata = {"network": network.name, "classes": str(network.classes), **facts}
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):

@@ -1,7 +1,7 @@
 """One MPI rank of a run from start to end: read the config, set up, run the loop, close.
 
 Every setup step that can fail because of the user's input ends in an agreement of all ranks
-(``together``, ``from_source``): the user gets one message, and no rank waits for another that has
+(``agreement``): the user gets one message, and no rank waits for another that has
 left. Any other error on a rank ends the whole job; see ``ending``. Called by ``mdibench run`` and,
 for the runs of a sweep, by ``sweep.crew``.
 """
@@ -13,12 +13,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 
@@ -55,6 +55,7 @@ from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
+from mdibench.rank.agreement import from_source, together
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
@@ -70,8 +71,6 @@ if TYPE_CHECKING:
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
 SLOTS_PER_NEIGHBOUR = 2
-
-T = TypeVar("T")
 
 
 class RunDisplay(Protocol):
@@ -216,9 +215,9 @@ class Prepared:
 
 
 def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
-    """The network's costs, the plan, the engine and the exit rule, as rank 0 has them.
+    """The network's costs, the plan, the engine and the exit rule, made by rank 0.
 
-    So that a worker needs neither the weights nor torch to know what it must host.
+    A worker therefore needs neither the weights nor torch to know what it hosts.
     """
     able = group.share(has_onnxruntime())
     lacking = "" if all(able) else f"rank {able.index(False)}"
@@ -235,8 +234,8 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
             plan = make_plan(config, group.size, info)
         return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
 
-    told, planned_by_source, *engine = from_source(group, costs)
-    info, plan = ModelInfo.from_json(told), Plan.from_json(planned_by_source)
+    costs_of_source, plan_of_source, *engine = from_source(group, costs)
+    info, plan = ModelInfo.from_json(costs_of_source), Plan.from_json(plan_of_source)
     rule = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
     if engine and not chosen:
         chosen.append(EngineChoice(*engine[0]))
@@ -244,7 +243,7 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
 
 
 def _engine(config: RunConfig, prepared: Prepared, group: RankGroup, threads: int) -> Engine:
-    """This rank's engine; rank 0 cuts the graphs of all ranks and hands them out."""
+    """This rank's engine; rank 0 cuts the graphs of all ranks and scatters them."""
     info, choice, temperatures = prepared.info, prepared.choice, prepared.rule.temperatures
     hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
     own = hosted[group.rank]
@@ -354,38 +353,3 @@ def _energy_meter(preamble: RunPreamble, rank: int) -> Meter | None:
     hosts = [each["host"] for each in preamble.ranks]
     first = hosts.index(hosts[rank]) == rank
     return find_meter() if first and not any(preamble.plan.devices) else None
-
-
-# --- agreement -----------------------------------------------------------------------------------
-
-
-def together(group: RankGroup, step: Callable[[], T]) -> T:
-    """Run ``step`` on every rank; if it raises UserError on any, all ranks raise the problems."""
-    result, problems = _attempt(step)
-    shared = group.share(problems)
-    _raise([problem for of_rank in shared for problem in of_rank])
-    return result[0]
-
-
-def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
-    """Run ``step`` on rank 0; every rank returns its (JSON-able) result or raises its UserError."""
-    message = None
-    if group.rank == SOURCE:
-        message = json.dumps(_attempt(step)).encode()
-    result, problems = json.loads(group.broadcast(message))
-    _raise(problems)
-    return result[0]
-
-
-def _attempt(step: Callable[[], T]) -> tuple[list[T], list[Sequence[str]]]:
-    """The result in a list and no problems, or an empty list and the problems."""
-    try:
-        return [step()], []
-    except UserError as error:
-        return [], [(p.what, p.where, p.remedy) for p in error.problems]
-
-
-def _raise(problems: Sequence[Sequence[str]]) -> None:
-    distinct = dict.fromkeys(tuple(problem) for problem in problems)
-    if distinct:
-        raise UserError(*(Problem(*parts) for parts in distinct))

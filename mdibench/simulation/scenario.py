@@ -199,7 +199,7 @@ def service_times(scenario: Scenario) -> ServiceTime:
 
 
 def profiled_times(profile: Profile, config: RunConfig) -> list[tuple[Timing, ...]]:
-    """Of each block, the times with the heads that a run of ``config`` asks for."""
+    """The times of each block, with the heads that a run of ``config`` computes."""
     early, last = config.scheme.exits_early, len(profile.blocks)
     return [block.times_of(early or block.block == last) for block in profile.blocks]
 

@@ -85,7 +85,7 @@ class Script:
     def _fail(self, event: EventEntry) -> str:
         assert event.rank is not None
         self._world.replace_node(event.rank, SILENT)
-        return "fails: stops without notice"
+        return "fails: falls silent"
 
     def _slow(self, event: EventEntry) -> str:
         assert event.rank is not None and event.factor is not None

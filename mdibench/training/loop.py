@@ -286,8 +286,7 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-# --- augmentation ---------------------------------------------------------------------------------
-# Random changes of training items, drawn from the generator that is handed in.
+# --- augmentation --------------------------------------------------------------------------------
 
 Augmentation = Literal["none", "crop-flip"]
 Pixels = NDArray[np.uint8]
@@ -296,12 +295,12 @@ PADDING = 4
 
 
 def unchanged(inputs: Pixels, rng: Generator) -> Pixels:
-    """The items as they are."""
+    """The items unchanged."""
     return inputs
 
 
 def crop_flip(inputs: Pixels, rng: Generator) -> Pixels:
-    """Each item moved by up to ``PADDING`` pixels (mirrored edges) and mirrored by chance.
+    """Each item shifted by up to ``PADDING`` pixels (mirrored edges) and flipped at random.
 
     ``inputs`` uint8 ``[N, C, H, W]``; the usual augmentation of CIFAR-10 (He et al. 2016).
     """

@@ -1,7 +1,7 @@
 """A training job, for ``mdibench train``: from its options to a weights file and a model card.
 
 The card says what a weights file is, how it was made, and what was measured. Progress goes to
-stderr: a bar on a terminal, a line per epoch elsewhere.
+stderr: a bar on a terminal, a line per epoch elsewhere. Each packaged network has a default recipe.
 """
 
 from __future__ import annotations
@@ -221,8 +221,7 @@ class TrainingProgress(Progress):
         )
 
 
-# --- recipes --------------------------------------------------------------------------------------
-# How each of our networks is trained when `mdibench train NAME` is told nothing else.
+# --- default recipes -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +267,7 @@ TRAINING_PLANS: Mapping[str, TrainingPlan] = {
 
 
 def plan_for(name: str, dataset: str) -> TrainingPlan:
-    """The plan of network ``name``; a user's own is trained as ours are on the same data."""
+    """The plan of network ``name``; a user's network gets that of ours on the same data set."""
     if name in TRAINING_PLANS:
         return replace(TRAINING_PLANS[name], dataset=dataset or TRAINING_PLANS[name].dataset)
     if dataset == "cifar10":
@@ -278,7 +277,7 @@ def plan_for(name: str, dataset: str) -> TrainingPlan:
 
 
 def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> ItemsOfEpoch:
-    """Digits get new corruption in every epoch; other data sets stay as they are.
+    """The training items of each epoch: digits with new corruption, others always the same.
 
     ``count`` limits each epoch to the first items.
     """
@@ -286,7 +285,7 @@ def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> Ite
     def items(epoch: int) -> Split:
         split = dataset.train
         if dataset.name == "digits":
-            # The evaluation split of these seeds shares no original with what is taken here.
+            # The division is the same for every seed: no evaluation original is used.
             split = load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
         return Split(split.inputs[:count], split.labels[:count])
 
