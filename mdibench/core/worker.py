@@ -169,8 +169,8 @@ class Worker:
                 for place, queue in self._queues.items()
             ],
             f"batches at the engine {listed(batches, len(batches))}",
-            *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
             *self._story.tell(item),
+            *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
         ]
 
     def _begin(self, now: float) -> None:
@@ -393,9 +393,7 @@ class Worker:
     def _offload_view(self, entry: Entry) -> OffloadView:
         block = entry.task.block
         hosts = block in self.setup.blocks
-        relays = not hosts and entry.task.path[-1:] != (
-            self.setup.rank,
-        )  # nor did it make the task
+        made_here = entry.task.path[-1:] == (self.setup.rank,)
         return OffloadView(
             block=block,
             hosts_block=hosts,
