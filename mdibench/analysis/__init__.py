@@ -1,4 +1,10 @@
 """Figures of recorded runs: frames, metrics, statistics, checks and comparison.
 
-Reads the files of runs; knows no policy, state machine or transport.
+Rules: reads the files of runs, knows no policy, state machine or transport; a figure has its
+interval and the number of its observations. pandas is imported by ``frames`` alone.
+
+Called by ``report``, the commands and ``mdibench.load``; ``shares`` by ``monitor`` too. Read it in
+this order: ``statistics`` and ``shares``, ``metrics``, ``exits``, ``workers``, ``findings``,
+``checks``, ``steadiness``, ``run_groups``, ``comparison``, ``gate``, ``explain``, ``formatting``,
+``frames``.
 """

@@ -4,8 +4,10 @@ Rules of this package:
 
 * standard library only, and neither ``time`` nor ``random`` is imported at run time;
 * time and a seeded generator are handed in;
-* events go in, instructions come out; a driver performs them (``runtime``).
+* events go in, instructions come out; a driver performs them (``rank.loop``, ``simulation.world``);
+* what can happen stands in tables; anything else is an ``InvariantError`` that tells its story.
 
 Read it in this order: ``records`` (what travels), ``rows`` (what is recorded), ``events`` (what
-goes in and out), ``queues``, ``setup``, ``neighbours``, ``worker``, ``source``, ``node``.
+goes in and out), ``transitions`` (the tables), ``story``, ``queues``, ``setup``, ``neighbours``,
+``worker``, ``source``, ``node``; ``wire`` has the messages as bytes.
 """

@@ -81,7 +81,8 @@ class Node:
         """No later than ``next_wake``, and cheap to tell."""
         if self.source is None:
             return self.worker.soonest_wake()
-        return min(self.worker.soonest_wake(), self.source.next_wake())
+        worker_s, source_s = self.worker.soonest_wake(), self.source.next_wake()
+        return worker_s if worker_s < source_s else source_s
 
     def _settle(
         self, source: Source, instructions: list[Instruction], now: float

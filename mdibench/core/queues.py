@@ -52,11 +52,13 @@ class TaskQueue:
 
     def put(self, entry: Entry) -> None:
         """Append; raises ``InvariantError`` beyond the capacity."""
-        if len(self.entries) >= self._capacity:
+        length = len(self.entries)
+        if length >= self._capacity:
             what = f"queue beyond its capacity {self._capacity}: {entry.task}"
             raise InvariantError(what, entry.task.item)
         self.entries.append(entry)
-        self._peak = max(self._peak, len(self.entries))
+        if length >= self._peak:
+            self._peak = length + 1
 
     def pop(self, now: float) -> Entry:
         """Take the head."""

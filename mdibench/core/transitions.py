@@ -25,16 +25,16 @@ class Move(NamedTuple):
     cause: str
 
 
-HOSTED = Move("elsewhere", "input queue", "Arrived: its block is hosted here")
-RELAYED = Move("elsewhere", "output queue", "Arrived: its block is not hosted here")
+HOSTED = Move("elsewhere", "input queue", "Arrived, its block is hosted here")
+RELAYED = Move("elsewhere", "output queue", "Arrived, its block is not hosted here")
 ADMITTED = Move("elsewhere", "input queue", "admitted")
 OFFERED_RAW = Move("elsewhere", "output queue", "admitted, to be offered raw")
 STARTED = Move("input queue", "engine", "Compute")
-LEFT = Move("engine", "exited", "Computed: it leaves by this exit")
-NEXT_HERE = Move("engine", "input queue", "Computed: next block, algorithm 1")
-NEXT_OFFERED = Move("engine", "output queue", "Computed: next block, algorithm 1")
-KEPT = Move("output queue", "input queue", "Keep, algorithm 2")
-OFFLOADED = Move("output queue", "sent", "Offload, algorithm 2")
+LEFT = Move("engine", "exited", "Computed, it leaves by this exit")
+NEXT_HERE = Move("engine", "input queue", "Computed, its next block by algorithm 1")
+NEXT_OFFERED = Move("engine", "output queue", "Computed, its next block by algorithm 1")
+KEPT = Move("output queue", "input queue", "Keep, by algorithm 2")
+OFFLOADED = Move("output queue", "sent", "Offload, by algorithm 2")
 
 TASK_MOVES = (
     HOSTED,
@@ -57,15 +57,15 @@ Moves: TypeAlias = Mapping[tuple[str, str], str]
 SourcePhase = Literal["admitting", "draining", "ended"]
 
 PHASE_MOVES: Moves = {
-    ("admitting", "draining"): "time is up, every item is admitted, or StopRequested",
+    ("admitting", "draining"): "admission time is over, every item is admitted, or StopRequested",
     ("draining", "ended"): "nothing is in flight, or the drain time is up",
 }
 
 ItemStatus = Literal["new", "in flight", "re-run", "ok", "dropped", "lost"]
 
 ITEM_MOVES: Moves = {
-    ("new", "dropped"): "offered: too many items in flight",
-    ("new", "in flight"): "offered: admitted",
+    ("new", "dropped"): "offered, too many items in flight",
+    ("new", "in flight"): "offered and admitted",
     ("in flight", "ok"): "its first result",
     ("in flight", "re-run"): "Suspected, attempts left",
     ("in flight", "lost"): "Suspected and not to be re-run, or the drain time is up",

@@ -169,8 +169,8 @@ class Worker:
                 for place, queue in self._queues.items()
             ],
             f"batches at the engine {listed(batches, len(batches))}",
-            *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
             *self._story.tell(item),
+            *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
         ]
 
     def _begin(self, now: float) -> None:
@@ -201,7 +201,7 @@ class Worker:
                 self._send_home(event.body)
 
     def _computed(self, event: Computed) -> None:
-        if len(event.outcomes) != self.computing or not self._batches:
+        if not self._batches or len(event.outcomes) != len(self._batches[0]):
             raise InvariantError(f"{len(event.outcomes)} outcomes for {self.computing} tasks")
         batch = self._batches.popleft()
         self._ahead -= self.computing
@@ -349,13 +349,21 @@ class Worker:
         if self.setup.rank == SOURCE:
             self._out.append(Finish(result))
         else:
-            ways = [self.neighbours[rank] for rank in self.setup.toward_source]
-            if not ways:
-                raise InvariantError("no neighbour leads to the source", result.item)
-            way = next((n for n in ways if not (n.suspected or n.left)), ways[0])
+            way = self._way_home(result)
             if way.rank != SOURCE:
                 way.note_passed((result.item, result.attempt))
             self._send(way, result)
+
+    def _way_home(self, result: Result) -> Neighbour:
+        """The first neighbour toward the source that is there; the very first if none is."""
+        ranks = self.setup.toward_source
+        if not ranks:
+            raise InvariantError("no neighbour leads to the source", result.item)
+        for rank in ranks:
+            neighbour = self.neighbours[rank]
+            if not (neighbour.suspected or neighbour.left):
+                return neighbour
+        return self.neighbours[ranks[0]]
 
     # --- algorithm 2: keep or offload ----------------------------------------------------------
 
@@ -367,7 +375,7 @@ class Worker:
             batch = self._startable.pop_batch(self.setup.max_batch, self._now)
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
-            self._out.append(Compute(tuple(entry.task for entry in batch)))
+            self._out.append(Compute(tuple([entry.task for entry in batch])))
         return self._out
 
     def _offload_head(self) -> bool:
@@ -385,20 +393,16 @@ class Worker:
     def _offload_view(self, entry: Entry) -> OffloadView:
         block = entry.task.block
         hosts = block in self.setup.blocks
+        made_here = entry.task.path[-1:] == (self.setup.rank,)
         return OffloadView(
             block=block,
             hosts_block=hosts,
             input_queue=self.waiting,
             output_queue=len(self.output_queue.entries),
             gamma_s=self.gamma_s,
-            candidates=self._candidates(block, entry.sender if self._relays(entry) else None),
+            candidates=self._candidates(block, None if hosts or made_here else entry.sender),
             turn=self._turn,
         )
-
-    def _relays(self, entry: Entry) -> bool:
-        """Whether the task only passes: this worker neither made it nor could run it."""
-        made_here = entry.task.path[-1:] == (self.setup.rank,)
-        return not made_here and entry.task.block not in self.setup.blocks
 
     def _candidates(self, block: int, came_from: int | None) -> tuple[Candidate, ...]:
         """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 REPORT_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
-_LONGEST_TEXT = 2000
+_LONGEST_TEXT = 16_000
+"""Bytes, for the story of an ``InvariantError``; every message has room for more."""
 
 
 class Ending:
@@ -101,7 +102,7 @@ class Ending:
             return
         with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write("".join(traceback.format_exception(error)))
-        self._finish("aborted" if interrupted else "failed", text)
+        self._finish("aborted" if interrupted else "failed", text.partition("\n")[0])
         say(f"the rows recorded so far are in {self._writer.folder}")
 
     def _tell_source(self, status: int, text: str) -> float:

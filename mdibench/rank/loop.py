@@ -15,6 +15,7 @@ from mdibench.assembly.sampling import ProcessFacts, link_rows, telemetry_row
 from mdibench.core.events import Announce, Compute, EndRun, Event, Note, ReportSuspect, Send, Tick
 from mdibench.core.node import Node
 from mdibench.core.rows import Row
+from mdibench.errors import InvariantError
 from mdibench.rank.computing import Computing
 from mdibench.rank.hooks import Hooks
 from mdibench.transport.post_office import Mail, PostOffice
@@ -81,8 +82,10 @@ class Loop:
         try:
             while not self.hooks.finished:
                 self._turn()
-        except BaseException:
+        except BaseException as error:
             self.hooks.keep(self._rows)
+            if isinstance(error, InvariantError) and not error.story:
+                error.tell(self.node.story(self.setup.clock()))
             raise
 
     def _turn(self) -> None:

@@ -8,6 +8,7 @@ Nothing depends on the speed of this machine: the same seed gives the same files
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,7 +51,9 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
         except KeyboardInterrupt:
             status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
         except BaseException as error:
-            writer.finish("failed", f"{type(error).__name__}: {error}", **_outcome(world))
+            log.write("".join(traceback.format_exception(error)))
+            what = str(error).partition("\n")[0]
+            writer.finish("failed", f"{type(error).__name__}: {what}", **_outcome(world))
             raise
     writer.finish(verdict, reason, **_outcome(world))
     return status, writer.folder

@@ -7,7 +7,7 @@ gives one trace. Nothing here reads a clock or sleeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
@@ -112,7 +112,17 @@ class World:
             self._schedule_wake(rank)
 
     def run(self, until_s: float = float("inf")) -> bool:
-        """Advance until the run ends or ``until_s`` has passed; whether it ended."""
+        """Advance until the run ends or ``until_s`` has passed; whether it ended.
+
+        An ``InvariantError`` of a node gets the state of the world added to its story.
+        """
+        try:
+            return self._advance(until_s)
+        except InvariantError as error:
+            error.tell(self._story(nodes=not error.story))
+            raise
+
+    def _advance(self, until_s: float) -> bool:
         while not self._ended and self._heap and self._heap[0][0] <= until_s:
             self.now, _, rank, event = heappop(self._heap)
             if event is TICK and not self._due(rank):
@@ -125,6 +135,15 @@ class World:
         if not self._ended and not self._heap:
             raise InvariantError("no event is left, and the run has not ended")
         return self._ended
+
+    def _story(self, nodes: bool) -> Iterator[str]:
+        """The world's clock, then the ``nodes``: the source's, and those that still have work."""
+        yield f"simulated world at {self.now:.6f} s, event {self.events}, {len(self._heap)} to come"
+        for rank, node in enumerate(self.nodes if nodes else ()):
+            if isinstance(node, Silent):
+                continue
+            if rank == SOURCE or node.worker.queued or node.worker.computing:
+                yield from node.story(self.now)
 
     def post(self, at_s: float, rank: int, event: Event) -> None:
         """Schedule ``event`` of ``rank`` at ``at_s``."""
