@@ -41,6 +41,8 @@ class RunPreamble:
     clock_error_s: float = 0.0
     probe: Sequence[dict[str, Any]] = ()
     """Latency and bandwidth of every pair of ranks, below any emulation."""
+    data: dict[str, Any] | None = None
+    """Of the items; see ``SourceItems.data``."""
 
 
 def run_kind(config: RunConfig, plan: Plan) -> RunKind:
@@ -74,6 +76,7 @@ def _manifest(preamble: RunPreamble, name: str, started: datetime) -> dict[str, 
         "scheme": config.scheme.name,
         "label": config.run.label,
         "seed": config.run.seed,
+        "data": preamble.data,
         "thresholds": list(preamble.exit_rule.thresholds),
         "temperatures": list(preamble.exit_rule.temperatures),
         "calibration": preamble.exit_rule.calibration,

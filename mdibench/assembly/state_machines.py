@@ -116,6 +116,7 @@ def source_setup(
             admission.zeta,
         ),
         threshold_min=admission.threshold_min,
+        exits_together=admission.exits == "together",
         rerun=config.transport.on_suspect == "rerun",
         attempts=ATTEMPTS,
     )

@@ -77,6 +77,11 @@ class RunSection(ConfigSection):
     """Longest wait for items in flight after the last admission; what is left then is lost."""
     items: Count | None = None
     """Admit exactly this many items, however long it takes, instead of stopping by the clock."""
+    max_failed_share: Probability = 0.01
+    """Share of the window's items that may be dropped or lost before a run is INVALID.
+
+    More where dropping is the point of a run: up to 1.
+    """
     results: str = "results"
     """Folder in which the run's own folder is made."""
     sample_s: PositiveSeconds = 0.2
@@ -133,7 +138,7 @@ class SchemeSection(ConfigSection):
     name: str = "mdi-exit"
     """The policies and the placement; ``mdi-exit`` is the paper's."""
     threshold: Probability | list[Probability] | None = None
-    """T_e, or one per exit; 0.8 when no target is given either."""
+    """T_e, or one per exit; 0.8 when no target is given either. At 1 an exit is closed."""
     target_accuracy: Probability | None = None
     """Choose T_e on the calibration split: as low as keeps this accuracy there."""
     accuracy_drop: Probability | None = None
@@ -207,6 +212,13 @@ class AdmissionSection(ConfigSection):
     """ζ: the step back, above T_Q2."""
     threshold_min: Probability = 0.05
     """T_e never goes below it."""
+    exits: Literal["together", "each"] = "together"
+    """How ``adapt-threshold`` moves one threshold per exit (algorithm 4).
+
+    ``together``: along the curve through the given ones, by one severity, so that what was
+    calibrated keeps its proportions and comes back; ``each``: as the paper has it, each exit's
+    own, which become equal once all have been at 1.
+    """
     max_in_flight: Count = 1000
     """Items in flight beyond which an arrival is turned away (offline: held back).
 

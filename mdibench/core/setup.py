@@ -81,6 +81,8 @@ class SourceSetup:
     period_s: float = 0.5
     gains: Gains = field(default_factory=Gains)
     threshold_min: float = 0.05
+    exits_together: bool = True
+    """Whether algorithm 4 moves all exits along one curve, or each by itself."""
     rerun: bool = True
     attempts: int = 3
 

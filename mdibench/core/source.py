@@ -19,7 +19,7 @@ from mdibench.core.setup import SourceSetup
 from mdibench.core.story import Story, listed
 from mdibench.core.transitions import ITEM_MOVES, PHASE_MOVES, ItemStatus, SourcePhase
 from mdibench.errors import InvariantError
-from mdibench.policy.admission import adapt_interarrival, adapt_threshold
+from mdibench.policy.admission import ThresholdCurve, adapt_interarrival, adapt_threshold
 
 
 @dataclass(slots=True)
@@ -57,6 +57,8 @@ class Source:
         self.interarrival_s = setup.interarrival_s
         self.thresholds = setup.thresholds
         self.totals = Totals()
+        self._curve = ThresholdCurve.through(setup.thresholds)
+        self._severity = self._curve.start
         self._start_s = start_s
         self._flights: dict[int, Flight] = {}
         self._next_period_s = start_s + setup.period_s
@@ -64,7 +66,13 @@ class Source:
         if setup.items is not None:
             self._deadline_s = math.inf
         self.window_s = (start_s + setup.warmup_s, self._deadline_s)
-        """The measured window: from the end of warm-up to the last admission."""
+        """The measured window: from the end of warm-up to the last admission.
+
+        In a closed loop to the last completion: what is in flight when the last item is admitted
+        was admitted at the system's own rate, and belongs to it. ``offline`` with a number of items
+        is one batch, and measured from its start.
+        """
+        self._completed_s = -math.inf
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
@@ -261,10 +269,12 @@ class Source:
         self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, gains)
 
     def _adapt_thresholds(self, queued: int) -> None:
-        thresholds = tuple(
-            adapt_threshold(t, queued, self.setup.gains, self.setup.threshold_min)
-            for t in self.thresholds
-        )
+        gains, lowest = self.setup.gains, self.setup.threshold_min
+        if self.setup.exits_together:
+            self._severity = adapt_threshold(self._severity, queued, gains, lowest)
+            thresholds = self._curve.at(self._severity, lowest)
+        else:
+            thresholds = tuple(adapt_threshold(t, queued, gains, lowest) for t in self.thresholds)
         if thresholds != self.thresholds:
             self.thresholds = thresholds
             self._out.append(Announce(thresholds))
@@ -298,8 +308,16 @@ class Source:
             self._lose(flight, "no result when the drain time was up")
         self._flights.clear()
 
+    def _close_window(self) -> None:
+        """Let the window of a closed loop end with the last completion, which it includes."""
+        if self._closed_loop and self._completed_s > self.window_s[1]:
+            batch = self.setup.mode == "offline" and self.setup.items is not None
+            start_s = self._start_s if batch else self.window_s[0]
+            self.window_s = (start_s, math.nextafter(self._completed_s, math.inf))
+
     def _end(self, now: float, reason: str) -> None:
         self._enter_phase("ended", now)
+        self._close_window()
         totals = self.totals
         if totals.offered != totals.ok + totals.dropped + totals.lost:
             self._break("the run ends, and items are unaccounted for", now)
@@ -325,6 +343,7 @@ class Source:
         label = int(self.setup.labels[flight.sample])
         correct = result.prediction == label
         self.totals.ok += 1
+        self._completed_s = now
         self.totals.correct += correct
         row = ItemRow(
             item=flight.item,
