@@ -45,7 +45,7 @@ SIZED_SCHEMES = (
     ("join-shortest-queue", True),
     ("random", True),
 )
-LARGEST_BYTES = 32 * 1024
+LARGEST_BYTES = 48 * 1024
 """The feature map behind the digits network's first block."""
 WARMUP_S = 2.0
 MEASURED_S = 4.0

@@ -107,7 +107,18 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
         warnings.append(
             "the config's [[events]] had no effect: only mdibench simulate applies them"
         )
-    return warnings
+    return warnings + _unmodelled_codecs(preamble)
+
+
+def _unmodelled_codecs(preamble: RunPreamble) -> list[str]:
+    """What a simulation leaves out of the codecs of its links: all but the sizes."""
+    codecs = {link.codec for link in preamble.plan.links.values()} - {"none"}
+    if preamble.kind != "simulated" or not codecs:
+        return []
+    return [
+        f"codec {' and '.join(sorted(codecs))}: only its sizes are modelled; exits and predictions "
+        "are those of feature maps that were not encoded, and encoding takes no time"
+    ]
 
 
 def outcome(node: Node) -> dict[str, Any]:
