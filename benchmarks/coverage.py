@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.coverage [--sets 1000]`` draws sets with known truth and puts them through
 the functions of the report: M/M/1 and M/D/1 queues in their stationary state, AR(1) series and
-bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many of
-those that sets got cover the truth; where not all sets got one, how many did, and how many of all
-sets got a false one. Of tests: how often they see a difference where there is none, and how often a
-true one.
+bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many
+of those that sets got cover the truth; where not all sets got one, how many did, and how many of
+all sets got a false one. Of tests: how often they see a difference where there is none, and how
+often a true one.
 """
 
 from __future__ import annotations
