@@ -288,6 +288,22 @@ def _listed(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
+def _until(subject: CheckInput) -> Iterator[Finding]:
+    """What ended a run that waits until a figure is known."""
+    wanted = ((subject.manifest.get("config") or {}).get("run") or {}).get("until")
+    if not wanted or subject.summary.identity.partial:
+        return
+    share = float(str(wanted).rstrip("% ").replace("+-", "±").split("±")[-1]) / 100
+    reached = subject.manifest.get("precision")
+    if reached is not None and reached <= share:
+        text = f"the run ended once it knew its {wanted}"
+        yield Finding("until", "ok", text)
+        return
+    known = "not known at all" if reached is None else f"known to ± {reached:.1%}"
+    text = f"time was up before the run knew its {wanted}: it was {known}"
+    yield Finding("until", "warning", text, "raise run.duration_s, or repeat it")
+
+
 def _longer(span_s: float, sufficiency: float) -> str:
     """How long to run, or how often; the estimate itself is from a series that is too short."""
     times = math.ceil(1.2 / max(sufficiency, 1e-3))
@@ -299,6 +315,6 @@ def _longer(span_s: float, sufficiency: float) -> str:
 
 CHECKS: tuple[Callable[[CheckInput], Iterator[Finding]], ...] = (
     _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _failed, _schedule,
-    _oversubscribed, _overruns, _messages, _enough,
+    _oversubscribed, _overruns, _messages, _enough, _until,
 )  # fmt: skip
 """In the order of the report."""

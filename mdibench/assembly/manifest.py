@@ -126,7 +126,9 @@ def outcome(node: Node) -> dict[str, Any]:
     source = node.source
     assert source is not None
     start_s, end_s = source.window_s
+    precision = source.precision.half_share
     return {
         "totals": asdict(source.totals) | {"in_flight": source.in_flight},
         "window": {"start_s": start_s, "end_s": end_s},
+        "precision": precision if isfinite(precision) else None,
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Literal
 
+from mdibench.core.precision import Until
 from mdibench.policy.admission import Gains
 from mdibench.policy.schemes import Scheme
 from mdibench.policy.views import Generator
@@ -77,6 +78,7 @@ class SourceSetup:
     duration_s: float
     drain_s: float
     items: int | None = None
+    until: Until | None = None
     max_in_flight: int = 1000
     period_s: float = 0.5
     gains: Gains = field(default_factory=Gains)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
+from mdibench.core.precision import Precision
 from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import SourceSetup
@@ -73,10 +74,13 @@ class Source:
         is one batch, and measured from its start.
         """
         self._completed_s = -math.inf
+        self.precision = Precision()
+        """Of the figure that ``setup.until`` names, over the measured window so far."""
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         """In a closed loop the first one; completions let the others in."""
+        self._known = False
         self._stopped = ""
         """Why somebody ended the run early."""
         self._out: list[Instruction] = []
@@ -289,11 +293,30 @@ class Source:
     def _end_phases(self, now: float) -> None:
         if self.phase == "admitting" and (now >= self._deadline_s or self._all_offered):
             self._drain(now, "every item is admitted" if self._all_offered else "time is up")
+        elif self.phase == "admitting" and self._known:
+            self._drain(now, "the figure of run.until is known")
         if self.phase == "draining" and not self._flights:
             self._end(now, self._stopped)
         elif self.phase == "draining" and now >= self._deadline_s + self.setup.drain_s:
             self._give_up(now)
             self._end(now, self._stopped)
+
+    def _learn(self, flight: Flight, correct: bool, now: float) -> None:
+        """Let a completed item add to the precision of the figure that the run waits for.
+
+        Of the samples that a run sends again and again, each tells of the accuracy once.
+        """
+        until = self.setup.until
+        if until is None or self._completed_s < self.window_s[0] or self.phase != "admitting":
+            return
+        values = {
+            "rate": now - self._completed_s,
+            "latency": now - flight.scheduled_s,
+            "accuracy": float(correct),
+        }
+        fresh = until.figure != "accuracy" or flight.item < len(self.setup.order)
+        if fresh and self.precision.add(values[until.figure]):
+            self._known = self.precision.half_share <= until.share
 
     def _drain(self, now: float, reason: str) -> None:
         self._enter_phase("draining", now)
@@ -343,6 +366,7 @@ class Source:
         label = int(self.setup.labels[flight.sample])
         correct = result.prediction == label
         self.totals.ok += 1
+        self._learn(flight, correct, now)
         self._completed_s = now
         self.totals.correct += correct
         row = ItemRow(

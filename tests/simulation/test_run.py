@@ -317,3 +317,26 @@ def test_an_offline_run_that_loses_its_window_is_invalid(run: Callable[..., Path
     studied = evaluate_run(RunReader(run("", *ALONE, *lost, workers=1)))
     assert studied.verdict == "INVALID"
     assert {"failed", "Little's law"} <= {f.check for f in studied.findings if f.level != "ok"}
+
+
+# --- until a figure is known ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("until", "known"),
+    [("rate ± 5 %", True), ("latency +- 10 %", True), ("accuracy ± 0.1 %", False)],
+)
+def test_a_run_goes_on_until_its_figure_is_known(
+    run: Callable[..., Path], until: str, known: bool
+) -> None:
+    poisson = ("admission.arrivals='poisson'", "run.duration_s=120", f"run.until='{until}'")
+    studied = evaluate_run(RunReader(run("", *poisson)))
+    start_s, end_s = studied.summary.window
+    assert (end_s - start_s < 119) == known
+    (finding,) = [f for f in studied.findings if f.check == "until"]
+    assert finding.level == ("ok" if known else "warning")
+    assert until in finding.text
+    share = float(until.rstrip("% ").split(" ")[-1]) / 100
+    truth = {"rate": 50.0}.get(until.split(" ")[0])
+    if known and truth:
+        assert studied.summary.measured.rate_per_s.value == pytest.approx(truth, rel=2 * share)
