@@ -14,7 +14,17 @@ from mdibench.policy.schemes import SCHEMES
 
 def contradictions(config: RunConfig) -> list[Mistake]:
     """All contradictions between keys of ``config``."""
-    checks = (_alternatives, _scheme, _admission, _window, _trace, _placement, _devices, _events)
+    checks = (
+        _alternatives,
+        _scheme,
+        _admission,
+        _until,
+        _window,
+        _trace,
+        _placement,
+        _devices,
+        _events,
+    )
     return [finding for check in checks for finding in check(config)]
 
 
@@ -68,6 +78,12 @@ def _admission(config: RunConfig) -> Iterator[Mistake]:
             "the threshold starts at scheme.threshold and never falls below threshold_min",
             (("scheme", "threshold"), ("admission", "mode")),
         )
+
+
+def _until(config: RunConfig) -> Iterator[Mistake]:
+    if config.run.until is not None and config.run.precision is None:
+        what = f'cannot read "{config.run.until}"'
+        yield Mistake(("run", "until"), what, 'write e.g. "rate ± 2 %", "latency ± 5 %"')
 
 
 def _window(config: RunConfig) -> Iterator[Mistake]:

@@ -80,7 +80,7 @@ class RunSection(ConfigSection):
     """Longest wait for items in flight after the last admission; what is left then is lost."""
     items: Count | None = None
     """Admit exactly this many items, however long it takes, instead of stopping by the clock."""
-    until: Annotated[str, Field(pattern=UNTIL)] | None = None
+    until: str | None = None
     """Measure until a figure is known: "rate ± 2 %", or of latency (its mean) or accuracy.
 
     Half the 95 % interval, as a share of the figure; ``duration_s`` is the longest time for it.

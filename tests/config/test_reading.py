@@ -174,6 +174,10 @@ def test_every_kind_of_value() -> None:
             " starts at scheme.threshold and never falls below threshold_min",
         ),
         (
+            'run.until = "p95 known"',
+            '1: run.until: cannot read "p95 known"; write e.g. "rate ± 2 %", "latency ± 5 %"',
+        ),
+        (
             'run.items = 10\nadmission = {mode = "fixed-rate", interarrival_s = 0.05}',
             "1: run.items: 10 items arrive in 0.5 s, within the 2 s of warm-up: nothing would be measured;"
             " raise run.items, or lower run.warmup_s",
