@@ -45,8 +45,8 @@ SIZED_SCHEMES = (
     ("join-shortest-queue", True),
     ("random", True),
 )
-LARGEST_BYTES = 32 * 1024
-"""The feature map behind the digits network's first block."""
+LARGEST_BYTES = 48 * 1024
+"""The feature maps behind the second and third block of the digits network."""
 WARMUP_S = 2.0
 MEASURED_S = 4.0
 IN_FLIGHT = 400

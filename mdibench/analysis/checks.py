@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mdibench.analysis.findings import CheckInput, Finding, Level
 from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
+from mdibench.analysis.series import effective_size
 from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import BATCHES, batch_means, time_average, warm_up_length
-from mdibench.analysis.steadiness import steady
+from mdibench.analysis.statistics import time_average, warm_up_length
+from mdibench.analysis.steadiness import LEAST_SAMPLES, steady
 from mdibench.analysis.workers import telemetry
 from mdibench.record.reader import RunReader
 
@@ -26,8 +27,11 @@ __all__ = ["Finding", "check", "verdict"]
 WARM_UP_SHIFT = 0.05
 LITTLE_SHARE = 0.1
 LITTLE_ITEMS = 1.0
+LITTLE_ERRORS = 4.0
+"""Standard errors of the sampled mean that the ledger may be away from it."""
 OVERRUN_SHARE = 0.01
-P99_ITEMS = 1000
+MAX_FAILED_SHARE = 0.01
+"""Of runs whose config does not say; the default of ``run.max_failed_share``."""
 FEW_ITEMS = 30
 NEEDED = ("items", "telemetry", "live")
 """Files without which a run's figures cannot be trusted."""
@@ -97,31 +101,48 @@ def _conservation(subject: CheckInput) -> Iterator[Finding]:
 
 def _littles_law(subject: CheckInput) -> Iterator[Finding]:
     """Items in flight as sampled against λW from the ledger: two records of the same thing."""
-    start_s, end_s = subject.summary.window
-    if not subject.ends_known or end_s <= start_s:
-        return
     t_s, sampled = subject.sampled
-    if not sampled.size:
-        text = "could not be checked: no sample of items in flight is of the measured window"
-        yield Finding("Little's law", "warning", text, "lower run.sample_s")
+    unchecked = _why_unchecked(subject, sampled)
+    if unchecked:
+        why, remedy = unchecked
+        yield Finding("Little's law", "warning", f"could not be checked: {why}", remedy)
         return
-    seen, ledger = batch_means(sampled), _ledgers_mean(subject, t_s)
-    margin = max(LITTLE_SHARE * ledger, LITTLE_ITEMS, 2 * np.nan_to_num(seen.half_width))
-    text = f"L = {seen.value:.2f} items sampled, λW = {ledger:.2f} from the ledger"
-    if abs(seen.value - ledger) <= margin:
+    seen, (ledger, error) = float(sampled.mean()), _by_the_ledger(subject, t_s, sampled)
+    margin = max(LITTLE_SHARE * ledger, LITTLE_ITEMS, LITTLE_ERRORS * error)
+    text = f"L = {seen:.2f} items sampled, λW = {ledger:.2f} from the ledger"
+    if abs(seen - ledger) <= margin:
         yield Finding("Little's law", "ok", text)
     else:
         remedy = "report this: the ledger and the telemetry of the source disagree"
         yield Finding("Little's law", "invalid", text, remedy)
 
 
-def _ledgers_mean(subject: CheckInput, t_s: Numbers) -> float:
-    """λW; a few samples may stray far from it, and are held against the ledger at their moments."""
-    if t_s.size < BATCHES:
-        return float(subject.in_flight_at(t_s).mean())
+def _why_unchecked(subject: CheckInput, sampled: Numbers) -> tuple[str, str] | None:
+    """Why Little's law cannot be checked, and what to change."""
+    (start_s, end_s), ledger = subject.summary.window, subject.summary.ledger
+    if end_s <= start_s:
+        return "the measured window has no length", "see the finding on the window"
+    if not subject.has_ledger or subject.summary.identity.partial:
+        return "the ledger of the run is not whole", "run it again to its end"
+    if not subject.ends_known:
+        text = f"nobody knows when the {ledger.lost} lost items left the system"
+        return text, "see the finding on lost items"
+    if not sampled.size:
+        return "no sample of items in flight is of the measured window", "lower run.sample_s"
+    return None
+
+
+def _by_the_ledger(subject: CheckInput, t_s: Numbers, sampled: Numbers) -> tuple[float, float]:
+    """λW, and the standard error of the sampled mean.
+
+    A few samples may stray far from λW, and are held against the ledger at their moments.
+    """
+    if t_s.size < LEAST_SAMPLES:
+        return float(subject.in_flight_at(t_s).mean()), 0.0
     items, admitted = subject.items, ~subject.items.dropped
     ended_s = items["completed_s"][admitted]
-    return time_average(items["admitted_s"][admitted], ended_s, subject.summary.window)
+    mean = time_average(items["admitted_s"][admitted], ended_s, subject.summary.window)
+    return mean, float(sampled.std()) / math.sqrt(effective_size(sampled))
 
 
 # --- does it measure a steady system? ------------------------------------------------------------
@@ -156,13 +177,28 @@ def _warm_up(subject: CheckInput) -> Iterator[Finding]:
         yield Finding("warm-up", "ok", f"{start_s:.1f} s of warm-up were enough")
 
 
-def _lost(subject: CheckInput) -> Iterator[Finding]:
-    ledger = subject.summary.ledger
-    if not ledger.lost:
-        return
-    text = f"{ledger.lost} items were lost; each counts as a wrong one"
-    remedy = "raise run.drain_s, lower the rate, or see the run's events for a silent worker"
-    yield Finding("lost", "warning", text, remedy)
+def _failed(subject: CheckInput) -> Iterator[Finding]:
+    """Items that were dropped or lost; many of them leave figures of the survivors."""
+    ledger, measured = subject.summary.ledger, subject.summary.measured
+    failed = measured.drop_share.value + measured.lost_share.value
+    if math.isnan(failed):  # no item was due in the window
+        failed = (ledger.dropped + ledger.lost) / max(1, ledger.offered)
+    section = (subject.manifest.get("config") or {}).get("run") or {}
+    limit = float(section.get("max_failed_share", MAX_FAILED_SHARE))
+    if failed > limit:
+        text = (
+            f"{failed:.1%} of the window's items were dropped or lost, more than the "
+            f"{limit:.1%} of run.max_failed_share: figures are of the survivors"
+        )
+        remedy = (
+            "lower the rate or raise run.drain_s; where dropping is the point of the run, raise "
+            "run.max_failed_share"
+        )
+        yield Finding("failed", "invalid", text, remedy)
+    if ledger.lost:
+        text = f"{ledger.lost} items were lost; each counts as a wrong one"
+        remedy = "raise run.drain_s, lower the rate, or see the run's events for a silent worker"
+        yield Finding("lost", "warning", text, remedy)
 
 
 def _schedule(subject: CheckInput) -> Iterator[Finding]:
@@ -223,17 +259,62 @@ def _messages(subject: CheckInput) -> Iterator[Finding]:
 
 
 def _enough(subject: CheckInput) -> Iterator[Finding]:
-    n = subject.summary.measured.latency_p99_s.n
+    measured, (start_s, end_s) = subject.summary.measured, subject.summary.window
+    n = measured.latency_p99_s.n
     if 0 < n < FEW_ITEMS:
-        text = f"only {n} items were measured: every interval is wide"
-        yield Finding("data", "warning", text, "raise run.duration_s or the rate")
-    elif 0 < n < P99_ITEMS:
-        text = f"{n} items are few for a p99: its upper bound may be unknown"
-        yield Finding("data", "warning", text, f"measure at least {P99_ITEMS} items")
+        text = f"only {n} items were measured: every interval is unknown"
+        yield Finding("data", "warning", text, "raise run.duration_s")
+        return
+    short = {
+        name: estimate.sufficiency
+        for name, estimate in (
+            ("mean latency", measured.latency_mean_s),
+            ("p95", measured.latency_p95_s),
+            ("p99", measured.latency_p99_s),
+        )
+        if estimate.sufficiency < 1
+    }
+    if not short:
+        return
+    text = f"{n} items, dependent as they are, are too few for an interval of {_listed(short)}"
+    remedy = _longer(end_s - start_s, min(short.values()))
+    if set(short) == {"p99"}:
+        yield Finding("data", "ok", f"{text}: {remedy}")
+    else:
+        yield Finding("data", "warning", text, remedy)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(names)
+
+
+def _until(subject: CheckInput) -> Iterator[Finding]:
+    """What ended a run that waits until a figure is known."""
+    wanted = ((subject.manifest.get("config") or {}).get("run") or {}).get("until")
+    if not wanted or subject.summary.identity.partial:
+        return
+    share = float(str(wanted).rstrip("% ").replace("+-", "±").split("±")[-1]) / 100
+    reached = subject.manifest.get("precision")
+    if reached is not None and reached <= share:
+        text = f"the run ended once it knew its {wanted}"
+        yield Finding("until", "ok", text)
+        return
+    known = "not known at all" if reached is None else f"known to ± {reached:.1%}"
+    text = f"time was up before the run knew its {wanted}: it was {known}"
+    yield Finding("until", "warning", text, "raise run.duration_s, or repeat it")
+
+
+def _longer(span_s: float, sufficiency: float) -> str:
+    """How long to run, or how often; the estimate itself is from a series that is too short."""
+    times = math.ceil(1.2 / max(sufficiency, 1e-3))
+    return (
+        f"set run.duration_s to {math.ceil(times * span_s)} or more, or repeat it {times} times "
+        "with other seeds"
+    )
 
 
 CHECKS: tuple[Callable[[CheckInput], Iterator[Finding]], ...] = (
-    _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _lost, _schedule,
-    _oversubscribed, _overruns, _messages, _enough,
+    _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _failed, _schedule,
+    _oversubscribed, _overruns, _messages, _enough, _until,
 )  # fmt: skip
 """In the order of the report."""

@@ -1,9 +1,10 @@
 """B against A: paired where possible, with intervals and significance.
 
-Several repeats on both sides: Student's interval over pairs that share their seed and label, else
-Welch's. One run on each side: accuracies and mean latency are paired item by item where both runs
-sent the same inputs and judged nearly the same items; everything else combines the intervals within
-the two runs, which say nothing about how much runs differ among themselves. Ratios are compared by
+Accuracies are paired sample by sample where both sides judged nearly the same pictures. Of the
+rest, several repeats on both sides: Student's interval over pairs that share their seed and label,
+else Welch's. One run on each side: mean latency is paired item by item where both runs sent the
+same inputs and finished nearly the same items; everything else combines the intervals within the
+two runs, which say nothing about how much runs differ among themselves. Ratios are compared by
 their logarithms.
 """
 
@@ -14,18 +15,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdibench.analysis import statistics
-from mdibench.analysis.metrics import ItemColumns, due_in, read_items
-from mdibench.analysis.run_groups import Metric, Run, RunGroup
-from mdibench.analysis.shares import MOST_SAMPLES, Numbers, sample_means
+from mdibench.analysis import accuracy, series, statistics
+from mdibench.analysis.metrics import due_in, read_items
+from mdibench.analysis.run_groups import SAMPLED, Metric, Run, RunGroup
+from mdibench.analysis.shares import MOST_SAMPLES, Numbers
 from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
 from mdibench.errors import IncomparableRuns
 
 ALPHA = 0.05
 COVERED = 0.9
 """Share of either run's items that pairs must cover: else what is missing may be the difference."""
+
+EffectOf = Callable[[Numbers, Numbers], Effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Difference:
 
     @property
     def word(self) -> str:
-        """Better, worse, no significant difference, or too little data to say."""
+        """Better, worse, no significant difference, or too little data to tell."""
         if math.isnan(self.p_adjusted):
-            return "too little data"
+            return "cannot tell"
         if self.p_adjusted >= ALPHA:
             return "no significant difference"
         return (
@@ -126,6 +128,10 @@ def difference(
     a: RunGroup, b: RunGroup, pairs: Sequence[tuple[Run, Run]], metric: Metric
 ) -> Difference:
     """One metric of B against A, by the best method that the runs allow."""
+    if metric.key in SAMPLED:
+        pictures = _same_pictures(a.runs, b.runs, metric)
+        if pictures.covered >= COVERED and pictures.a.right.size > 1:
+            return _over_pictures(pictures, metric)
     if len(a.runs) == len(b.runs) == 1:
         return _of_two_runs(a.runs[0], b.runs[0], metric)
     if len(pairs) >= 2:
@@ -140,22 +146,40 @@ def difference(
     return Difference(metric, a.estimate(metric), b.estimate(metric), ratio, shift, method)
 
 
+def _same_pictures(a: Sequence[Run], b: Sequence[Run], metric: Metric) -> accuracy.SamplePairs:
+    left, right = ([SAMPLED[metric.key](r.summary.measured) for r in runs] for runs in (a, b))
+    return accuracy.paired(left, right)
+
+
+def _over_pictures(pairs: accuracy.SamplePairs, metric: Metric) -> Difference:
+    left, right = (accuracy.pooled([side]) for side in (pairs.a, pairs.b))
+    method = f"{left.n:,} pairs of samples"
+    return Difference(metric, left, right, pairs.ratio, pairs.shift, method)
+
+
 def _over_pairs(pairs: Sequence[tuple[Run, Run]], metric: Metric) -> tuple[Effect, Effect]:
     x = _values([run for run, _ in pairs], metric)
     y = _values([run for _, run in pairs], metric)
-    return _ratio(x, y, statistics.paired_effect), statistics.paired_effect(x, y)
+    return _effects(x, y, statistics.paired_effect)
 
 
 def _over_sets(a: Sequence[Run], b: Sequence[Run], metric: Metric) -> tuple[Effect, Effect]:
     x, y = _values(a, metric), _values(b, metric)
-    return _ratio(x, y, statistics.unpaired_effect), statistics.unpaired_effect(x, y)
+    return _effects(x, y, statistics.unpaired_effect)
+
+
+def _effects(x: Numbers, y: Numbers, effect: EffectOf) -> tuple[Effect, Effect]:
+    """Ratio and shift; unknown where a latency is infinite."""
+    if np.isinf(x).any() or np.isinf(y).any():
+        return (Effect(UNKNOWN, math.nan, False),) * 2
+    return _ratio(x, y, effect), effect(x, y)
 
 
 def _values(runs: Sequence[Run], metric: Metric) -> Numbers:
     return np.array([metric.get(run.summary.measured).value for run in runs])
 
 
-def _ratio(x: Numbers, y: Numbers, effect: Callable[[Numbers, Numbers], Effect]) -> Effect:
+def _ratio(x: Numbers, y: Numbers, effect: EffectOf) -> Effect:
     if not ((x > 0).all() and (y > 0).all()):
         return Effect(UNKNOWN, math.nan, False)
     return _exponential(effect(np.log(x), np.log(y)))
@@ -169,7 +193,7 @@ def _exponential(effect: Effect) -> Effect:
 
 def _of_two_runs(a: Run, b: Run, metric: Metric) -> Difference:
     x, y = _same_items(a, b, metric)
-    if x.size >= 2 * statistics.BATCHES:
+    if x.size:
         return _over_items(x, y, metric)
     left, right = metric.get(a.summary.measured), metric.get(b.summary.measured)
     shift = statistics.combined_effect(left, right)
@@ -177,61 +201,40 @@ def _of_two_runs(a: Run, b: Run, metric: Metric) -> Difference:
 
 
 def _over_items(x: Numbers, y: Numbers, metric: Metric) -> Difference:
-    ratio = statistics.paired_series_ratio(x, y)
-    shift = statistics.paired_series_effect(x, y)
-    left, right = _of_items(x, metric), _of_items(y, metric)
-    what = "samples" if metric.kind == "share" else "items"
-    return Difference(metric, left, right, ratio, shift, f"{x.size:,} pairs of {what}")
+    ratio, shift = series.paired_series_ratio(x, y), series.paired_series_effect(x, y)
+    left, right = (series.mean_of_series(side, skewed=True) for side in (x, y))
+    return Difference(metric, left, right, ratio, shift, f"{x.size:,} pairs of items")
 
 
-def _of_items(values: Numbers, metric: Metric) -> Estimate:
-    if metric.kind == "share":
-        return statistics.wilson(float(values.sum()), values.size)
-    return statistics.batch_means(values)
+def _plain(estimate: Estimate) -> bool:
+    return 0 < estimate.low <= estimate.value < math.inf
 
 
 def _ratio_of(a: Estimate, b: Estimate) -> Effect:
-    if not (a.value > 0 and b.value > 0 and a.low > 0 and b.low > 0):
+    if not (_plain(a) and _plain(b)):
         return Effect(UNKNOWN, math.nan, False)
     logs = [Estimate(math.log(e.value), math.log(e.low), math.log(e.high), e.n) for e in (a, b)]
     return _exponential(statistics.combined_effect(*logs))
 
 
 def _same_items(a: Run, b: Run, metric: Metric) -> tuple[Numbers, Numbers]:
-    """Values of A and of B for the items that both judged; none where they are not the same.
-
-    Of accuracies, those of the distinct samples among the items.
-    """
+    """Latencies in A and in B of the items that both finished; none where most are not the same."""
     nothing = np.empty(0), np.empty(0)
-    if metric.key not in JUDGED or a.summary.identity.seed != b.summary.identity.seed:
+    if metric.key != "latency-mean" or a.summary.identity.seed != b.summary.identity.seed:
         return nothing
-    (ids_a, x), (ids_b, y) = (_values_of_items(run, metric) for run in (a, b))
+    (ids_a, x), (ids_b, y) = (_latencies(run) for run in (a, b))
     both, at_a, at_b = np.intersect1d(ids_a, ids_b, return_indices=True)
     if both.size < COVERED * max(x.size, y.size):
         return nothing
-    if metric.kind != "share":
-        return x[at_a], y[at_b]
-    samples = both % MOST_SAMPLES
-    return sample_means(samples, x[at_a]), sample_means(samples, y[at_b])
+    return x[at_a], y[at_b]
 
 
-def _values_of_items(run: Run, metric: Metric) -> tuple[Numbers, Numbers]:
-    """Ids (item and sample together) and values of the items due in the window that count."""
+def _latencies(run: Run) -> tuple[Numbers, Numbers]:
+    """Ids (item and sample together) and latencies of the items due in the window."""
     items = read_items(run.reader)
-    column, counts = JUDGED[metric.key]
-    chosen = due_in(items, run.summary.window) & counts(items)
+    chosen = due_in(items, run.summary.window) & items.ok
     ids = items["item"] * MOST_SAMPLES + items["sample"]
-    values = np.nan_to_num(np.where(items.ok, items[column], 0.0))
-    return ids[chosen], values[chosen]
-
-
-JUDGED: dict[str, tuple[str, Callable[[ItemColumns], NDArray[np.bool_]]]] = {
-    "accuracy": ("correct", lambda items: items.ok | items.lost),
-    "accuracy-offered": ("correct", lambda items: np.full(len(items), True)),
-    "latency-mean": ("latency_s", lambda items: items.ok),
-}
-"""Metrics that are a mean over items: of which column, and over which items. As in a run's figures,
-one without a result is wrong."""
+    return ids[chosen], items["latency_s"][chosen]
 
 
 def _positive(found: Difference) -> bool:

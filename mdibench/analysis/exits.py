@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mdibench.analysis.shares import Numbers, right_samples
-from mdibench.analysis.statistics import Estimate, wilson
+from mdibench.analysis.accuracy import Samples, pooled
+from mdibench.analysis.series import share_of_series
+from mdibench.analysis.shares import Numbers
+from mdibench.analysis.statistics import Estimate
 
 CALIBRATION_BINS = 10
 EXIT_COLUMNS = ("exit", "sample", "correct", "confidence", "latency_s")
@@ -27,22 +30,25 @@ class ExitFigures:
     latency_p50_s: float
 
 
-def exit_figures(columns: Mapping[str, Numbers], count: int) -> tuple[ExitFigures, ...]:
-    """One row per exit 1 to ``count``, of ``EXIT_COLUMNS`` with one value per classified item."""
-    exits = columns["exit"]
-    return tuple(
-        _row(k, len(exits), {name: values[exits == k] for name, values in columns.items()})
-        for k in range(1, count + 1)
-    )
+def exit_figures(
+    columns: Mapping[str, Numbers], count: int, data: dict[str, Any]
+) -> tuple[ExitFigures, ...]:
+    """One row per exit 1 to ``count``, of ``EXIT_COLUMNS`` with one value per classified item.
+
+    ``data`` is what the manifest says of the data set.
+    """
+    return tuple(_row(k, columns, data) for k in range(1, count + 1))
 
 
-def _row(k: int, total: int, left: Mapping[str, Numbers]) -> ExitFigures:
+def _row(k: int, columns: Mapping[str, Numbers], data: dict[str, Any]) -> ExitFigures:
+    here = columns["exit"] == k
+    left = {name: values[here] for name, values in columns.items()}
     n, correct, confidence = len(left["exit"]), left["correct"], left["confidence"]
     return ExitFigures(
         exit=k,
         items=n,
-        share=wilson(n, total),
-        accuracy=wilson(*right_samples(left["sample"], correct)),
+        share=share_of_series(here),
+        accuracy=pooled([Samples.of(left["sample"], correct, data)]),
         confidence=float(confidence.mean()) if n else np.nan,
         calibration_error=calibration_error(confidence, correct),
         latency_p50_s=float(np.median(left["latency_s"])) if n else np.nan,

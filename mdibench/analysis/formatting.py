@@ -77,7 +77,7 @@ def format_cell(cell: Cell, factor: float, decimals: int, intervals: Intervals) 
     value = value_of(cell) / factor
     if math.isnan(value):
         return cell if isinstance(cell, str) else NOT_AVAILABLE
-    text = f"{value:,.{decimals}f}"
+    text = "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
     if intervals == "none" or not isinstance(cell, Estimate) or math.isnan(cell.low):
         return text
     scaled = cell.scaled(1 / factor)

@@ -31,9 +31,10 @@ class Criterion:
         """Whether the interval is beyond the limit. ``IncomparableRuns`` where there is none."""
         found = next(d for d in comparison.differences if d.metric.key == self.metric.key)
         estimate = (found.shift if self.points else found.ratio).estimate
-        if math.isnan(estimate.low):
+        bound = estimate.high if self.below else estimate.low
+        if not math.isfinite(bound):
             raise IncomparableRuns(f"{self.text}: {self._why_undecided(found)}")
-        return estimate.high < self.limit if self.below else estimate.low > self.limit
+        return bound < self.limit if self.below else bound > self.limit
 
     def _why_undecided(self, found: Difference) -> str:
         if self.points or (found.a.value != 0 and found.b.value != 0):

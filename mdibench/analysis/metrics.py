@@ -2,9 +2,9 @@
 
 Items count by their *scheduled* arrival: an item belongs to the window when it was due in it,
 whether it finished there or in the drain. Completions per second count inside the window alone.
-A lost item is a wrong one, and over *offered* items a dropped one is, too. An accuracy is the mean
-over distinct samples, each by the share of its items that were right: when a data set is sent again
-and again, its samples do not become more.
+A lost item is a wrong one, and over *offered* items a dropped one is, too; latency percentiles
+count both as infinite. An accuracy is the mean over distinct samples, each by the share of its
+items that were right: when a data set is sent again and again, its samples do not become more.
 """
 
 from __future__ import annotations
@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import workers
+from mdibench.analysis.accuracy import Samples, pooled
 from mdibench.analysis.exits import EXIT_COLUMNS, ExitFigures, calibration_error, exit_figures
-from mdibench.analysis.shares import Numbers, right_samples
-from mdibench.analysis.statistics import (
-    UNKNOWN,
-    Estimate,
-    batch_means,
-    event_rate,
-    quantile,
-    wilson,
-)
+from mdibench.analysis.series import event_rate, mean_of_series, quantile, share_of_series
+from mdibench.analysis.shares import Numbers
+from mdibench.analysis.statistics import UNKNOWN, Estimate
 from mdibench.analysis.workers import LinkFigures, RankFigures, Window, link_figures, rank_figures
 from mdibench.record.reader import RunReader
 
@@ -79,6 +74,8 @@ class Measured:
 
     offered_per_s: Estimate
     rate_per_s: Estimate
+    goodput_per_s: Estimate
+    """Items that were right, within the objective of ``[search]`` where there is one."""
     accuracy: Estimate
     accuracy_offered: Estimate
     latency_mean_s: Estimate
@@ -93,8 +90,12 @@ class Measured:
     energy_per_item_j: Estimate
     calibration_error: Estimate
     drop_share: Estimate
+    lost_share: Estimate
     latency_curve_s: tuple[float, ...]
     """Latency at the shares ``CURVE``, for its distribution function; empty without items."""
+    judged: Samples
+    """What the accuracy is over, and ``judged_offered`` what that of offered items is over."""
+    judged_offered: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def summarise(reader: RunReader, items: ItemColumns) -> RunSummary:
         identity=identity,
         window=window,
         ledger=_ledger(reader, items, window),
-        measured=_measured(items, window, ranks),
-        exits=_exits(items, window, identity.exits),
+        measured=_measured(reader.manifest, items, window, ranks),
+        exits=_exits(reader.manifest, items, window, identity.exits),
         ranks=ranks,
         links=link_figures(reader, window),
         bound_per_s=float(bound.get("rate_per_s") or math.nan),
@@ -194,38 +195,71 @@ def due_in(items: ItemColumns, window: Window) -> NDArray[np.bool_]:
     return inside
 
 
-def _measured(items: ItemColumns, window: Window, ranks: tuple[RankFigures, ...]) -> Measured:
+def _measured(
+    manifest: dict[str, Any], items: ItemColumns, window: Window, ranks: tuple[RankFigures, ...]
+) -> Measured:
     due = due_in(items, window)
     ok = due & items.ok
-    latency_s = items["latency_s"][ok]
-    rate = event_rate(items["completed_s"][items.ok], *window)
+    latency_s, waited_s = items["latency_s"][ok], waited(items, due)
+    rate = _rate_of(items, items.ok, window)
+    judged, judged_offered = (_judged(manifest, items, o) for o in (due & ~items.dropped, due))
     finished = rate.n
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),
         rate_per_s=rate,
-        accuracy=_accuracy(items, ok | (due & items.lost)),
-        accuracy_offered=_accuracy(items, due),
-        latency_mean_s=batch_means(latency_s).within(0.0),
-        latency_p50_s=quantile(latency_s, 0.50),
-        latency_p95_s=quantile(latency_s, 0.95),
-        latency_p99_s=quantile(latency_s, 0.99),
-        latency_max_s=_largest(latency_s),
-        mean_exit=batch_means(items["exit"][ok]).within(0.0),
+        goodput_per_s=_rate_of(items, _good(manifest, items), window),
+        accuracy=pooled([judged]),
+        accuracy_offered=pooled([judged_offered]),
+        latency_mean_s=mean_of_series(latency_s, skewed=True),
+        latency_p50_s=quantile(waited_s, 0.50),
+        latency_p95_s=quantile(waited_s, 0.95),
+        latency_p99_s=quantile(waited_s, 0.99),
+        latency_max_s=_largest(waited_s),
+        mean_exit=mean_of_series(items["exit"][ok]).within(0.0),
         flops_per_item=_per_item(sum(row.flops for row in ranks), finished),
-        bytes_per_item=batch_means(items["wire_bytes"][ok]).within(0.0),
-        hops_per_item=batch_means(items["hops"][ok]).within(0.0),
+        bytes_per_item=mean_of_series(items["wire_bytes"][ok]).within(0.0),
+        hops_per_item=mean_of_series(items["hops"][ok]).within(0.0),
         energy_per_item_j=_per_item(_energy_j(ranks), int(items.ok.sum())),
         calibration_error=Estimate(
             calibration_error(items["confidence"][ok], items["correct"][ok]), n=int(ok.sum())
         ),
-        drop_share=wilson(int((due & items.dropped).sum()), int(due.sum())),
-        latency_curve_s=tuple(np.quantile(latency_s, CURVE).tolist()) if latency_s.size else (),
+        drop_share=share_of_series(items.dropped[due]),
+        lost_share=share_of_series(items.lost[due]),
+        latency_curve_s=_curve(waited_s),
+        judged=judged,
+        judged_offered=judged_offered,
     )
 
 
-def _accuracy(items: ItemColumns, over: NDArray[np.bool_]) -> Estimate:
+def waited(items: ItemColumns, over: NDArray[np.bool_]) -> Numbers:
+    """Latencies of the items ``over`` that ended: one that was dropped or lost took for ever."""
+    ended = over & (items.ok | items.dropped | items.lost)
+    return np.where(items.ok, items["latency_s"], math.inf)[ended]
+
+
+def _rate_of(items: ItemColumns, chosen: NDArray[np.bool_], window: Window) -> Estimate:
+    """Completions of ``chosen`` items per second; their arrivals decide it in the long run."""
+    return event_rate(items["completed_s"][chosen], *window, items["scheduled_s"][chosen])
+
+
+def _good(manifest: dict[str, Any], items: ItemColumns) -> NDArray[np.bool_]:
+    search = (manifest.get("config") or {}).get("search") or {}
+    objective_s = float(search.get("objective_ms") or math.inf) / 1e3
+    good: NDArray[np.bool_] = items.ok & (items["correct"] == 1)
+    return good & (items["latency_s"] <= objective_s)
+
+
+def _judged(manifest: dict[str, Any], items: ItemColumns, over: NDArray[np.bool_]) -> Samples:
+    """A lost or dropped item is a wrong one; one that is not on record counts for nothing."""
+    over = over & (items.ok | items.lost | items.dropped)
     right = np.nan_to_num(np.where(items.ok, items["correct"], 0.0))
-    return wilson(*right_samples(items["sample"][over], right[over]))
+    return Samples.of(items["sample"][over], right[over], manifest.get("data") or {})
+
+
+def _curve(waited_s: Numbers) -> tuple[float, ...]:
+    if not waited_s.size:
+        return ()
+    return tuple(np.quantile(waited_s, CURVE, method="inverted_cdf").tolist())
 
 
 def _energy_j(ranks: tuple[RankFigures, ...]) -> float:
@@ -243,11 +277,13 @@ def _per_item(total: float, items: int) -> Estimate:
     return Estimate(total / items, n=items) if items and total else UNKNOWN
 
 
-def _exits(items: ItemColumns, window: Window, count: int) -> tuple[ExitFigures, ...]:
+def _exits(
+    manifest: dict[str, Any], items: ItemColumns, window: Window, count: int
+) -> tuple[ExitFigures, ...]:
     ok = due_in(items, window) & items.ok
     columns = {name: items[name][ok] for name in EXIT_COLUMNS}
     deepest = int(columns["exit"].max()) if ok.any() else 0
-    return exit_figures(columns, max(count, deepest))
+    return exit_figures(columns, max(count, deepest), manifest.get("data") or {})
 
 
 def _ledger(reader: RunReader, items: ItemColumns, window: Window) -> Ledger:

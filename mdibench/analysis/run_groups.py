@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mdibench.analysis.accuracy import Samples, pooled
 from mdibench.analysis.checks import Finding, check, verdict
 from mdibench.analysis.formatting import CellKind
 from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
-from mdibench.analysis.statistics import Estimate, mean_of_independent
+from mdibench.analysis.statistics import Estimate, mean_of_independent, mean_of_skewed
 from mdibench.record.reader import RunReader
 
 MOST_IN_TIME_ORDER = 4
@@ -47,6 +48,7 @@ METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
         Metric("throughput", "rate", "per_s", True, lambda m: m.rate_per_s),
+        Metric("goodput", "goodput", "per_s", True, lambda m: m.goodput_per_s),
         Metric("accuracy", "accuracy", "share", True, lambda m: m.accuracy),
         Metric("accuracy-offered", "accuracy of offered", "share", True,
                lambda m: m.accuracy_offered),
@@ -62,6 +64,7 @@ METRICS: dict[str, Metric] = {
         Metric("energy", "energy per item", "joules", False, lambda m: m.energy_per_item_j),
         Metric("calibration", "calibration error", "share", False, lambda m: m.calibration_error),
         Metric("drops", "dropped share", "share", False, lambda m: m.drop_share),
+        Metric("losses", "lost share", "share", False, lambda m: m.lost_share),
     )
 }  # fmt: skip
 
@@ -106,12 +109,34 @@ class RunGroup:
         return "INVALID" if len(self.runs) == 1 else f"{valid}/{len(self.runs)} VALID"
 
     def estimate(self, metric: Metric) -> Estimate:
-        """Mean over repeats with the interval of their spread; a single run's own interval."""
-        each = [metric.get(run.summary.measured) for run in self.counted]
-        if len(each) == 1:
-            return each[0]
-        most = 1.0 if metric.kind == "share" else math.inf
-        return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
+        """Over the runs that count: see ``over_runs``."""
+        return over_runs(self.counted, metric)
+
+
+SAMPLED: dict[str, Callable[[Measured], Samples]] = {
+    "accuracy": lambda m: m.judged,
+    "accuracy-offered": lambda m: m.judged_offered,
+}
+"""Metrics that are a mean over distinct samples."""
+
+
+def over_runs(runs: Sequence[Run], metric: Metric) -> Estimate:
+    """A single run's own interval; the mean of several with the interval of their spread.
+
+    An accuracy is over the distinct samples of all. A mean with an infinite value has no interval.
+    """
+    measured = [run.summary.measured for run in runs]
+    each = [metric.get(m) for m in measured]
+    if len(each) == 1:
+        return each[0]
+    if metric.key in SAMPLED:
+        return pooled([SAMPLED[metric.key](m) for m in measured])
+    if any(math.isinf(estimate.value) for estimate in each):
+        return Estimate(math.inf, -math.inf, math.inf, len(each))
+    if metric.kind == "seconds":
+        return mean_of_skewed(each)
+    most = 1.0 if metric.kind == "share" else math.inf
+    return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 
 
 def evaluate_run(reader: RunReader) -> Run:

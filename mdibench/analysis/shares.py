@@ -17,7 +17,7 @@ MOST_SAMPLES = 1 << 24
 """Numbers of samples that are told apart; none of the data sets is so large."""
 
 
-def wilson_interval(hits: float, count: int) -> tuple[float, float]:
+def wilson_interval(hits: float, count: float) -> tuple[float, float]:
     """Wilson's score interval at 95 %; (0, 1) where nothing was counted."""
     if count <= 0:
         return 0.0, 1.0

@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from mdibench.analysis.findings import CheckInput, Finding
+from mdibench.analysis.series import Growth, growth
 from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import BATCHES, Estimate, Trend, trend
+from mdibench.analysis.statistics import Estimate
 
 Swung = Literal["uncontrolled", "never", "few", "enough"]
 
@@ -23,8 +24,9 @@ GROWTH_P = 0.01
 GROWTH_SHARE = 0.2
 """A backlog grows when the test says so and it gained this share of its mean, and 5 items."""
 GROWTH_ITEMS = 5.0
-MOMENTS = 10 * BATCHES
+MOMENTS = 200
 """At which the ledger is asked for the items in flight."""
+LEAST_SAMPLES = 20
 SWING_ITEMS = 10
 FEW_SWINGS = 3
 """Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
@@ -36,7 +38,7 @@ STEADY_RATE = 0.1
 class Backlog:
     """How items in flight moved in the measured window."""
 
-    line: Trend
+    line: Growth
     swings: int | None
     """Whole swings; None where no controller moves it, or hardly."""
     scripted: bool
@@ -62,13 +64,13 @@ def steady(subject: CheckInput) -> Iterator[Finding]:
     if not subject.summary.measured.rate_per_s.n:
         return
     t_s, flight = _in_flight(subject)
-    if flight.size < BATCHES:
-        text = f"could not be checked: {flight.size} samples, {BATCHES} are needed"
+    if flight.size < LEAST_SAMPLES:
+        text = f"could not be checked: {flight.size} samples, {LEAST_SAMPLES} are needed"
         yield Finding("steady", "warning", text, "lower run.sample_s, or raise run.duration_s")
         return
     controlled = subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS
     backlog = Backlog(
-        trend(t_s, flight),
+        growth(t_s, flight),
         swings(flight) if controlled else None,
         _scripted(subject),
         subject.summary.measured.rate_per_s,
@@ -128,7 +130,7 @@ def _longer(backlog: Backlog) -> str:
 
 
 def _slope(backlog: Backlog) -> str:
-    return f"{backlog.line.slope.value:+.2f} items/s over {backlog.line.span_s:.0f} s"
+    return f"{backlog.line.slope:+.2f} items/s over {backlog.line.span_s:.0f} s"
 
 
 STEADINESS: dict[Swung, tuple[Callable[[Backlog], Finding], Callable[[Backlog], Finding]]] = {

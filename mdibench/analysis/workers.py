@@ -22,6 +22,8 @@ COUNTERS = (
     "gossip_bytes", "overruns", "flops", "refused", "cpu_s",
 )  # fmt: skip
 GAUGES = ("input_queue", "output_queue", "rss_bytes", "energy_j")
+SPLIT_ROUNDING = 0.01
+"""An encode share up to this much larger than the time that is left is a rounding error."""
 STATES = ("compute", "encode", "send", "wait", "idle")
 
 
@@ -152,7 +154,13 @@ def _time_split(gain: Mapping[str, float], span_s: float) -> dict[str, float]:
         return dict.fromkeys(STATES, math.nan)
     columns = ("busy_s", "encode_s", "send_s", "wait_s")
     shares = [0.0 if math.isnan(gain[name]) else gain[name] / span_s for name in columns]
-    return dict(zip(STATES, [*shares, max(0.0, 1 - sum(shares))], strict=True))
+    busy, encode, send, wait = shares
+    beyond = max(1.0, busy + send + wait)  # samples of the counters are a little beside the window
+    busy, send, wait = busy / beyond, send / beyond, wait / beyond
+    rest = max(0.0, 1 - busy - send - wait)
+    if encode - rest < SPLIT_ROUNDING:
+        encode = min(encode, rest)
+    return dict(zip(STATES, (busy, encode, send, wait, max(0.0, rest - encode)), strict=True))
 
 
 def link_figures(reader: RunReader, window: Window) -> tuple[LinkFigures, ...]:

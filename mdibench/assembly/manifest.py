@@ -41,6 +41,8 @@ class RunPreamble:
     clock_error_s: float = 0.0
     probe: Sequence[dict[str, Any]] = ()
     """Latency and bandwidth of every pair of ranks, below any emulation."""
+    data: dict[str, Any] | None = None
+    """Of the items; see ``SourceItems.data``."""
 
 
 def run_kind(config: RunConfig, plan: Plan) -> RunKind:
@@ -74,6 +76,7 @@ def _manifest(preamble: RunPreamble, name: str, started: datetime) -> dict[str, 
         "scheme": config.scheme.name,
         "label": config.run.label,
         "seed": config.run.seed,
+        "data": preamble.data,
         "thresholds": list(preamble.exit_rule.thresholds),
         "temperatures": list(preamble.exit_rule.temperatures),
         "calibration": preamble.exit_rule.calibration,
@@ -104,7 +107,18 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
         warnings.append(
             "the config's [[events]] had no effect: only mdibench simulate applies them"
         )
-    return warnings
+    return warnings + _unmodelled_codecs(preamble)
+
+
+def _unmodelled_codecs(preamble: RunPreamble) -> list[str]:
+    """What a simulation leaves out of the codecs of its links: all but the sizes."""
+    codecs = {link.codec for link in preamble.plan.links.values()} - {"none"}
+    if preamble.kind != "simulated" or not codecs:
+        return []
+    return [
+        f"codec {' and '.join(sorted(codecs))}: only its sizes are modelled; exits and predictions "
+        "are those of feature maps that were not encoded, and encoding takes no time"
+    ]
 
 
 def outcome(node: Node) -> dict[str, Any]:
@@ -112,7 +126,9 @@ def outcome(node: Node) -> dict[str, Any]:
     source = node.source
     assert source is not None
     start_s, end_s = source.window_s
+    precision = source.precision.half_share
     return {
         "totals": asdict(source.totals) | {"in_flight": source.in_flight},
         "window": {"start_s": start_s, "end_s": end_s},
+        "precision": precision if isfinite(precision) else None,
     }

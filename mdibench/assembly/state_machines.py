@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from mdibench.assembly.workload import SourceItems, last_blocks
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
+from mdibench.core.precision import Figure, Until
 from mdibench.core.records import SOURCE
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, traced_arrivals
 from mdibench.core.source import Source
@@ -106,6 +107,7 @@ def source_setup(
         duration_s=config.run.duration_s,
         drain_s=config.run.drain_s,
         items=config.run.items,
+        until=_until(config),
         max_in_flight=admission.max_in_flight,
         period_s=admission.period_s,
         gains=Gains(
@@ -116,9 +118,15 @@ def source_setup(
             admission.zeta,
         ),
         threshold_min=admission.threshold_min,
+        exits_together=admission.exits == "together",
         rerun=config.transport.on_suspect == "rerun",
         attempts=ATTEMPTS,
     )
+
+
+def _until(config: RunConfig) -> Until | None:
+    wanted = config.run.precision
+    return Until(cast(Figure, wanted[0]), wanted[1]) if wanted else None
 
 
 def make_node(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdibench.assembly import environment
 from mdibench.compute.engine import Engine, Hosted, NullEngine
@@ -32,13 +33,15 @@ _NULL_SIDE = 8
 class SourceItems:
     """The evaluation items: ``fetch(sample)`` gives a raw item and its bytes.
 
-    Items are uint8 ``[C, H, W]``.
+    Items are uint8 ``[C, H, W]``. ``data`` is what a manifest says of them: their ``seed``, and
+    which samples are variants of one original.
     """
 
     labels: Sequence[int]
     fetch: Callable[[int], tuple[Any, int]]
     arrivals_s: Sequence[float] = ()
     """Recorded times of arrivals, where the config names a trace of them."""
+    data: dict[str, Any] | None = None
 
 
 def model_info(model: ModelSection) -> ModelInfo:
@@ -119,19 +122,35 @@ def make_engine(
     return build(chosen.name, model, hosted, chosen.graphs_for(hosted), info.exits)
 
 
-def load_items(model: ModelSection, arrivals_s: Sequence[float] = ()) -> SourceItems:
-    """The evaluation split of the configured data set, to arrive as ``arrivals_s`` say."""
+def load_items(
+    model: ModelSection, arrivals_s: Sequence[float] = (), run_seed: int = 1
+) -> SourceItems:
+    """The evaluation split of the configured data set, to arrive as ``arrivals_s`` say.
+
+    ``run_seed`` is the run's, which draws the corruption of the digits.
+    """
     if model.name == NULL:
         item = np.zeros((1, _NULL_SIDE, _NULL_SIDE), np.uint8)
         return SourceItems([0] * 1000, lambda sample: (item, item.nbytes), arrivals_s)
-    from mdibench.data.registry import load_dataset
+    from mdibench.data.registry import load_evaluation
 
-    split = load_dataset(model.dataset, model.data_dir).evaluation
+    split = load_evaluation(model.dataset, model.data_dir, run_seed)
     inputs = split.inputs
     item_bytes = inputs[0].nbytes
     return SourceItems(
-        split.labels.tolist(), lambda sample: (inputs[sample], item_bytes), arrivals_s
+        split.labels.tolist(),
+        lambda sample: (inputs[sample], item_bytes),
+        arrivals_s,
+        data_facts(model.dataset, run_seed, split.originals),
     )
+
+
+def data_facts(dataset: str, run_seed: int, originals: NDArray[np.int64] | None) -> dict[str, Any]:
+    """What a manifest says of a run's items; the originals are one text, on one line."""
+    from mdibench.data.registry import corruption_seed
+
+    listed = None if originals is None else " ".join(map(str, originals.tolist()))
+    return {"seed": corruption_seed(dataset, run_seed), "originals": listed}
 
 
 def set_up_compute(threads: int, local_size: int) -> int:

@@ -23,6 +23,9 @@ FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
 @click.option("--csv", "csv_", type=FOLDER_TYPE, metavar="DIR", help="One CSV file per table.")
 @click.option("--png", type=FOLDER_TYPE, metavar="DIR", help="Every figure as PNG, 300 dpi.")
 @click.option("--svg", type=FOLDER_TYPE, metavar="DIR", help="Every figure as SVG.")
+@click.option(
+    "--referee", is_flag=True, help="Claims that the runs support, and those they do not."
+)
 def report(
     runs: tuple[str, ...],
     html: Path | None,
@@ -31,6 +34,7 @@ def report(
     csv_: Path | None,
     png: Path | None,
     svg: Path | None,
+    referee: bool,
 ) -> None:
     """Turn runs into tables, figures and a verdict.
 
@@ -41,9 +45,9 @@ def report(
 
     groups, skipped = _read_groups(runs)
     if not any((html, markdown, json_, csv_, png, svg)):
-        _print(groups)
+        _print(groups, referee)
         return
-    full = _build(groups, skipped)
+    full = _referee_page(groups) if referee else _build(groups, skipped)
     pictures: dict[str, str] = {}
     for folder, form in ((png, "png"), (svg, "svg")):
         if folder:
@@ -87,11 +91,23 @@ def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
     return build_report(groups, skipped)
 
 
-def _print(groups: list[RunGroup]) -> None:
+def _referee_page(groups: list[RunGroup]) -> Document:
+    from mdibench.report.referee import referee_page
+    from mdibench.report.report import baseline_of
+
+    return referee_page(groups, baseline_of(groups))
+
+
+def _print(groups: list[RunGroup], referee: bool) -> None:
     import sys
 
     from mdibench.report.terminal import groups_content, run_content, to_text
 
+    if referee:
+        from mdibench.report.referee import as_text
+
+        click.echo(as_text(_referee_page(groups)), nl=False)
+        return
     runs = [run for group in groups for run in group.runs]
     content = run_content(runs[0]) if len(runs) == 1 else groups_content(groups)
     click.echo(to_text(content, colour=sys.stdout.isatty()), nl=False)

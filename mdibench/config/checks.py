@@ -14,7 +14,17 @@ from mdibench.policy.schemes import SCHEMES
 
 def contradictions(config: RunConfig) -> list[Mistake]:
     """All contradictions between keys of ``config``."""
-    checks = (_alternatives, _scheme, _admission, _trace, _placement, _devices, _events)
+    checks = (
+        _alternatives,
+        _scheme,
+        _admission,
+        _until,
+        _window,
+        _trace,
+        _placement,
+        _devices,
+        _events,
+    )
     return [finding for check in checks for finding in check(config)]
 
 
@@ -58,14 +68,38 @@ def _admission(config: RunConfig) -> Iterator[Mistake]:
             "give beta <= alpha: alpha is the step while the queues are short",
             (("admission", "alpha"),),
         )
-    threshold = config.scheme.threshold
-    adapts = admission.mode == "adapt-threshold" and isinstance(threshold, float)
-    if adapts and isinstance(threshold, float) and threshold < admission.threshold_min:
+    given = config.scheme.threshold
+    thresholds = given[: max(1, len(given) - 1)] if isinstance(given, list) else [given]
+    lowest = min((t for t in thresholds if t is not None), default=1.0)  # all leave at the last
+    if admission.mode == "adapt-threshold" and lowest < admission.threshold_min:
         yield Mistake(
             ("admission", "threshold_min"),
-            f"threshold_min = {admission.threshold_min} is above the threshold, {threshold}",
+            f"threshold_min = {admission.threshold_min} is above the threshold, {lowest}",
             "the threshold starts at scheme.threshold and never falls below threshold_min",
             (("scheme", "threshold"), ("admission", "mode")),
+        )
+
+
+def _until(config: RunConfig) -> Iterator[Mistake]:
+    if config.run.until is not None and config.run.precision is None:
+        what = f'cannot read "{config.run.until}"'
+        yield Mistake(("run", "until"), what, 'write e.g. "rate ± 2 %", "latency ± 5 %"')
+
+
+def _window(config: RunConfig) -> Iterator[Mistake]:
+    """A run whose items have all arrived before the warm-up is over measures nothing."""
+    run, admission = config.run, config.admission
+    clocked = admission.mode in CLOCKED_MODES and admission.arrivals != "trace"
+    if run.items is None or not clocked:
+        return
+    last_s = run.items * admission.interarrival_s
+    if last_s <= run.warmup_s:
+        yield Mistake(
+            ("run", "items"),
+            f"{run.items} items arrive in {last_s:g} s, within the {run.warmup_s:g} s of warm-up: "
+            "nothing would be measured",
+            "raise run.items, or lower run.warmup_s",
+            (("run", "warmup_s"), ("admission", "interarrival_s")),
         )
 
 

@@ -13,6 +13,7 @@ its simulation and its record agree on it.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
@@ -35,6 +36,8 @@ Codec = Literal["none", "fp16", "int8", "bottleneck"]
 RankPair = Annotated[tuple[Rank, Rank], Strict(False)]
 """Two ranks; not strict about the container, since TOML and JSON only have lists."""
 
+UNTIL = r"^(rate|latency|accuracy) *(±|\+-) *(\d+(\.\d+)?) *%$"
+"""What ``run.until`` may say."""
 DEFAULT_THRESHOLD = 0.8
 """T_e if the config gives neither a threshold nor a target."""
 CLOCKED_MODES = ("fixed-rate", "adapt-threshold")
@@ -77,6 +80,16 @@ class RunSection(ConfigSection):
     """Longest wait for items in flight after the last admission; what is left then is lost."""
     items: Count | None = None
     """Admit exactly this many items, however long it takes, instead of stopping by the clock."""
+    until: str | None = None
+    """Measure until a figure is known: "rate ± 2 %", or of latency (its mean) or accuracy.
+
+    Half the 95 % interval, as a share of the figure; ``duration_s`` is the longest time for it.
+    """
+    max_failed_share: Probability = 0.01
+    """Share of the window's items that may be dropped or lost before a run is INVALID.
+
+    More where dropping is the point of a run: up to 1.
+    """
     results: str = "results"
     """Folder in which the run's own folder is made."""
     sample_s: PositiveSeconds = 0.2
@@ -89,6 +102,12 @@ class RunSection(ConfigSection):
     """How figures are labelled: ``shaped link`` when the network is shaped from outside (tc)."""
     label: str = ""
     """Free text that the report groups by, e.g. the cell of a sweep."""
+
+    @property
+    def precision(self) -> tuple[str, float] | None:
+        """The figure of ``until``, and half its interval as a share."""
+        found = re.match(UNTIL, self.until or "")
+        return (found[1], float(found[3]) / 100) if found else None
 
     @property
     def admission_end_s(self) -> float:
@@ -133,7 +152,7 @@ class SchemeSection(ConfigSection):
     name: str = "mdi-exit"
     """The policies and the placement; ``mdi-exit`` is the paper's."""
     threshold: Probability | list[Probability] | None = None
-    """T_e, or one per exit; 0.8 when no target is given either."""
+    """T_e, or one per exit; 0.8 when no target is given either. At 1 an exit is closed."""
     target_accuracy: Probability | None = None
     """Choose T_e on the calibration split: as low as keeps this accuracy there."""
     accuracy_drop: Probability | None = None
@@ -207,6 +226,13 @@ class AdmissionSection(ConfigSection):
     """ζ: the step back, above T_Q2."""
     threshold_min: Probability = 0.05
     """T_e never goes below it."""
+    exits: Literal["together", "each"] = "together"
+    """How ``adapt-threshold`` moves one threshold per exit (algorithm 4).
+
+    ``together``: along the curve through the given ones, by one severity, so that what was
+    calibrated keeps its proportions and comes back; ``each``: as the paper has it, each exit's
+    own, which become equal once all have been at 1.
+    """
     max_in_flight: Count = 1000
     """Items in flight beyond which an arrival is turned away (offline: held back).
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Literal
 
+from mdibench.core.precision import Until
 from mdibench.policy.admission import Gains
 from mdibench.policy.schemes import Scheme
 from mdibench.policy.views import Generator
@@ -77,10 +78,13 @@ class SourceSetup:
     duration_s: float
     drain_s: float
     items: int | None = None
+    until: Until | None = None
     max_in_flight: int = 1000
     period_s: float = 0.5
     gains: Gains = field(default_factory=Gains)
     threshold_min: float = 0.05
+    exits_together: bool = True
+    """Whether algorithm 4 moves all exits along one curve, or each by itself."""
     rerun: bool = True
     attempts: int = 3
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
+from mdibench.core.precision import Precision
 from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import SourceSetup
 from mdibench.core.story import Story, listed
 from mdibench.core.transitions import ITEM_MOVES, PHASE_MOVES, ItemStatus, SourcePhase
 from mdibench.errors import InvariantError
-from mdibench.policy.admission import adapt_interarrival, adapt_threshold
+from mdibench.policy.admission import ThresholdCurve, adapt_interarrival, adapt_threshold
 
 
 @dataclass(slots=True)
@@ -57,6 +58,8 @@ class Source:
         self.interarrival_s = setup.interarrival_s
         self.thresholds = setup.thresholds
         self.totals = Totals()
+        self._curve = ThresholdCurve.through(setup.thresholds)
+        self._severity = self._curve.start
         self._start_s = start_s
         self._flights: dict[int, Flight] = {}
         self._next_period_s = start_s + setup.period_s
@@ -64,11 +67,20 @@ class Source:
         if setup.items is not None:
             self._deadline_s = math.inf
         self.window_s = (start_s + setup.warmup_s, self._deadline_s)
-        """The measured window: from the end of warm-up to the last admission."""
+        """The measured window: from the end of warm-up to the last admission.
+
+        In a closed loop to the last completion: what is in flight when the last item is admitted
+        was admitted at the system's own rate, and belongs to it. ``offline`` with a number of items
+        is one batch, and measured from its start.
+        """
+        self._completed_s = -math.inf
+        self.precision = Precision()
+        """Of the figure that ``setup.until`` names, over the measured window so far."""
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         """In a closed loop the first one; completions let the others in."""
+        self._known = False
         self._stopped = ""
         """Why somebody ended the run early."""
         self._out: list[Instruction] = []
@@ -261,10 +273,12 @@ class Source:
         self.interarrival_s = adapt_interarrival(self.interarrival_s, queued, gains)
 
     def _adapt_thresholds(self, queued: int) -> None:
-        thresholds = tuple(
-            adapt_threshold(t, queued, self.setup.gains, self.setup.threshold_min)
-            for t in self.thresholds
-        )
+        gains, lowest = self.setup.gains, self.setup.threshold_min
+        if self.setup.exits_together:
+            self._severity = adapt_threshold(self._severity, queued, gains, lowest)
+            thresholds = self._curve.at(self._severity, lowest)
+        else:
+            thresholds = tuple(adapt_threshold(t, queued, gains, lowest) for t in self.thresholds)
         if thresholds != self.thresholds:
             self.thresholds = thresholds
             self._out.append(Announce(thresholds))
@@ -279,11 +293,30 @@ class Source:
     def _end_phases(self, now: float) -> None:
         if self.phase == "admitting" and (now >= self._deadline_s or self._all_offered):
             self._drain(now, "every item is admitted" if self._all_offered else "time is up")
+        elif self.phase == "admitting" and self._known:
+            self._drain(now, "the figure of run.until is known")
         if self.phase == "draining" and not self._flights:
             self._end(now, self._stopped)
         elif self.phase == "draining" and now >= self._deadline_s + self.setup.drain_s:
             self._give_up(now)
             self._end(now, self._stopped)
+
+    def _learn(self, flight: Flight, correct: bool, now: float) -> None:
+        """Let a completed item add to the precision of the figure that the run waits for.
+
+        Of the samples that a run sends again and again, each tells of the accuracy once.
+        """
+        until = self.setup.until
+        if until is None or self._completed_s < self.window_s[0] or self.phase != "admitting":
+            return
+        values = {
+            "rate": now - self._completed_s,
+            "latency": now - flight.scheduled_s,
+            "accuracy": float(correct),
+        }
+        fresh = until.figure != "accuracy" or flight.item < len(self.setup.order)
+        if fresh and self.precision.add(values[until.figure]):
+            self._known = self.precision.half_share <= until.share
 
     def _drain(self, now: float, reason: str) -> None:
         self._enter_phase("draining", now)
@@ -298,8 +331,16 @@ class Source:
             self._lose(flight, "no result when the drain time was up")
         self._flights.clear()
 
+    def _close_window(self) -> None:
+        """Let the window of a closed loop end with the last completion, which it includes."""
+        if self._closed_loop and self._completed_s > self.window_s[1]:
+            batch = self.setup.mode == "offline" and self.setup.items is not None
+            start_s = self._start_s if batch else self.window_s[0]
+            self.window_s = (start_s, math.nextafter(self._completed_s, math.inf))
+
     def _end(self, now: float, reason: str) -> None:
         self._enter_phase("ended", now)
+        self._close_window()
         totals = self.totals
         if totals.offered != totals.ok + totals.dropped + totals.lost:
             self._break("the run ends, and items are unaccounted for", now)
@@ -325,6 +366,8 @@ class Source:
         label = int(self.setup.labels[flight.sample])
         correct = result.prediction == label
         self.totals.ok += 1
+        self._learn(flight, correct, now)
+        self._completed_s = now
         self.totals.correct += correct
         row = ItemRow(
             item=flight.item,

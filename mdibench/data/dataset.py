@@ -13,10 +13,15 @@ DIVISION_SEED = 20240805
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """``inputs`` uint8 ``[N, C, H, W]`` and ``labels`` int64 ``[N]``."""
+    """``inputs`` uint8 ``[N, C, H, W]`` and ``labels`` int64 ``[N]``.
+
+    ``originals`` int64 ``[N]`` are equal for items made from the same picture; None where each is
+    of its own.
+    """
 
     inputs: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    originals: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

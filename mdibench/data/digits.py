@@ -34,7 +34,7 @@ def load_digits_dataset(seed: int = 0) -> Dataset:
     images, labels = _originals()
     division = divide(len(labels))
     splits = {
-        name: _split(images[chosen], labels[chosen], VARIANTS[name], [seed, stream])
+        name: _split(images[chosen], labels[chosen], chosen, VARIANTS[name], [seed, stream])
         for stream, (name, chosen) in enumerate(division.items())
     }
     return Dataset("digits", tuple("0123456789"), **splits)
@@ -74,13 +74,17 @@ def _originals_of_scikit_learn(kept: Path) -> tuple[NDArray[np.float32], NDArray
 
 
 def _split(
-    images: NDArray[np.float32], labels: NDArray[np.int64], variants: int, seed: list[int]
+    images: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    originals: NDArray[np.int64],
+    variants: int,
+    seed: list[int],
 ) -> Split:
     rng = np.random.default_rng(seed)
     corrupted, _ = corrupt(np.tile(enlarge(images), (variants, 1, 1)), rng)
     order = rng.permutation(len(corrupted))
     inputs = np.rint(255 * corrupted[order, None]).astype(np.uint8)
-    return Split(inputs, np.tile(labels, variants)[order])
+    return Split(inputs, *(np.tile(each, variants)[order] for each in (labels, originals)))
 
 
 def enlarge(images: NDArray[np.float32]) -> NDArray[np.float32]:

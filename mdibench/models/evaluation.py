@@ -59,8 +59,11 @@ def score(network: MultiExitNetwork, split: Split) -> ExitScores:
 
 
 def first_exits(confidence: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:
-    """Index (from 0) of the exit that each item takes; ``confidence`` ``[K, N]``, T_e for all."""
-    leaves = confidence >= threshold
+    """Index (from 0) of the exit that each item takes; ``confidence`` ``[K, N]``, T_e for all.
+
+    At T_e = 1 all take the last.
+    """
+    leaves = (confidence >= threshold) & (threshold < 1)
     leaves[-1] = True
     exits: NDArray[np.int64] = leaves.argmax(axis=0)
     return exits

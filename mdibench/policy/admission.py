@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -38,3 +40,38 @@ def adapt_threshold(threshold: float, queued: int, gains: Gains, lowest: float) 
     if queued < gains.queue_high:
         return min(1.0, (1 + gains.beta) * threshold)
     return max(lowest, (1 - gains.zeta) * threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdCurve:
+    """The thresholds of all exits by one severity, so that algorithm 4 keeps what was calibrated.
+
+    ``at(severity)`` raises it to each exit's exponent: at ``start`` the thresholds are those that
+    were given, at 1 every exit is closed, and the way back is the way there. Equal thresholds have
+    the exponent 1 and move as one T_e does. An exit at 1 or at 0 stays there.
+    """
+
+    start: float
+    exponents: tuple[float | None, ...]
+    fixed: tuple[float, ...]
+
+    @classmethod
+    def through(cls, thresholds: Sequence[float]) -> ThresholdCurve:
+        """The curve that goes through ``thresholds``."""
+        moving = [t for t in thresholds if 0 < t < 1]
+        if not moving:
+            return cls(1.0, (None,) * len(thresholds), tuple(thresholds))
+        logs = [math.log(t) for t in moving]
+        start = moving[0] if len(set(moving)) == 1 else math.exp(sum(logs) / len(logs))
+        exponents = (
+            None if not 0 < t < 1 else 1.0 if t == start else math.log(t) / math.log(start)
+            for t in thresholds
+        )
+        return cls(start, tuple(exponents), tuple(thresholds))
+
+    def at(self, severity: float, lowest: float) -> tuple[float, ...]:
+        """The thresholds at ``severity``; those that move are between ``lowest`` and 1."""
+        return tuple(
+            given if exponent is None else min(1.0, max(lowest, severity**exponent))
+            for exponent, given in zip(self.exponents, self.fixed, strict=True)
+        )

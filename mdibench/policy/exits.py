@@ -8,10 +8,13 @@ from mdibench.policy.views import PlacingView
 
 
 def leaves(block: int, confidence: float, thresholds: Sequence[float], early_exit: bool) -> bool:
-    """Whether an item leaves at exit ``block``: always at the last, earlier if C_k >= T_e^k."""
+    """Whether an item leaves at exit ``block``: always at the last, earlier if C_k >= T_e^k.
+
+    T_e = 1 closes an exit: a 32-bit confidence rounds to 1 for items that are merely very likely.
+    """
     if block == len(thresholds):
         return True
-    return early_exit and confidence >= thresholds[block - 1]
+    return early_exit and confidence >= thresholds[block - 1] < 1
 
 
 def algorithm_1(view: PlacingView) -> bool:

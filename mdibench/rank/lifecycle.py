@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +29,7 @@ from mdibench.assembly.sampling import ProcessFacts
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
 from mdibench.assembly.workload import (
     NULL,
+    SourceItems,
     bottleneck_file,
     call_seconds,
     hosted_by,
@@ -162,9 +163,10 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     source = group.rank == SOURCE
     engine = _engine(config, prepared, group, threads)
     pairs = _pairs(config, plan, group)
-    items = together(group, lambda: load_items(config.model, file.arrivals_s) if source else None)
+    items = together(group, lambda: _items(file) if source else None)
     kept = noted(file.text, options.overrides)
     preamble = _preamble(config, kept, prepared, group, threads)
+    preamble = replace(preamble, data=items.data if items else None)
     writer = together(group, lambda: open_run(preamble) if source else None)
 
     clock = _run_clock(group, preamble)
@@ -190,6 +192,11 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     post.close()
     group.barrier()
     compute.stop()
+
+
+def _items(file: ConfigFile) -> SourceItems:
+    config = file.config
+    return load_items(config.model, file.arrivals_s, config.run.seed)
 
 
 def _config_file(options: RunOptions, group: RankGroup) -> ConfigFile:

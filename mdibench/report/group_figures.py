@@ -55,10 +55,10 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
     estimates = [group.estimate(metric) for group in groups]
     factor, unit = choose_scale(metric.kind, [e.value for e in estimates])
     for at, (group, estimate) in enumerate(zip(groups, estimates, strict=True)):
-        if not estimate.known:
-            axis.text(
-                0.5, at, "n/a", transform=axis.get_yaxis_transform(), color=PALE_INK, va="center"
-            )
+        if not math.isfinite(estimate.value):
+            told = "∞" if estimate.known else "n/a"
+            across = axis.get_yaxis_transform()
+            axis.text(0.5, at, told, transform=across, color=PALE_INK, va="center")
             continue
         e = estimate.scaled(1 / factor)
         style = series_style(at)
@@ -145,6 +145,7 @@ def latency_figure(groups: Sequence[RunGroup]) -> Figure:
     for at, group, curve in known[:MOST_SERIES]:
         style = series_style(at)
         marks = {"color": style.colour, "linestyle": style.line, "label": short(group.name)}
+        curve = np.where(np.isfinite(curve), curve, np.nan)  # it ends below 1 where items failed
         (line,) = body.plot(curve / factor, shares, **marks)
         (rest,) = tail.plot(curve / factor, 1 - shares, **marks)
         p50, p99 = (format_one("seconds", group.estimate(METRICS[k])) for k in ("p50", "p99"))

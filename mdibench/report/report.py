@@ -122,7 +122,7 @@ def _extremes(groups: Sequence[RunGroup]) -> list[str]:
 
 def _comparison(inputs: ReportInput) -> ReportSection:
     groups = inputs.groups
-    base = _baseline(groups)
+    base = baseline_of(groups)
     rows = [d for other in groups if other is not base for d in _against(base, other)]
     text = [
         f"Every group against {base.name}."
@@ -142,7 +142,7 @@ def _comparison(inputs: ReportInput) -> ReportSection:
     )  # fmt: skip
 
 
-def _baseline(groups: Sequence[RunGroup]) -> RunGroup:
+def baseline_of(groups: Sequence[RunGroup]) -> RunGroup:
     """One rank alone where there is such a group, else the scheme ``local``, else the first."""
     local = [group for group in groups if group.first.identity.scheme == "local"]
     alone = [group for group in local if group.first.identity.ranks == 1]

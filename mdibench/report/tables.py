@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mdibench.analysis.formatting import Cell
+from mdibench.analysis.formatting import Cell, format_one
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.run_groups import METRICS, Run, RunGroup
+from mdibench.analysis.run_groups import METRICS, Run, RunGroup, over_runs
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
 from mdibench.report.document import Column, Table
@@ -40,9 +40,26 @@ def headline_table(groups: Sequence[RunGroup]) -> Table:
 
 
 def left_out(groups: Sequence[RunGroup]) -> str:
-    """A note on how many INVALID runs the figures of ``groups`` leave out; empty where none."""
-    number = sum(len(group.runs) - len(group.counted) for group in groups)
-    return f"{number} INVALID left out of means." if number else ""
+    """How many INVALID runs the figures of ``groups`` leave out, and what the means with them are.
+
+    Nothing where none is left out: a reader sees whether leaving them out decides the figures.
+    """
+    partial = [group for group in groups if len(group.counted) < len(group.runs)]
+    if not partial:
+        return ""
+    number = sum(len(group.runs) - len(group.counted) for group in partial)
+    shown = "; ".join(f"{group.name} {_with_all(group)}" for group in partial[:MEANS_SHOWN])
+    more = "; ..." if len(partial) > MEANS_SHOWN else ""
+    return f"{number} INVALID left out of means. With them: {shown}{more}."
+
+
+MEANS_SHOWN = 4
+
+
+def _with_all(group: RunGroup) -> str:
+    metrics = (METRICS["throughput"], METRICS["latency-mean"])
+    told = (format_one(m.kind, over_runs(group.runs, m), "none") for m in metrics)
+    return ", mean latency ".join(told)
 
 
 def _headline_row(group: RunGroup) -> tuple[Cell, ...]:

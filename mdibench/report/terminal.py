@@ -158,7 +158,7 @@ def _flight_plot(run: Run) -> str:
 
 def _latency_plot(run: Run) -> str:
     curve = np.array(run.summary.measured.latency_curve_s[:100])
-    curve = curve[curve > 0]
+    curve = curve[(curve > 0) & np.isfinite(curve)]
     if curve.size < 2 or curve[-1] == curve[0]:
         return ""
     counts, edges = np.histogram(np.log(curve), 40)

@@ -157,6 +157,7 @@ def _preamble(scenario: Scenario) -> RunPreamble:
         exit_rule=scenario.exit_rule,
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
+        data=scenario.items().data,
     )
 
 

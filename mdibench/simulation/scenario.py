@@ -16,6 +16,7 @@ from mdibench.assembly.workload import (
     NULL,
     SourceItems,
     call_seconds,
+    data_facts,
     hosted_by,
     last_blocks,
     load_items,
@@ -86,10 +87,12 @@ class Scenario:
 
     def items(self) -> SourceItems:
         """The evaluation items; without tensors where the outcomes are recorded."""
+        model, seed = self.config.model, self.config.run.seed
         if self.recordings is None:
-            return load_items(self.config.model, self.arrivals_s)
+            return load_items(model, self.arrivals_s, seed)
         size, labels = self.model.input_bytes, self.recordings.labels.tolist()
-        return SourceItems(labels, lambda sample: (None, size), self.arrivals_s)
+        data = data_facts(model.dataset, seed, self.recordings.originals)
+        return SourceItems(labels, lambda sample: (None, size), self.arrivals_s, data)
 
 
 def load_scenario(
@@ -163,11 +166,13 @@ def _recordings(config: RunConfig, exit_rule: ExitRule, profile: Path | None) ->
     """The real network's outcome for every item at every exit."""
     if config.model.name == NULL:
         return None
+    from mdibench.data.registry import corruption_seed
     from mdibench.training.recordings import record, recorded_in
 
-    if profile and not exit_rule.temperatures:
-        return recorded_in(profile)
-    return record(config.model, exit_rule.temperatures)
+    usual = corruption_seed(config.model.dataset, config.run.seed) in (None, 0)
+    if profile and usual and not exit_rule.temperatures:
+        return recorded_in(profile)  # of the items that ``mdibench profile`` scored
+    return record(config.model, exit_rule.temperatures, config.run.seed)
 
 
 # --- service times -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -38,6 +38,8 @@ class Recordings:
     predictions: NDArray[np.int64]
     confidences: NDArray[np.float64]
     labels: NDArray[np.int64]
+    originals: NDArray[np.int64] | None = None
+    """As in ``Split``."""
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -72,29 +74,31 @@ class Recordings:
         self, thresholds: Sequence[float], early_exit: bool = True, patience: bool = False
     ) -> NDArray[np.int64]:
         """The exit (from 1) that each item takes, ``[N]``."""
-        leaves = self.compared(patience) >= np.asarray(thresholds)[:, None]
-        leaves &= early_exit
+        limits = np.asarray(thresholds)[:, None]
+        leaves = (self.compared(patience) >= limits) & (limits < 1) & early_exit
         leaves[-1] = True
         exits: NDArray[np.int64] = leaves.argmax(axis=0) + 1
         return exits
 
 
-def record(model: ModelSection, temperatures: Sequence[float] = ()) -> Recordings:
-    """The recordings of the configured network over the evaluation items, cached where possible.
+def record(
+    model: ModelSection, temperatures: Sequence[float] = (), run_seed: int = 1
+) -> Recordings:
+    """The recordings of the configured network over a run's items, cached where possible.
 
     ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
     weights or data are missing.
     """
-    from mdibench.data.registry import load_dataset
+    from mdibench.data.registry import load_evaluation
     from mdibench.models.registry import load_model
 
     network = load_model(model)
-    split = load_dataset(model.dataset, model.data_dir).evaluation
+    split = load_evaluation(model.dataset, model.data_dir, run_seed)
     key = _key(network, split, f"{model.confidence} {temperatures}")
     path = cache_folder() / "recordings" / f"{key}.npz"
     known = _read(path)
     if known is not None:
-        return known
+        return replace(known, originals=split.originals)
     recordings = observe(network, split, model.confidence, temperatures)
     with suppress(OSError):  # a run does not fail without a cache
         _write(path, recordings)
@@ -125,7 +129,9 @@ def observe(
 
     scores = score(network, split)
     scaled = confidences(scores, measure, tuple(temperatures) or None)
-    return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), split.labels)
+    return Recordings(
+        scores.logits.argmax(2), scaled.astype(np.float64), split.labels, split.originals
+    )
 
 
 def _key(network: MultiExitNetwork, split: Split, measure: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from mdibench.analysis.metrics import read_items
 from mdibench.analysis.run_groups import Run, evaluate_run
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run
@@ -54,7 +55,7 @@ def test_a_good_run_is_valid_and_says_what_was_checked(one_run: Path) -> None:
     assert run.verdict == "VALID"
     assert {f.level for f in run.findings} == {"ok"}
     assert [f.check for f in run.findings] == [
-        "end", "conservation", "Little's law", "steady", "warm-up",
+        "end", "conservation", "Little's law", "steady", "warm-up", "data",
     ]  # fmt: skip
 
 
@@ -278,3 +279,63 @@ def test_a_damaged_table_makes_the_run_invalid(one_run: Path, tmp_path: Path) ->
     run = studied(tmp_path / "run")
     assert run.verdict == "INVALID"
     assert "damaged, skipped" in found(run, "files")[0][1]
+
+
+def failing(status: str, every_nth: int) -> Change:
+    """Every so many items dropped or lost."""
+
+    def change(columns: dict[str, Any]) -> dict[str, Any]:
+        for at in range(0, len(columns["status"]), every_nth):
+            columns["status"][at] = status
+            for name in ("correct", "exit", "completed_s", "latency_s", "prediction"):
+                columns[name][at] = None
+        return columns
+
+    return change
+
+
+@pytest.mark.parametrize("status", ["dropped", "lost"])
+@pytest.mark.parametrize(
+    ("every_nth", "limit", "verdict"),
+    [(2, None, "INVALID"), (50, None, "INVALID"), (200, None, "VALID"), (2, 1.0, "VALID")],
+)
+def test_a_run_of_survivors_is_invalid_unless_dropping_is_its_point(
+    rewrite: Callable[..., Run], status: str, every_nth: int, limit: float | None, verdict: str
+) -> None:
+    config = {} if limit is None else {"config": {"run": {"max_failed_share": limit}}}
+    run = rewrite(config, items=failing(status, every_nth))
+    assert run.verdict == verdict
+    measured = run.summary.measured
+    assert measured.drop_share.value + measured.lost_share.value == pytest.approx(
+        1 / every_nth, abs=0.005
+    )
+    assert (measured.latency_p99_s.value == np.inf) == (every_nth <= 50)
+    if verdict == "INVALID":
+        assert "max_failed_share" in found(run, "failed")[0][1]
+
+
+def test_littles_law_is_not_skipped_in_silence(rewrite: Callable[..., Run]) -> None:
+    run = rewrite(items=failing("lost", 500))
+    ((level, text),) = found(run, "Little's law")
+    assert level == "warning"
+    assert text == "could not be checked: nobody knows when the 3 lost items left the system"
+
+
+def test_goodput_counts_right_items_within_the_objective(rewrite: Callable[..., Run]) -> None:
+    run = rewrite({"config": {"search": {"objective_ms": 15.0}}})
+    items, (start_s, end_s) = read_items(run.reader), run.summary.window
+    good = items.ok & (items["correct"] == 1) & (items["latency_s"] <= 0.015)
+    done = (items["completed_s"] >= start_s) & (items["completed_s"] < end_s)
+    measured = run.summary.measured
+    assert measured.goodput_per_s.value == pytest.approx((good & done).sum() / (end_s - start_s))
+    assert measured.goodput_per_s.value < measured.rate_per_s.value
+
+
+def test_a_short_series_says_how_long_to_run(tmp_path: Path) -> None:
+    """Utilisation 0.9: 400 items are worth a few independent ones."""
+    model = replace(PAIR, items=400, rate_per_s=200, service_s=0.0045, exits=2, threshold=0.99)
+    run = studied(write_big_run(tmp_path / "run", model))
+    assert np.isinf(run.summary.measured.latency_mean_s.high)
+    (finding,) = [f for f in run.findings if f.check == "data"]
+    assert finding.level == "warning"
+    assert "run.duration_s" in finding.remedy and "repeat" in finding.remedy

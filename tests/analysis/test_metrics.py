@@ -52,8 +52,9 @@ def test_items_count_by_schedule_and_completions_by_the_window(tmp_path: Path) -
     assert measured.offered_per_s.value == pytest.approx(5 / 10)
     assert (measured.accuracy.value, measured.accuracy.n) == (pytest.approx(2 / 4), 4)
     assert (measured.accuracy_offered.value, measured.accuracy_offered.n) == (pytest.approx(0.4), 5)
-    assert measured.latency_max_s.value == 7.0
-    assert measured.latency_p50_s.value == 0.5
+    assert measured.latency_max_s.value == math.inf  # of what was dropped and lost
+    assert measured.latency_p50_s.value == 7.0
+    assert measured.latency_mean_s.value == pytest.approx(8 / 3)  # of what came back
     assert measured.drop_share.value == pytest.approx(1 / 5)
     ledger = summary.ledger
     assert (ledger.offered, ledger.ok, ledger.late, ledger.dropped, ledger.lost) == (6, 4, 1, 1, 1)
@@ -146,14 +147,18 @@ def test_only_groups_that_collide_are_named_by_what_differs(tmp_path: Path) -> N
 
 
 def test_no_interval_holds_what_the_figure_cannot_be(tmp_path: Path) -> None:
-    """Latencies of 0.1 and 5 s, accuracies of 1 and 0.9: Student's interval alone is wider."""
-    for name, latency_s, right in (("a", 0.1, True), ("b", 5.0, False)):
-        items = [ok(1 + at / 10, latency_s, right or at > 0) for at in range(10)]
+    """Latencies of 0.1 and 5 s, hops of 0.1 and 1: Student's interval alone goes below 0."""
+    for name, latency_s, hops in (("a", 0.1, 0), ("b", 5.0, 1)):
+        items = [ok(1 + at / 10, latency_s, at > 0, sample=at, hops=hops) for at in range(10)]
         handmade(tmp_path / name, items, (1.0, 11.0))
     (group,) = group_repeats(evaluate_run(RunReader(tmp_path / name)) for name in ("a", "b"))
-    latency, accuracy = (group.estimate(METRICS[key]) for key in ("latency-mean", "accuracy"))
-    assert (latency.low, accuracy.high) == (0.0, 1.0)
-    assert latency.high > 5
+    latency, accuracy, hop_count = (
+        group.estimate(METRICS[key]) for key in ("latency-mean", "accuracy", "hops")
+    )
+    assert hop_count.low == 0 < hop_count.high
+    expected = wilson(9, 10)
+    assert (accuracy.low, accuracy.high) == pytest.approx((expected.low, expected.high))
+    assert (latency.low, latency.high) == (-math.inf, math.inf)  # 20 items are too few to tell
 
 
 def test_an_interval_that_is_not_there_stays_so() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import integrate, signal, stats
 
+from mdibench.analysis import series
 from mdibench.analysis import statistics as s
 
 Numbers = NDArray[np.float64]
@@ -34,7 +35,7 @@ def covers(estimates: list[s.Estimate], truth: float) -> float:
 @pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
 def test_batch_means_cover_95_percent(phi: float) -> None:
     generator = np.random.default_rng(7)
-    found = [s.batch_means(autoregressive(generator, 2000, phi, 5.0)) for _ in range(RUNS)]
+    found = [series.mean_of_series(autoregressive(generator, 4000, phi, 5.0)) for _ in range(RUNS)]
     assert 0.93 <= covers(found, 5.0) <= 0.97
 
 
@@ -66,7 +67,7 @@ def test_wilson_covers_95_percent(share: float, n: int) -> None:
 def test_quantiles_cover_95_percent(p: float, phi: float) -> None:
     generator = np.random.default_rng(10)
     truth = stats.norm.ppf(p) / math.sqrt(1 - phi**2)
-    found = [s.quantile(autoregressive(generator, 4000, phi, 0.0), p) for _ in range(RUNS)]
+    found = [series.quantile(autoregressive(generator, 4000, phi, 0.0), p) for _ in range(RUNS)]
     assert 0.93 <= covers(found, truth) <= 0.97
 
 
@@ -74,11 +75,11 @@ def test_quantiles_cover_95_percent(p: float, phi: float) -> None:
 @pytest.mark.parametrize("p", [0.5, 0.95])
 def test_quantiles_of_independent_values_cover_95_percent(p: float) -> None:
     generator = np.random.default_rng(10)
-    series = [generator.normal(0, 1, 2000) for _ in range(RUNS)]
+    drawn = [generator.normal(0, 1, 2000) for _ in range(RUNS)]
     truth = float(stats.norm.ppf(p))
-    assert 0.93 <= covers([s.quantile(x, p, dependent=False) for x in series], truth) <= 0.97
+    assert 0.93 <= covers([series.quantile(x, p, dependent=False) for x in drawn], truth) <= 0.97
     # Not told that they are independent, the interval is a little wider than it need be.
-    assert 0.95 <= covers([s.quantile(x, p) for x in series], truth) <= 0.98
+    assert 0.95 <= covers([series.quantile(x, p) for x in drawn], truth) <= 0.98
 
 
 @pytest.mark.slow
@@ -87,7 +88,7 @@ def test_rates_cover_95_percent() -> None:
     found = []
     for _ in range(RUNS):
         times = np.cumsum(generator.exponential(1 / 50, 800))
-        found.append(s.event_rate(times, 1.0, 11.0))
+        found.append(series.event_rate(times, 1.0, 11.0))
     assert 0.93 <= covers(found, 50.0) <= 0.97
 
 
@@ -112,14 +113,17 @@ def test_effects_cover_95_percent() -> None:
 
 
 @pytest.mark.slow
-def test_the_trend_test_seldom_sees_growth_where_there_is_none() -> None:
+def test_the_growth_test_seldom_sees_growth_where_there_is_none() -> None:
     generator = np.random.default_rng(13)
     times = np.arange(500) / 10
-    found = [s.trend(times, autoregressive(generator, 500, 0.6, 20)) for _ in range(RUNS)]
-    assert sum(t.p_value < 0.05 for t in found) / RUNS < 0.075
-    growing = [s.trend(times, autoregressive(generator, 500, 0.6, 20) + times) for _ in range(100)]
-    assert all(t.p_value < 0.001 for t in growing)
-    assert np.mean([t.growth for t in growing]) == pytest.approx(50, rel=0.05)
+    found = [series.growth(times, autoregressive(generator, 500, 0.6, 20)) for _ in range(RUNS)]
+    assert sum(t.p_value < 0.05 for t in found) / RUNS < 0.05
+    walks = [series.growth(times, generator.normal(size=500).cumsum()) for _ in range(RUNS)]
+    assert 0.02 < sum(t.p_value < 0.05 for t in walks) / RUNS < 0.06  # the hardest case
+    growing = [series.growth(times, autoregressive(generator, 500, 0.6, 20) + 2 * times)
+               for _ in range(100)]  # fmt: skip
+    assert all(t.p_value < 0.01 for t in growing)
+    assert np.mean([t.growth for t in growing]) == pytest.approx(100, rel=0.05)
 
 
 # --- against scipy and hand-computed values ------------------------------------------------------
@@ -135,7 +139,7 @@ def test_wilson_is_scipys(n: int, share: float) -> None:
 
 @given(share=st.sampled_from([0.025, 0.975]), n=st.integers(1, 500), p=st.floats(0.01, 0.99))
 def test_the_binomial_quantile_is_scipys(share: float, n: int, p: float) -> None:
-    assert s._binomial_quantile(share, n, p) == stats.binom.ppf(share, n, p)
+    assert series._binomial_quantile(share, n, p) == stats.binom.ppf(share, n, p)
 
 
 def test_tests_agree_with_scipys() -> None:
@@ -147,9 +151,8 @@ def test_tests_agree_with_scipys() -> None:
     assert ours.p_value == pytest.approx(welch.pvalue)
     interval = welch.confidence_interval(0.95)
     assert (ours.estimate.low, ours.estimate.high) == pytest.approx((interval.low, interval.high))
-    line = stats.linregress(np.arange(9.0), b, alternative="greater")
-    slope, p_value = s._regress(np.arange(9.0), b)
-    assert (slope.value, p_value) == pytest.approx((line.slope, line.pvalue))
+    t, x = np.arange(27.0), np.concatenate([a, a, b])
+    assert series.growth(t, x).slope == pytest.approx(stats.linregress(t, x).slope)
 
 
 SIDES = st.tuples(st.floats(-10, 10), st.floats(0, 5), st.floats(0, 5))
@@ -169,7 +172,10 @@ def test_a_p_value_and_its_interval_say_the_same(
 def test_equal_values_without_an_interval_do_not_differ() -> None:
     exact = s.Estimate(4.0, 4.0, 4.0, 9)
     assert s.combined_effect(exact, exact).p_value == 1
-    assert s.combined_effect(exact, s.Estimate(5.0, 5.0, 5.0, 9)).p_value == 0
+    other = s.combined_effect(exact, s.Estimate(5.0, 5.0, 5.0, 9))  # no spread proves nothing
+    assert (
+        other.estimate.value == 1 and math.isnan(other.p_value) and math.isnan(other.estimate.low)
+    )
     assert math.isnan(s.combined_effect(exact, s.Estimate(4.0)).p_value)
 
 
@@ -183,34 +189,43 @@ def test_holm_by_hand() -> None:
 
 def test_order_statistics_by_hand() -> None:
     values = np.arange(1, 101, dtype=float)
-    median = s.quantile(values, 0.5, dependent=False)
+    median = series.quantile(values, 0.5, dependent=False)
     assert (median.value, median.low, median.high) == (50, 40, 61)
-    p99 = s.quantile(values, 0.99, dependent=False)
+    p99 = series.quantile(values, 0.99, dependent=False)
     assert (p99.value, p99.low, p99.high) == (99, 97, math.inf)
-    assert not s.quantile([], 0.5).known
+    assert not series.quantile([], 0.5).known
 
 
 def test_too_little_data_has_a_value_and_no_interval() -> None:
-    few = s.batch_means([1.0, 2.0])
-    assert (few.value, few.n) == (1.5, 2) and math.isnan(few.low)
+    few = series.mean_of_series([1.0, 2.0])
+    assert (few.value, few.n) == (1.5, 2) and math.isinf(few.low)
     one = s.mean_of_independent([4.0])
     assert one.value == 4 and math.isnan(one.high)
     for nothing in (
-        s.batch_means([]),
+        series.mean_of_series([]),
         s.wilson(0, 0),
-        s.event_rate([1.0], 2, 2),
-        s.quantile([], 0.9),
+        series.event_rate([1.0], 2, 2),
+        series.quantile([], 0.9),
     ):
         assert not nothing.known
 
 
 def test_a_constant_series_has_a_zero_width_interval() -> None:
-    flat = s.batch_means(np.ones(100))
+    flat = series.mean_of_series(np.ones(100))
     assert (flat.low, flat.value, flat.high) == (1, 1, 1)
-    assert s.quantile(np.ones(100), 0.95).low == 1
-    assert s.trend(np.arange(100), np.ones(100)).growth == 0
-    late = s.trend(np.arange(32), np.maximum(0, np.arange(32) - 12.0))  # no sample is left out
+    assert series.quantile(np.ones(200), 0.95).low == 1
+    assert series.growth(np.arange(100), np.ones(100)).growth == 0
+    late = series.growth(np.arange(32), np.maximum(0, np.arange(32) - 12.0))  # none is left out
     assert late.growth < 25
+
+
+@pytest.mark.parametrize(("runs", "p_value"), [(2, 0.5), (3, 0.25), (6, 1 / 32)])
+def test_equal_differences_have_the_p_value_of_their_signs(runs: int, p_value: float) -> None:
+    found = s.paired_effect(np.ones(runs), np.ones(runs) + 0.0005)
+    assert found.p_value == p_value
+    assert found.estimate.value == pytest.approx(0.0005) and math.isnan(found.estimate.low)
+    apart = s.unpaired_effect(np.ones(runs), np.ones(runs) + 0.0005)
+    assert apart.p_value == pytest.approx(min(1, 2 / math.comb(2 * runs, runs)))
 
 
 def test_warm_up_is_found_where_it_is() -> None:

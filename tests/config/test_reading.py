@@ -169,6 +169,20 @@ def test_every_kind_of_value() -> None:
             " at scheme.threshold and never falls below threshold_min",
         ),
         (
+            'scheme.threshold = [0.9, 0.0, 0.0]\nadmission.mode = "adapt-threshold"',
+            "1: scheme.threshold: threshold_min = 0.05 is above the threshold, 0.0; the threshold"
+            " starts at scheme.threshold and never falls below threshold_min",
+        ),
+        (
+            'run.until = "p95 known"',
+            '1: run.until: cannot read "p95 known"; write e.g. "rate ± 2 %", "latency ± 5 %"',
+        ),
+        (
+            'run.items = 10\nadmission = {mode = "fixed-rate", interarrival_s = 0.05}',
+            "1: run.items: 10 items arrive in 0.5 s, within the 2 s of warm-up: nothing would be measured;"
+            " raise run.items, or lower run.warmup_s",
+        ),
+        (
             "placement.blocks.one = [1]",
             '1: placement.blocks.one: "one" is not a rank; ranks are whole numbers from 0',
         ),

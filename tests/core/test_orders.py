@@ -199,3 +199,20 @@ def test_slow_gossip_makes_nobody_suspicious() -> None:
     spec = Spec([frozenset({1, 2, 3})] * 3, full(3), worker=worker, source={"duration_s": 10.0})
     kinds = {event["kind"] for event in run(spec).table("events")}
     assert "suspect" not in kinds
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_calibrated_thresholds_survive_idle_periods(together: bool) -> None:
+    """Idle until every exit is closed, then a few steps back: each by itself, all are equal."""
+    given = (0.9, 0.6, 0.5)
+    rank = BusyRank(1, "adapt-threshold", thresholds=given, exits_together=together)
+    source = rank.node.source
+    assert source is not None
+    for step in range(1, 12):
+        source.tick(step * 0.5, 0)
+    assert source.thresholds == (1.0, 1.0, 1.0)
+    for step in range(12, 15):
+        source.tick(step * 0.5, 100)
+    first, second, third = source.thresholds
+    assert max(source.thresholds) < 1
+    assert (first > second > third) if together else (first == second == third)

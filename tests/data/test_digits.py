@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdibench.data import digits
-from mdibench.data.registry import DATASETS, item_format, load_dataset
+from mdibench.data.registry import DATASETS, item_format, load_dataset, load_evaluation
 from mdibench.errors import UserError
 
 
@@ -83,3 +83,18 @@ def test_the_originals_are_kept_and_made_anew_where_the_file_is_damaged(
     kept.write_bytes(kept.read_bytes()[:1000])
     assert np.array_equal(load_dataset("digits").evaluation.inputs, first)
     assert kept.stat().st_size > 1000
+
+
+def test_the_seed_of_a_run_draws_other_variants_of_the_same_originals() -> None:
+    """Run 1 has the items that the package's figures are of, and so has whoever asks for none."""
+    first, second = (load_evaluation("digits", run_seed=seed) for seed in (1, 2))
+    assert np.array_equal(first.inputs, load_dataset("digits").evaluation.inputs)
+    assert not np.array_equal(first.inputs, second.inputs)
+    for split in (first, second):
+        assert split.originals is not None
+        originals, times = np.unique(split.originals, return_counts=True)
+        assert originals.size == 500 and set(times.tolist()) == {4}
+    assert first.originals is not None and second.originals is not None
+    assert set(first.originals.tolist()) == set(second.originals.tolist())
+    label_of = dict(zip(first.originals.tolist(), first.labels.tolist(), strict=True))
+    assert [label_of[o] for o in second.originals.tolist()] == second.labels.tolist()

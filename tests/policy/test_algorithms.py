@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mdibench.policy import exits, offloading
-from mdibench.policy.admission import Gains, adapt_interarrival, adapt_threshold
+from mdibench.policy.admission import (
+    Gains,
+    ThresholdCurve,
+    adapt_interarrival,
+    adapt_threshold,
+)
 from mdibench.policy.exits import leaves
 from mdibench.policy.schemes import SCHEMES
 from mdibench.policy.views import Candidate, Keep, Offload, OffloadView, PlacingView, Wait
@@ -189,3 +194,38 @@ def test_interarrival_stays_above_its_floor() -> None:
 )
 def test_threshold(queued: int, threshold: float, expected: float) -> None:
     assert adapt_threshold(threshold, queued, GAINS, lowest=0.1) == pytest.approx(expected)
+
+
+# --- one threshold per exit ----------------------------------------------------------------------
+
+
+def test_a_curve_comes_back_to_what_was_calibrated() -> None:
+    """To "every exit closed" and back, where algorithm 4 on each exit would make all equal."""
+    given = (0.9, 0.6, 0.75, 0.0)
+    curve = ThresholdCurve.through(given)
+    assert curve.at(curve.start, 0.05) == pytest.approx(given)
+    severity = curve.start
+    for _ in range(20):
+        severity = adapt_threshold(severity, 0, GAINS, 0.05)
+    assert curve.at(severity, 0.05) == (1.0, 1.0, 1.0, 0.0)
+    middle = curve.at(0.7, 0.05)
+    assert middle[0] > middle[2] > middle[1]
+    assert min(curve.at(0.05, 0.05)[:3]) == 0.05
+    assert curve.at(curve.start, 0.05) == pytest.approx(given)
+
+
+def test_equal_thresholds_move_as_one() -> None:
+    curve = ThresholdCurve.through((0.8,) * 5)
+    assert curve.at(0.8 * 1.2 * 0.8, 0.05) == (0.8 * 1.2 * 0.8,) * 5
+
+
+@pytest.mark.parametrize("given", [(1.0, 1.0), (0.0, 0.0), (1.0, 0.0)])
+def test_exits_that_are_closed_or_open_stay_so(given: tuple[float, ...]) -> None:
+    assert ThresholdCurve.through(given).at(0.3, 0.05) == given
+
+
+def test_a_threshold_of_1_closes_an_exit() -> None:
+    """A 32-bit softmax of 1.0 is not certainty."""
+    assert not leaves(1, 1.0, (1.0, 0.5, 0.5), True)
+    assert leaves(2, 1.0, (1.0, 0.5, 0.5), True)
+    assert leaves(3, 0.0, (1.0, 1.0, 1.0), True)

@@ -32,7 +32,7 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
     assert fits(text)
     assert "\x1b" not in text
     for word in ("VALID", "simulated", "rate", "accuracy", "p99", "Exits by depth", "Workers",
-                 "Links", "in flight over time", "5 checks passed"):  # fmt: skip
+                 "Links", "in flight over time", "6 checks passed"):  # fmt: skip
         assert word in text
     assert "energy per item n/a" in " ".join(text.split())
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdibench.analysis.explain import break_down
+from mdibench.analysis.run_groups import evaluate_run
 from mdibench.analysis.workers import rank_figures
 from mdibench.bounds.inputs import bound_of_run
 from mdibench.config.reading import parse_config
@@ -263,3 +264,79 @@ def test_load_steps_need_arrivals_by_schedule() -> None:
     text = f"{BASE.format(results='x')}\n[[events]]\nat_s = 1\nkind = 'load'\nfactor = 2"
     with pytest.raises(UserError, match="does not follow a schedule of arrivals"):
         parse_config(text, "c.toml", ["admission.mode=adapt-rate"])
+
+
+# --- closed runs and overload --------------------------------------------------------------------
+
+ALONE = ("emulation.devices.board.block_ms=[20, 20, 20]", "scheme.early_exit=false")
+"""One worker that takes 60 ms for an item: 16.7 items per second."""
+
+
+def test_a_backlog_does_not_bend_the_rate(run: Callable[..., Path]) -> None:
+    """1,500 items, of which 1,000 are admitted at once: the last 1,000 complete after the last
+    admission."""
+    offline = ("admission.mode='offline'", "run.items=1500", "run.warmup_s=2", "run.drain_s=100")
+    folder = run("", *ALONE, *offline, workers=1)
+    studied = evaluate_run(RunReader(folder))
+    rate = studied.summary.measured.rate_per_s
+    assert rate.value == pytest.approx(1 / 0.06, rel=0.002)
+    assert studied.verdict == "VALID", studied.findings
+    assert studied.summary.window == (0.0, pytest.approx(1500 * 0.06))
+
+
+def test_items_that_all_fit_at_once_have_a_window_of_their_own(run: Callable[..., Path]) -> None:
+    offline = ("admission.mode='offline'", "run.items=100", "run.warmup_s=2")
+    summary = evaluate_run(RunReader(run("", *ALONE, *offline, workers=1))).summary
+    assert summary.window == (0.0, pytest.approx(6.0))
+    assert summary.measured.rate_per_s.value == pytest.approx(1 / 0.06, rel=0.002)
+    assert sum(row.items for row in summary.exits) == 100
+
+
+def test_an_overloaded_run_that_drops_half_of_its_items_is_invalid(
+    run: Callable[..., Path],
+) -> None:
+    """33 items per second for a device of 16.7."""
+    overload = (
+        "admission.interarrival_s=0.03", "admission.max_in_flight=50", "run.duration_s=30",
+        "run.warmup_s=5",
+    )  # fmt: skip
+    studied = evaluate_run(RunReader(run("", *ALONE, *overload, workers=1)))
+    assert studied.verdict == "INVALID"
+    measured = studied.summary.measured
+    assert measured.drop_share.value == pytest.approx(0.5, abs=0.02)
+    assert measured.latency_p95_s.value == float("inf")
+    assert measured.rate_per_s.value == pytest.approx(1 / 0.06, rel=0.01)
+    wanted = evaluate_run(
+        RunReader(run("", *ALONE, *overload, "run.max_failed_share=1", workers=1))
+    )
+    assert wanted.verdict == "VALID", wanted.findings
+
+
+def test_an_offline_run_that_loses_its_window_is_invalid(run: Callable[..., Path]) -> None:
+    lost = ("admission.mode='offline'", "run.warmup_s=1", "run.duration_s=2", "run.drain_s=1")
+    studied = evaluate_run(RunReader(run("", *ALONE, *lost, workers=1)))
+    assert studied.verdict == "INVALID"
+    assert {"failed", "Little's law"} <= {f.check for f in studied.findings if f.level != "ok"}
+
+
+# --- until a figure is known ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("until", "known"),
+    [("rate ± 5 %", True), ("latency +- 10 %", True), ("accuracy ± 0.1 %", False)],
+)
+def test_a_run_goes_on_until_its_figure_is_known(
+    run: Callable[..., Path], until: str, known: bool
+) -> None:
+    poisson = ("admission.arrivals='poisson'", "run.duration_s=120", f"run.until='{until}'")
+    studied = evaluate_run(RunReader(run("", *poisson)))
+    start_s, end_s = studied.summary.window
+    assert (end_s - start_s < 119) == known
+    (finding,) = [f for f in studied.findings if f.check == "until"]
+    assert finding.level == ("ok" if known else "warning")
+    assert until in finding.text
+    share = float(until.rstrip("% ").split(" ")[-1]) / 100
+    truth = {"rate": 50.0}.get(until.split(" ")[0])
+    if known and truth:
+        assert studied.summary.measured.rate_per_s.value == pytest.approx(truth, rel=2 * share)

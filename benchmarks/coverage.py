@@ -1,0 +1,367 @@
+"""Do the intervals that a report prints cover, and do its tests stay quiet where nothing differs?
+
+``python -m benchmarks.coverage [--sets 1000]`` draws sets with known truth and puts them through
+the functions of the report: M/M/1 and M/D/1 queues in their stationary state, AR(1) series and
+bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many
+of those that sets got cover the truth; where not all sets got one, how many did, and how many of
+all sets got a false one. Of tests: how often they see a difference where there is none, and how
+often a true one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from scipy.special import ndtri
+
+from mdibench.analysis import series, statistics
+from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.steadiness import MOMENTS
+
+LOADS = (0.5, 0.8, 0.9, 0.95)
+SIZES = (250, 1000, 5000)
+SETS = 1000
+CHANGE = 1.05
+"""Factor of the true change whose power is stated."""
+BURST, DROPPED = 20, 0.1
+"""Mean items of a burst of drops, and the share of all items that are dropped."""
+
+ALPHA = 0.05
+CHUNK = 200
+"""Sets that are drawn at once."""
+OVERLOADS = (1.05, 1.1, 1.2, 1.5)
+REPEATS = 5
+
+Numbers = NDArray[np.float64]
+
+
+# --- sets of known truth, [sets, items] ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A first come first served queue: when items arrive, and how long they stay."""
+
+    arrived: Numbers
+    latency: Numbers
+
+
+def queue(draw: np.random.Generator, load: float, shape: tuple[int, int], fixed: bool) -> Queue:
+    """M/M/1, or M/D/1 where service is ``fixed``, of mean service 1; by Lindley's recursion."""
+    arrived, (latency,) = queues(draw, load, shape, fixed, 1)
+    return Queue(arrived, latency)
+
+
+def queues(
+    draw: np.random.Generator, load: float, shape: tuple[int, int], fixed: bool, servers: int
+) -> tuple[Numbers, list[Numbers]]:
+    """The arrivals of ``queue``, and the latencies at several servers with these same arrivals."""
+    before = settling(load)
+    arrived, latency = np.empty(shape), [np.empty(shape) for _ in range(servers)]
+    for at in range(0, shape[0], CHUNK):
+        here = slice(at, min(at + CHUNK, shape[0]))
+        gaps = draw.exponential(1 / load, (here.stop - at, shape[1] + before))
+        arrived[here] = np.cumsum(gaps, axis=1)[:, before:]
+        for server in latency:
+            service = np.ones_like(gaps) if fixed else draw.exponential(1, gaps.shape)
+            server[here] = _latency(gaps, service)[:, before:]
+    return arrived, latency
+
+
+def _latency(gaps: Numbers, service: Numbers) -> Numbers:
+    moved = np.pad(np.cumsum(service[:, :-1] - gaps[:, 1:], axis=1), ((0, 0), (1, 0)))
+    waited: Numbers = moved - np.minimum.accumulate(moved, axis=1)
+    return waited + service
+
+
+def settling(load: float) -> int:
+    """Items after which a queue that began empty has forgotten it."""
+    return round(40 / (1 - load) ** 2) if load < 1 else 0
+
+
+def autoregressive(draw: np.random.Generator, phi: float, shape: tuple[int, int]) -> Numbers:
+    """AR(1) around 10."""
+    noise = draw.normal(size=(shape[0], shape[1] + 400))
+    return np.asarray(10 + lfilter([1], [1, -phi], noise, axis=1)[:, 400:])
+
+
+def bursts(draw: np.random.Generator, shape: tuple[int, int]) -> Numbers:
+    """Drops in bursts: a chain of two states, a share ``DROPPED`` of the time in the bad one."""
+    ends, begins = 1 / BURST, DROPPED / (1 - DROPPED) / BURST
+    uniform = draw.random(shape)
+    state = uniform[:, 0] < DROPPED
+    out = np.empty(shape)
+    for at in range(shape[1]):
+        out[:, at] = state
+        state = np.where(state, uniform[:, at] >= ends, uniform[:, at] < begins)
+    return out
+
+
+# --- intervals -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Of one interval over many sets: shares of the sets that got one, and of those that cover."""
+
+    figure: str
+    system: str
+    items: int
+    told: float
+    covered: float
+
+    @property
+    def false(self) -> float:
+        """Share of all sets whose interval leaves the truth out."""
+        return self.told * (1 - self.covered) if self.told else 0.0
+
+
+def cover(figure: str, system: str, items: int, found: Sequence[Estimate], truth: float) -> Cover:
+    """How often ``found`` has two finite bounds, and how often these enclose ``truth``."""
+    told = [e for e in found if math.isfinite(e.low) and math.isfinite(e.high)]
+    right = sum(e.low <= truth <= e.high for e in told)
+    share = right / len(told) if told else math.nan
+    return Cover(figure, system, items, len(told) / len(found), share)
+
+
+def of_queues(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
+    """Latencies and departures of queues."""
+    for name, fixed in (("M/M/1", False), ("M/D/1", True)):
+        for load in LOADS:
+            truth = load / (1 - load) / (2 if fixed else 1) + 1
+            most = queue(draw, load, (sets, SIZES[-1]), fixed)
+            quantiles = _true_quantiles(draw, load, fixed)
+            for items in SIZES:
+                latency, arrived = most.latency[:, :items], most.arrived[:, :items]
+                system = f"{name}, ρ = {load}"
+                means = [series.mean_of_series(x, skewed=True) for x in latency]
+                yield cover("latency mean", system, items, means, truth)
+                for p, quantile in quantiles.items():
+                    found = [series.quantile(x, p) for x in latency]
+                    yield cover(f"latency p{p * 100:.0f}", system, items, found, quantile)
+                ended, end_s = arrived + latency, arrived[:, -1]
+                rates = [
+                    series.event_rate(e, a[0], end, a)
+                    for e, a, end in zip(ended, arrived, end_s, strict=True)
+                ]
+                yield cover("rate", system, items, rates, load)
+
+
+def _true_quantiles(draw: np.random.Generator, load: float, fixed: bool) -> dict[float, float]:
+    """M/M/1's are exponential; M/D/1's are of a long run."""
+    if not fixed:
+        return {p: -math.log(1 - p) / (1 - load) for p in (0.5, 0.95, 0.99)}
+    long = queue(draw, load, (400, 20_000), fixed).latency
+    return {p: float(np.quantile(long, p)) for p in (0.5, 0.95, 0.99)}
+
+
+def of_series(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
+    """AR(1) series."""
+    for phi in LOADS:
+        most = autoregressive(draw, phi, (sets, SIZES[-1]))
+        for items in SIZES:
+            means = [series.mean_of_series(x[:items]) for x in most]
+            yield cover("mean", f"AR(1), φ = {phi}", items, means, 10.0)
+            upper = 10 + float(ndtri(0.95)) / math.sqrt(1 - phi * phi)
+            found = [series.quantile(x[:items], 0.95) for x in most]
+            yield cover("p95", f"AR(1), φ = {phi}", items, found, upper)
+
+
+def of_repeats_means(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
+    """Mean latency and p95 over five runs each."""
+    for load in LOADS:
+        most = queue(draw, load, (sets * REPEATS, SIZES[-1]), False).latency
+        truths = {"latency mean": 1 / (1 - load), "latency p95": -math.log(0.05) / (1 - load)}
+        for items in SIZES:
+            for figure, of in (("latency mean", _mean), ("latency p95", _p95)):
+                each = [of(x[:items]) for x in most]
+                found = [
+                    statistics.mean_of_skewed(each[at : at + REPEATS])
+                    for at in range(0, len(each), REPEATS)
+                ]
+                system = f"5 runs of M/M/1, ρ = {load}"
+                yield cover(figure, system, items, found, truths[figure])
+
+
+def of_drops(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
+    """Shares of items dropped in bursts."""
+    most = bursts(draw, (sets, SIZES[-1]))
+    for items in SIZES:
+        found = [series.share_of_series(x[:items]) for x in most]
+        yield cover("dropped share", f"bursts of {BURST}", items, found, DROPPED)
+
+
+# --- tests ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Of one test over many sets: shares of them that are below 5 % without and with a change."""
+
+    test: str
+    system: str
+    items: int
+    size: float
+    power: float
+    change: str
+    undecided: float
+    """Share of the sets without a change that are too short to tell."""
+
+
+def seen(test: str, system: str, items: int, same: Numbers, other: Numbers, change: str) -> Seen:
+    """How often the p-values ``same`` and ``other`` are below 5 %."""
+    size, power = (float(np.mean(p < ALPHA)) for p in (same, other))
+    return Seen(test, system, items, size, power, change, float(np.mean(np.isnan(same))))
+
+
+def of_growth(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
+    """Backlogs that do not grow, and those of a queue that is offered more than it serves."""
+    for fixed in (False, True):
+        for items in SIZES:
+            over = {load: _growths(draw, load, sets, items, fixed) for load in (*LOADS, *OVERLOADS)}
+            name = "M/D/1" if fixed else "M/M/1"
+            for load in LOADS:
+                for overload in OVERLOADS if load == LOADS[-1] else OVERLOADS[-1:]:
+                    change = f"ρ = {overload}"
+                    system = f"{name}, ρ = {load}"
+                    yield seen("steady", system, items, over[load], over[overload], change)
+
+
+def _growths(draw: np.random.Generator, load: float, sets: int, items: int, fixed: bool) -> Numbers:
+    made = queue(draw, load, (sets, items), fixed)
+    return np.array(
+        [_growth(a, latency) for a, latency in zip(made.arrived, made.latency, strict=True)]
+    )
+
+
+def _growth(arrived: Numbers, latency: Numbers) -> float:
+    """As a run is judged: of the items in flight at equally spaced moments."""
+    t_s = np.linspace(arrived[0], arrived[-1], MOMENTS)
+    flight = np.searchsorted(arrived, t_s, "right") - np.searchsorted(
+        np.sort(arrived + latency), t_s, "right"
+    )
+    return series.growth(t_s, flight.astype(float)).p_value
+
+
+def of_pairs(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
+    """Two systems with the same arrivals, their latencies paired item by item."""
+    for load in LOADS:
+        for items in SIZES:
+            _, (a, b) = queues(draw, load, (sets, items), False, 2)
+            same, other = (_paired(a, factor * b) for factor in (1.0, CHANGE))
+            yield seen("paired items", f"M/M/1, ρ = {load}", items, same, other, "5 % slower")
+
+
+def _paired(a: Numbers, b: Numbers) -> Numbers:
+    found = [series.paired_series_ratio(x, y).p_value for x, y in zip(a, b, strict=True)]
+    return np.array(found)
+
+
+def of_single_runs(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
+    """One run on each side, without pairs: mean latency, and p95."""
+    for load in LOADS:
+        for items in SIZES:
+            a, b = (queue(draw, load, (sets, items), False).latency for _ in "ab")
+            for name, of in (("mean of one run each", _mean), ("p95 of one run each", _p95)):
+                same, other = (
+                    np.array([_combined(of(x), of(f * y)) for x, y in zip(a, b, strict=True)])
+                    for f in (1.0, CHANGE)
+                )
+                yield seen(name, f"M/M/1, ρ = {load}", items, same, other, "5 % slower")
+
+
+def _mean(x: Numbers) -> Estimate:
+    return series.mean_of_series(x, skewed=True)
+
+
+def _p95(x: Numbers) -> Estimate:
+    return series.quantile(x, 0.95)
+
+
+def _combined(a: Estimate, b: Estimate) -> float:
+    if not (a.low > 0 and b.low > 0):
+        return math.nan
+    logs = [Estimate(math.log(e.value), math.log(e.low), math.log(e.high)) for e in (a, b)]
+    return statistics.combined_effect(*logs).p_value
+
+
+def of_repeats(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
+    """Five runs on each side: by Welch, and by pairs with the same arrivals."""
+    for load in LOADS:
+        for items in SIZES:
+            _, latency = queues(draw, load, (sets * REPEATS, items), False, 2)
+            a, b = (each.mean(axis=1).reshape(sets, REPEATS) for each in latency)
+            other = np.roll(b, 1, axis=0)  # of other arrivals
+            for name, right, effect in (
+                ("5 runs each, paired", b, statistics.paired_effect),
+                ("5 runs each, unpaired", other, statistics.unpaired_effect),
+            ):
+                same, changed = (
+                    np.array(
+                        [
+                            effect(np.log(x), np.log(f * y)).p_value
+                            for x, y in zip(a, right, strict=True)
+                        ]
+                    )
+                    for f in (1.0, CHANGE)
+                )
+                yield seen(name, f"M/M/1, ρ = {load}", items, same, changed, "5 % slower")
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description="Coverage of intervals and size of tests.")
+    parser.add_argument("--sets", type=int, default=SETS, help="sets of each kind")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    draw = np.random.default_rng(given.seed)
+    intervals = (of_queues, of_series, of_drops, of_repeats_means)
+    covers = [row for make in intervals for row in make(draw, given.sets)]
+    print_table("interval of", {(c.figure, c.system, c.items): _covered(c) for c in covers})
+    tests = (of_growth, of_pairs, of_single_runs, of_repeats)
+    lines = [row for make in tests for row in make(draw, given.sets)]
+    print_table("test", {(t.test, f"{t.system}; {t.change}", t.items): _rejected(t) for t in lines})
+
+
+def print_table(what: str, cells: dict[tuple[str, str, int], str]) -> None:
+    """One line for each figure and system, one column for each number of items."""
+    print(f"| {what} | system | {' | '.join(f'{n:,} items' for n in SIZES)} |")
+    print(f"| --- | --- |{' ---: |' * len(SIZES)}")
+    for name, system in dict.fromkeys((name, system) for name, system, _ in cells):
+        row = " | ".join(cells[name, system, items] for items in SIZES)
+        print(f"| {name} | {system} | {row} |")
+    print()
+
+
+def _covered(row: Cover) -> str:
+    """``95.3 %``; with the share of the sets that have an interval, where it is not all of them."""
+    if row.told < HARDLY:
+        return f"? (false {row.false:.1%})" if row.false else "?"
+    if row.told > 1 - HARDLY:
+        return f"{row.covered:.1%}"
+    return f"{row.covered:.1%} of {row.told:.0%} (false {row.false:.1%})"
+
+
+HARDLY = 0.005
+"""Share of the sets that is as good as none."""
+
+
+def _rejected(row: Seen) -> str:
+    """Size and power, and how often it cannot tell."""
+    if row.undecided > 1 - HARDLY:
+        return "cannot tell"
+    text = f"{row.size:.1%} / {row.power:.0%}"
+    return f"{text} ({row.undecided:.0%} cannot tell)" if row.undecided > HARDLY else text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""Intervals for dependent series: latencies, counts and shares in the order of their happening.
+
+Neighbouring items wait for each other, so n of them are worth fewer independent ones. A series
+tells how many by its autocorrelation. Where that is less than ``LEAST_WORTH`` the interval is
+unknown (both bounds infinite), because near saturation a short series mostly shows too little of
+its own spread: its interval would be too narrow just where it matters.
+
+Sources: initial monotone sequence, Geyer 1992 ("Practical Markov chain Monte Carlo", 3.3); batch
+means, Law, "Simulation Modeling and Analysis", 9.5.3; order statistics, Hahn and Meeker,
+"Statistical Intervals", 5.2.
+``python -m benchmarks.coverage`` measures what they cover.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import fft
+from scipy.special import bdtr, bdtrik, ndtr, stdtrit
+
+from mdibench.analysis.shares import Numbers
+from mdibench.analysis.statistics import (
+    CAUTION,
+    LEVEL,
+    UNKNOWN,
+    Effect,
+    Estimate,
+    finite,
+    reciprocal,
+    two_sided,
+    wilson,
+)
+
+BATCHES = 16
+LEAST_WORTH = 100.0
+"""Independent values that a series must be worth, or its interval is unknown."""
+MEAN_CAUTION = 0.1
+SHARE_CAUTION = 0.2
+"""As ``CAUTION``: of the mean of any series, and of quantiles and shares."""
+LEAST_BEYOND = 8.0
+"""Independent values on the rarer side of a quantile, or hits of a share, that it must be worth."""
+POINTS = 4096
+"""Means that a longer series is reduced to before its autocorrelation is taken."""
+
+
+def effective_size(series: ArrayLike) -> float:
+    """How many independent values the mean of ``series`` is worth, at most its length."""
+    x = finite(series)
+    if x.size < 4:
+        return float(x.size)
+    size = max(1, x.size // POINTS)
+    points = x[x.size % size :].reshape(-1, size).mean(axis=1)
+    own = float(x.var())
+    if own == 0 or math.isclose(own, 0, abs_tol=1e-24 * float(np.abs(x).max()) ** 2):
+        return float(x.size)
+    long_run = size * _long_run_variance(points)
+    return float(min(x.size, x.size * own / long_run)) if long_run > 0 else float(x.size)
+
+
+def _long_run_variance(x: Numbers) -> float:
+    """Sum of all autocovariances, by Geyer's initial monotone sequence; may be negative."""
+    deviations = x - x.mean()
+    length = fft.next_fast_len(2 * x.size, real=True)
+    spectrum = fft.rfft(deviations, length)
+    covariances = fft.irfft(np.abs(spectrum) ** 2, length)[: x.size // 2 * 2] / x.size
+    pairs = np.minimum.accumulate(covariances[::2] + covariances[1::2])
+    return float(2 * pairs[pairs > 0].sum() - covariances[0])
+
+
+def mean_of_series(series: ArrayLike, skewed: bool = False) -> Estimate:
+    """The mean of a stationary, possibly dependent series of positive or negative values.
+
+    ``skewed``: of a latency, whose spread grows with the square of its mean as a queue fills up;
+    the interval is then symmetrical in 1 / mean, and wider where the series just passes.
+    """
+    x = finite(series)
+    if not x.size:
+        return UNKNOWN
+    mean, (half, sufficiency) = float(x.mean()), half_width(x)
+    found = Estimate(mean, mean - half, mean + half, int(x.size), sufficiency)
+    return reciprocal(found, half * (1 + CAUTION / sufficiency)) if skewed else found
+
+
+def half_width(x: Numbers) -> tuple[float, float]:
+    """Half the interval of the mean of ``x``, infinite where it is too short, and how sufficient.
+
+    A series without any spread has an interval without width.
+    """
+    sufficiency = effective_size(x) / LEAST_WORTH
+    if x.size < 2 * BATCHES or sufficiency < 1:
+        return math.inf, sufficiency
+    half = float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2)) * _error(x)
+    return half * (1 + MEAN_CAUTION / sufficiency), sufficiency
+
+
+def _error(x: Numbers) -> float:
+    """Standard error of the mean of ``x`` from its batch means."""
+    size = x.size // BATCHES
+    means = x[x.size - size * BATCHES :].reshape(BATCHES, size).mean(axis=1)
+    return float(means.std(ddof=1)) / math.sqrt(BATCHES)
+
+
+def event_rate(
+    times_s: ArrayLike, start_s: float, end_s: float, driven_by_s: ArrayLike = ()
+) -> Estimate:
+    """Events per second between ``start_s`` and ``end_s``, by their counts in equal spans.
+
+    ``driven_by_s`` are the times of what causes the events, e.g. arrivals of completions. While a
+    server is busy, completions are more regular than the arrivals that decide their rate in the
+    long run: the wider of both intervals is taken.
+    """
+    if not end_s > start_s:
+        return UNKNOWN
+    found, n = _rate(finite(times_s), start_s, end_s)
+    driving, caused = _rate(finite(driven_by_s), start_s, end_s)
+    half = max(found.half_width, driving.half_width if caused else 0.0)
+    low, high = found.value - half, found.value + half
+    return Estimate(found.value, low, high, n, found.sufficiency).within(0.0)
+
+
+def _rate(times_s: Numbers, start_s: float, end_s: float) -> tuple[Estimate, int]:
+    inside = times_s[(times_s >= start_s) & (times_s < end_s)]
+    spans = max(2 * BATCHES, min(inside.size, POINTS) // BATCHES * BATCHES)
+    counts, _ = np.histogram(inside, spans, (start_s, end_s))
+    return mean_of_series(counts * (spans / (end_s - start_s))), int(inside.size)
+
+
+def share_of_series(hits: ArrayLike) -> Estimate:
+    """A share of the items of a series, such as those that were dropped; drops come in bursts.
+
+    Wilson's interval of as many trials as the series is worth; none where nothing, or all, was
+    hit, as a series without a burst does not tell how long bursts are.
+    """
+    x = finite(hits)
+    if not x.size:
+        return UNKNOWN
+    share = float(x.mean())
+    if share in (0.0, 1.0):
+        return Estimate(share, n=int(x.size))
+    worth = effective_size(x)
+    sufficiency = _sufficiency(worth, share)
+    if sufficiency < 1:
+        return Estimate(share, -math.inf, math.inf, int(x.size), sufficiency)
+    trials = _cautious(worth)
+    found = wilson(share * trials, trials)
+    return Estimate(share, found.low, found.high, int(x.size), sufficiency)
+
+
+def _sufficiency(worth: float, share: float) -> float:
+    """For an interval of a share: enough values, and enough of the rarer kind."""
+    return min(worth / LEAST_WORTH, worth * min(share, 1 - share) / LEAST_BEYOND)
+
+
+def _cautious(worth: float) -> float:
+    return worth / (1 + SHARE_CAUTION * LEAST_WORTH / worth) ** 2
+
+
+def quantile(series: ArrayLike, p: float, dependent: bool = True) -> Estimate:
+    """The p-quantile of a series with the interval that its order statistics give.
+
+    With ``dependent`` the series is in the order of its happening, and the interval is that of as
+    many independent values as it is worth, by which of its values are above the quantile; unknown
+    where that of the mean would be. A bound beyond the extremes is infinite.
+    """
+    x = np.asarray(series, np.float64)
+    x = x[~np.isnan(x)]
+    if not x.size:
+        return UNKNOWN
+    ordered = np.sort(x)
+    value = float(ordered[min(x.size - 1, math.ceil(p * x.size) - 1)])
+    worth = effective_size(x <= value) if dependent else float(x.size)
+    sufficiency = math.nan
+    if dependent:
+        sufficiency = min(_sufficiency(worth, p), effective_size(x) / LEAST_WORTH)
+    if sufficiency < 1:
+        return Estimate(value, -math.inf, math.inf, int(x.size), sufficiency)
+    n = max(1, int(_cautious(worth))) if dependent else x.size
+    low = _binomial_quantile((1 - LEVEL) / 2, n, p) / n
+    high = (_binomial_quantile((1 + LEVEL) / 2, n, p) + 1) / n
+    low, high = (_order_statistic(ordered, at) for at in (low, high))
+    return Estimate(value, low, high, int(x.size), sufficiency)
+
+
+def _binomial_quantile(share: float, n: int, p: float) -> int:
+    """Least k with P(X <= k) >= ``share`` for X binomial of ``n`` and ``p``."""
+    k = max(0, math.ceil(float(bdtrik(share, n, p))))
+    return k - 1 if k and float(bdtr(k - 1, n, p)) >= share else k
+
+
+def _order_statistic(ordered: Numbers, share: float) -> float:
+    rank = math.ceil(share * ordered.size)
+    if rank < 1:
+        return -math.inf
+    return math.inf if rank > ordered.size else float(ordered[rank - 1])
+
+
+# --- pairs ---------------------------------------------------------------------------------------
+
+
+def paired_series_effect(a: ArrayLike, b: ArrayLike) -> Effect:
+    """Mean of b - a over the items of two runs, in item order: pairs, yet dependent in time."""
+    x = np.asarray(b, np.float64) - np.asarray(a, np.float64)
+    return _effect(mean_of_series(x), 0.0)
+
+
+def paired_series_ratio(a: ArrayLike, b: ArrayLike) -> Effect:
+    """Mean of b over mean of a, over the items of two runs in item order (ratio estimator)."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not x.size or not x.mean() > 0:
+        return Effect(UNKNOWN, math.nan, True)
+    ratio = float(y.mean() / x.mean())
+    half, sufficiency = half_width((y - ratio * x) / x.mean())
+    found = Estimate(ratio, ratio - half, ratio + half, int(x.size), sufficiency)
+    return _effect(found, 1.0)
+
+
+def _effect(estimate: Estimate, none: float) -> Effect:
+    """The p-value that goes with a symmetrical interval; NaN where that is unknown."""
+    if not math.isfinite(estimate.half_width):
+        return Effect(estimate, math.nan, True)
+    error = float(estimate.half_width) / float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2))
+    return Effect(estimate, two_sided(estimate.value - none, error, BATCHES - 1), True)
+
+
+# --- growth --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a backlog moved: by ``slope`` per second over ``span_s``, about its ``mean``.
+
+    ``p_value`` is of "it does not grow for ever".
+    """
+
+    slope: float
+    p_value: float
+    mean: float
+    span_s: float
+
+    @property
+    def growth(self) -> float:
+        """What the line gained over the whole span."""
+        return self.slope * self.span_s
+
+
+LONGEST_LAG = 20
+"""Part of the span over which a random walk's spread is measured, at most."""
+
+
+def growth(times_s: ArrayLike, values: ArrayLike) -> Growth:
+    """Does a backlog grow? Least squares through it, against a random walk without a drift.
+
+    A stable queue near saturation wanders for as long as a run lasts, and a test against
+    independent noise calls that growth. Without drift it wanders no further than the random walk
+    that it is between two visits to zero: the slope of such a walk over a span T with variance s²
+    per second has variance 1.2 s² / T. s² is the largest over several lags, so that bursts count.
+    """
+    t, x = np.asarray(times_s, np.float64), np.asarray(values, np.float64)
+    known = np.isfinite(t) & np.isfinite(x)
+    t, x = t[known], x[known]
+    if x.size < LONGEST_LAG or not t[-1] > t[0]:
+        return Growth(math.nan, math.nan, float(x.mean()) if x.size else math.nan, math.nan)
+    span_s = float(t[-1] - t[0])
+    centred = t - t.mean()
+    slope = float(centred @ x) / float(centred @ centred)
+    error = math.sqrt(1.2 * _walk_variance(x) * x.size) / span_s
+    p_value = float(ndtr(-slope / error)) if error > 0 else float(slope <= 0)
+    return Growth(slope, p_value, float(x.mean()), span_s)
+
+
+def _walk_variance(x: Numbers) -> float:
+    """Variance that a random walk gains per step, of steps of several lengths the largest."""
+    drift = (x[-1] - x[0]) / (x.size - 1)
+    found, lag = 0.0, 1
+    while lag <= max(1, x.size // LONGEST_LAG):
+        steps = x[lag:] - x[:-lag] - drift * lag
+        found = max(found, float(steps @ steps) / steps.size / lag)
+        lag *= 2
+    return found
