@@ -100,6 +100,17 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
                 f"{host}: {count} ranks with {threads} compute threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"
             )
+        quota = next(rank.get("cpu_quota") for rank in preamble.ranks if rank["host"] == host)
+        if quota is not None and quota < count:
+            warnings.append(
+                f"{host}: a CPU quota of {quota:g} cores for {count} ranks: the kernel stops them "
+                "again and again; times are not those of a device (raise the container's limit)"
+            )
+    warnings += [
+        f"rank {rank.get('rank')}: variables of another launcher are ignored ({other})"
+        for rank in preamble.ranks
+        for other in rank.get("ignored_launchers", ())
+    ]
     if preamble.config.events and preamble.kind != "simulated":
         warnings.append(
             "the config's [[events]] had no effect: only mdibench simulate applies them"

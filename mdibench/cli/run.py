@@ -51,9 +51,13 @@ def run(
     """
     check_hostfile(hostfile, ranks)
     if ranks is None:
+        from mdibench.rank.launch import prepare_rank
+
+        launch = prepare_rank()
         from mdibench.rank.lifecycle import RunOptions, run_rank
 
-        status, folder = run_rank(RunOptions(config, overrides, _Monitor() if tui else None, quiet))
+        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet)
+        status, folder = run_rank(options, launch)
         if folder is not None:
             from mdibench.report.terminal import summary_lines
 
@@ -65,4 +69,4 @@ def run(
     load_config(config, overrides)
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]
     program += ["--tui"] * tui + ["--quiet"] * quiet
-    return run_ranks(ranks, hostfile, program)
+    return run_ranks(ranks, hostfile, program, reads_keys=tui)

@@ -65,9 +65,12 @@ def sweep(
     highest that keeps a percentile of the latency under its objective.
     """
     if series is not None:
+        from mdibench.rank.launch import prepare_rank
+
+        launch = prepare_rank()
         from mdibench.sweep.crew import run_series
 
-        return run_series(series)
+        return run_series(series, launch)
     if config is None:
         raise click.UsageError("Missing argument 'CONFIG'.")
     if search:

@@ -242,7 +242,7 @@ class Source:
         flight = self._flights.get(copy[0])
         return flight if flight is not None and flight.attempt == copy[1] else None
 
-    def _recover(self, flight: Flight, rank: int) -> bool:
+    def _recover(self, flight: Flight, rank: int, now: float) -> bool:
         """Run the item anew, where it may be; otherwise it is lost."""
         flight.attempt += 1
         if self.setup.rerun and flight.attempt < self.setup.attempts:

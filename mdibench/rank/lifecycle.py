@@ -93,18 +93,16 @@ class RunOptions:
     quiet: bool = False
 
 
-def run_rank(options: RunOptions) -> tuple[int, Path | None]:
-    """Run this process as one rank of the job. MPI starts here.
+def run_rank(options: RunOptions, launch: environment.Launch) -> tuple[int, Path | None]:
+    """Run this process, prepared by ``prepare_rank``, as one rank of the job. MPI starts here.
 
     Returns its exit status, and on rank 0 the folder of the run.
     """
-    launch = environment.launch_facts()
-    environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup
 
     group = RankGroup()
     _check_world(launch, group.size)
-    return run_in(group, options, launch)
+    return run_in(group, options, _corrected(launch, group))
 
 
 def run_in(
@@ -130,6 +128,18 @@ def _leave_together(options: RunOptions, group: RankGroup) -> None:
         if group.rank == SOURCE:
             options.monitor.wait()
         group.barrier()
+
+
+def _corrected(launch: environment.Launch, group: RankGroup) -> environment.Launch:
+    """What MPI itself says of this rank, where the launcher's variables say something else."""
+    from mdibench.transport.mpi import processor_name
+
+    host = processor_name()
+    here = group.share(host).count(host)  # by all ranks, whatever each one's variables say
+    if launch.size == group.size:
+        return launch
+    said = f"{launch.name or 'no launcher'}: rank {launch.rank} of {launch.size}"
+    return environment.Launch("", group.rank, group.size, here, (*launch.ignored, said))
 
 
 def _check_world(launch: environment.Launch, size: int) -> None:
@@ -164,7 +174,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     pairs = _pairs(config, plan, group)
     items = together(group, lambda: load_items(config.model, file.arrivals_s) if source else None)
     kept = noted(file.text, options.overrides)
-    preamble = _preamble(config, kept, prepared, group, threads)
+    preamble = _preamble(config, kept, prepared, group, threads, launch)
     writer = together(group, lambda: open_run(preamble) if source else None)
 
     clock = _run_clock(group, preamble)
@@ -269,7 +279,12 @@ def _pairs(config: RunConfig, plan: Plan, group: RankGroup) -> dict[int, CodecPa
 
 
 def _preamble(
-    config: RunConfig, text: str, prepared: Prepared, group: RankGroup, threads: int
+    config: RunConfig,
+    text: str,
+    prepared: Prepared,
+    group: RankGroup,
+    threads: int,
+    launch: environment.Launch,
 ) -> RunPreamble:
     """What all ranks know of each other before the run."""
     from mdibench.transport import link_probe
@@ -277,6 +292,7 @@ def _preamble(
 
     own = environment.host_facts() | {
         "rank": group.rank,
+        "ignored_launchers": list(launch.ignored),
         "threads": threads,
         "mpi": library(),
         "mpi_processor": processor_name(),

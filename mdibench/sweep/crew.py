@@ -81,7 +81,11 @@ class Crew:
             ["sweep", "--series", str(path)],
         )
         self._process = subprocess.Popen(
-            line, env=launch.child_environment(), stdout=self._log, stderr=self._log
+            line,
+            env=launch.child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
         )
 
     @property
@@ -153,10 +157,8 @@ def ended(path: Path) -> list[tuple[int, float]]:
     return [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
 
 
-def run_series(path: Path) -> int:
+def run_series(path: Path, facts: environment.Launch) -> int:
     """Take part in every run on the list that needs this rank. MPI starts here."""
-    launch = environment.launch_facts()
-    environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup
 
     world = RankGroup()
@@ -170,8 +172,8 @@ def run_series(path: Path) -> int:
         if group is None:
             continue
         begun_s = time.monotonic()
-        local = min(launch.local_size, job.ranks)
-        status = _one(group, job, replace(launch, local_size=local))
+        local = min(facts.local_size, job.ranks)
+        status = _one(group, job, replace(facts, local_size=local))
         if world.rank == SOURCE:
             with journal(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")

@@ -262,6 +262,11 @@ def library() -> str:
     return MPI.Get_library_version().split("\n")[0].strip("\0 ")
 
 
+def vendor() -> str:
+    """The name of the MPI library's vendor: MPICH, Open MPI, Intel MPI, ..."""
+    return str(MPI.get_vendor()[0])
+
+
 def thread_level() -> int:
     """The level of thread support that the library granted."""
     return int(MPI.Query_thread())
@@ -274,5 +279,5 @@ def processor_name() -> str:
 
 __all__: Sequence[str] = (
     "Buffer", "BufferPool", "Endpoint", "RankGroup",
-    "library", "processor_name", "thread_level",
+    "library", "processor_name", "thread_level", "vendor",
 )  # fmt: skip
