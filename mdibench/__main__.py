@@ -8,11 +8,13 @@ import click
 
 from mdibench import errors
 from mdibench.cli import cli
+from mdibench.cli.streams import adapt_streams
 from mdibench.errors import say
 
 
 def main() -> None:
     """Run the command line and end the process with its status."""
+    adapt_streams()
     sys.exit(run(sys.argv[1:]))
 
 
