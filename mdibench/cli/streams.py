@@ -32,7 +32,7 @@ def adapt_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the shell: >&-
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it stays open
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
+RESERVE = ".reserve"
+RESERVE_BYTES = 256 * 1024
+"""Kept while a run goes on: room for its last manifest on a disk that is full."""
 STOP = "stop"
 """A file of this name in a run's folder asks the run to end in good order."""
 SILENCE_S = 30.0
@@ -54,10 +59,24 @@ class RunWriter:
         self.append = self._stream.append
         """``append(row)``: remember a row. The stream's own method, for speed."""
         self._write_manifest()
+        (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
 
     def flush(self) -> None:
-        """Make every appended row readable to others, and safe from the death of this process."""
-        self._stream.flush()
+        """Make every appended row readable to others, and safe from the death of this process.
+
+        Raises ``UserError`` where the disk is full or the folder is gone.
+        """
+        with self.recording():
+            self._stream.flush()
+            self._stream.check_in_place()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Let an ``OSError`` of a file in this folder become one line with a remedy."""
+        try:
+            yield
+        except OSError as failure:
+            raise UserError(_cannot_record(self.folder, failure)) from failure
 
     def update(self, **fields: Any) -> None:
         """Replace ``fields`` of the manifest, on disk too."""
@@ -70,16 +89,31 @@ class RunWriter:
         Raises ``UserError`` when the tables could not be written (a full disk, say). The stream
         then stays, with every record in it, and the manifest has a warning that says so.
         """
-        self._stream.end(status, reason)
-        self._stream.close()
         self._manifest.update(fields, status=status, reason=reason)
-        if status != "complete":  # whoever stopped it may not wait for the tables
-            self._write_manifest()
+        (self.folder / RESERVE).unlink(missing_ok=True)
+        try:
+            with self.recording():
+                self._stream.end(status, reason)
+                self._stream.close()
+                if status != "complete":  # whoever stopped it may not wait for the tables
+                    self._write_manifest()
+        except UserError as failure:
+            self._end_unwritten(failure)
+            if status == "complete":
+                raise
+            return
         try:
             self._write_tables()
         finally:
             self._write_manifest()
         (self.folder / STREAM).unlink(missing_ok=True)
+
+    def _end_unwritten(self, failure: UserError) -> None:
+        """Say in the manifest, if nowhere else, that the records break off."""
+        if self._manifest["status"] == "complete":
+            self._manifest.update(status="failed", reason=str(failure))
+        with suppress(OSError):
+            self._write_manifest()
 
     def _write_tables(self) -> None:
         from mdibench.record.tables import write_tables
@@ -100,6 +134,17 @@ class RunWriter:
     def _write_manifest(self) -> None:
         text = json.dumps(_plain(self._manifest), indent=1) + "\n"
         write_text_whole(self.folder / MANIFEST, text)
+
+
+def _cannot_record(folder: Path, failure: OSError) -> Problem:
+    """What stopped the recording, with the free space where that may be the reason."""
+    if not folder.is_dir():
+        what = "the run's folder was removed or moved while it was written"
+        return Problem(what, str(folder), "leave it in place until the run has ended")
+    free = shutil.disk_usage(folder).free
+    what = f"cannot record: {failure.strerror or failure}, {free / 2**20:.1f} MiB free"
+    remedy = f"make room or choose another run.results; what was flushed is in {STREAM}"
+    return Problem(what, str(folder), remedy)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
