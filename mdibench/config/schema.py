@@ -25,9 +25,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = NotNegative
 PositiveSeconds = Positive
 Probability = Annotated[float, Field(ge=0, le=1)]
-Rank = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+LARGEST = 2**63 - 1
+"""TOML's largest whole number."""
+Rank = Annotated[int, Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """Strictly between 0 and 1."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]

@@ -151,14 +151,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the run in ``folder``; ``UserError`` where it is missing or damaged."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
-        major = int(manifest["schema"][0])
+        text = path.read_bytes()
+        major = int(json.loads(text)["schema"][0])
     except OSError as failure:
         raise UserError(Problem(f"cannot be read: {failure.strerror}", str(path))) from None
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
         raise UserError(Problem("is damaged: not the manifest of a run", str(path))) from None
     refuse_other_major(major, path)
-    return dict(manifest)
+    from mdibench.record.manifest_schema import parse
+
+    try:
+        return parse(text)
+    except ValueError as failure:
+        raise UserError(Problem(f"is damaged: {failure}", str(path))) from None
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[Path]:
