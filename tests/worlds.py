@@ -136,8 +136,8 @@ def _script(world: World, stall: Stall) -> None:
         for event in (TICK, *still.waiting):  # silence is judged before anything is heard
             world.post(world.now, stall.rank, event)
 
-    world.happen(stall.at_s, stop)
-    world.happen(stall.at_s + stall.seconds, go_on)
+    world.schedule(stall.at_s, stop)
+    world.schedule(stall.at_s + stall.seconds, go_on)
 
 
 def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:

@@ -110,6 +110,7 @@ class _RankFacts(_Part):
     host: str
     pid: Count | None = None
     cores: Count | None = None
+    threads: Count | None = None
     torch_threads: Count | None = None
     memory_bytes: Count | None = None
     load_1min: Size | None = None
