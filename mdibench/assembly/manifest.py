@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +11,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from mdibench.assembly.hosts import clock_warnings
 from mdibench.assembly.state_machines import ExitRule
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.record import run_folder
+from mdibench.record.process_identity import this_process
 from mdibench.record.run_folder import RunWriter
 
 RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
@@ -67,8 +67,7 @@ def _manifest(preamble: RunPreamble, name: str, started: datetime) -> dict[str, 
         "id": name,
         "name": config.run.name,
         "started_utc": started.isoformat(),
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
+        **this_process(),
         "kind": preamble.kind,
         "config": resolved(config),
         "scheme": config.scheme.name,
@@ -111,6 +110,7 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
         for rank in preamble.ranks
         for other in rank.get("ignored_launchers", ())
     ]
+    warnings += clock_warnings(preamble.ranks, preamble.clock_offsets_s)
     if preamble.config.events and preamble.kind != "simulated":
         warnings.append(
             "the config's [[events]] had no effect: only mdibench simulate applies them"

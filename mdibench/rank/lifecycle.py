@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from mdibench.assembly import environment
+from mdibench.assembly.hosts import with_own_names
 from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind
 from mdibench.assembly.progress import Progress
 from mdibench.assembly.sampling import ProcessFacts
@@ -61,6 +62,7 @@ from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
+from mdibench.record.process_identity import boot_id
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:
@@ -293,6 +295,8 @@ def _preamble(
     own = environment.host_facts() | {
         "rank": group.rank,
         "ignored_launchers": list(launch.ignored),
+        "boot_id": boot_id(),
+        "clock_s": time.time() - time.perf_counter(),
         "threads": threads,
         "mpi": library(),
         "mpi_processor": processor_name(),
@@ -310,7 +314,7 @@ def _preamble(
         model=prepared.info,
         exit_rule=prepared.rule,
         engine={"name": choice.name, "why": choice.why} if choice else None,
-        ranks=[facts for facts, _, _ in shared],
+        ranks=with_own_names([facts for facts, _, _ in shared]),
         clock_offsets_s=[offset for _, offset, _ in shared],
         clock_error_s=max(error for _, _, error in shared),
         probe=link_probe.quick(group),

@@ -142,6 +142,9 @@ class _Manifest(_Part):
     started_utc: str = ""
     pid: Count | None = None
     host: str | None = None
+    boot_id: str = ""
+    pid_namespace: str = ""
+    process_started_s: Size | None = None
     kind: str = ""
     scheme: str = ""
     label: str | None = ""

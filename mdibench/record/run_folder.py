@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +17,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
 from mdibench.record.files import write_text_whole
+from mdibench.record.process_identity import may_live
 from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
@@ -190,7 +188,7 @@ def status(folder: Path, now_s: float | None = None) -> str:
         return said
     now_s = time.time() if now_s is None else now_s
     silence_s = now_s - _written_s(folder)
-    return "running" if _writer_lives(manifest) and silence_s <= SILENCE_S else "aborted"
+    return "running" if may_live(manifest) and silence_s <= SILENCE_S else "aborted"
 
 
 def _plain(value: Any) -> Any:
@@ -227,18 +225,6 @@ def _started(run: Path) -> str:
         return str(read_manifest(run).get("started_utc", ""))
     except UserError:
         return ""
-
-
-def _writer_lives(manifest: dict[str, Any]) -> bool:
-    pid = manifest.get("pid")
-    if not isinstance(pid, int) or manifest.get("host") != socket.gethostname():
-        return True
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
 
 
 def _written_s(folder: Path) -> float:

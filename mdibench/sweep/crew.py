@@ -27,6 +27,7 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import OK, UserError, say
 from mdibench.rank import launch
 from mdibench.rank.lifecycle import RunOptions, run_in
+from mdibench.record.process_identity import lives
 
 if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
@@ -141,7 +142,8 @@ class Crew:
 
 def write_series(path: Path, jobs: list[CrewJob], owner: int) -> None:
     """Write the list for the ranks; they stop when the process ``owner`` is gone."""
-    text = json.dumps({"owner": owner, "jobs": [asdict(job) for job in jobs]})
+    facts = {"owner": owner, "owner_started_s": psutil.Process(owner).create_time()}
+    text = json.dumps(facts | {"jobs": [asdict(job) for job in jobs]})
     path.write_text(text, encoding="utf-8")
     journal(path).write_text("", encoding="utf-8")
 
@@ -166,7 +168,7 @@ def run_series(path: Path, facts: environment.Launch) -> int:
     for fields in listed["jobs"]:
         job = CrewJob(fields["config"], tuple(fields["overrides"]), fields["ranks"])
         world.wait_idly()
-        if not _goes_on(world.share(psutil.pid_exists(listed["owner"]))):
+        if not _goes_on(world.share(lives(listed["owner"], listed["owner_started_s"]))):
             break
         group = world.part(job.ranks)
         if group is None:
