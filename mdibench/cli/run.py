@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -22,7 +23,8 @@ class _Monitor:
 
         self._child = attach(folder)
         if self._child is None:
-            click.echo(f"no terminal here; in another one: mdibench monitor {folder}", err=True)
+            where = quote(str(folder))
+            click.echo(f"no terminal here; in another one: mdibench monitor {where}", err=True)
 
     def wait(self) -> None:
         """Wait until the user leaves the monitor."""

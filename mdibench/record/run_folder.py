@@ -209,11 +209,23 @@ def _runs_below(path: Path) -> Iterator[Path]:
         path = path.parent
     if not path.is_dir():
         return
-    for folder, below, files in os.walk(path, onerror=_left_out):
+    seen: set[tuple[int, int]] = set()
+    for folder, below, files in os.walk(path, onerror=_left_out, followlinks=True):
+        if not _is_new(folder, seen):  # a link that leads back up, or to a folder seen before
+            below.clear()
+            continue
         if MANIFEST in files:
             below.clear()
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    facts = Path(folder).stat()
+    key = (facts.st_dev, facts.st_ino)
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
 
 
 def _left_out(failure: OSError) -> None:
