@@ -198,7 +198,10 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
         ending.report_through(post)
     gc.freeze()  # objects loaded so far stay: collections need not traverse them again
     process = partial(_process_facts, _energy_meter(preamble, group.rank))
-    Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
+    try:
+        Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
+    finally:
+        gc.unfreeze()  # the next run of this process freezes its own
     post.close()
     group.barrier()
     compute.stop()

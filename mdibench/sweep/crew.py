@@ -8,6 +8,7 @@ a line to the journal after each run; when the sweep's process is gone, the seri
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -176,6 +177,8 @@ def run_series(path: Path, facts: environment.Launch) -> int:
         begun_s = time.monotonic()
         local = min(facts.local_size, job.ranks)
         status = _one(group, job, replace(facts, local_size=local))
+        group.free()
+        gc.collect()  # the machines of a run refer to each other
         if world.rank == SOURCE:
             with journal(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")

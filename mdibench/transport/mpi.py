@@ -131,6 +131,11 @@ class Endpoint:
             request.Wait()
         self._receives = []
 
+    def free(self) -> None:
+        """Close, and give the communicator back: only where every message has been received."""
+        self.close()
+        self._comm.Free()
+
 
 # --- collectives for setup and the end -----------------------------------------------------------
 
@@ -148,6 +153,10 @@ class RankGroup:
         inside = self.rank < ranks
         comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
         return RankGroup(comm) if inside else None
+
+    def free(self) -> None:
+        """Give the communicator of a ``part`` back. All its ranks call it, when all is received."""
+        self.comm.Free()
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
