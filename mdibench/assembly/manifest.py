@@ -112,9 +112,7 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
     ]
     warnings += clock_warnings(preamble.ranks, preamble.clock_offsets_s)
     if preamble.config.events and preamble.kind != "simulated":
-        warnings.append(
-            "the config's [[events]] had no effect: only mdibench simulate applies them"
-        )
+        warnings.append("scripted [[events]] took place: figures are those of a disturbed run")
     return warnings
 
 

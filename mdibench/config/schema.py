@@ -361,7 +361,7 @@ class SweepSection(ConfigSection):
 
 
 class EventEntry(ConfigSection):
-    """An event during a simulated run.
+    """An event during a run, simulated or real, at a time of its clock.
 
     ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
     ``fail``: it stops without notice; ``slow``: its blocks take ``factor`` times as long as at the
@@ -400,7 +400,7 @@ class RunConfig(ConfigSection):
     sweep: SweepSection | None = None
     """Used by ``mdibench sweep`` only."""
     events: list[EventEntry] = []
-    """Used by ``mdibench simulate`` only."""
+    """What happens during the run, simulated or real."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def where(self, *path: str | int) -> str:

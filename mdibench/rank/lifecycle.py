@@ -52,9 +52,11 @@ from mdibench.compute.engines import (
 )
 from mdibench.config.reading import ConfigFile, noted, parse_config, read_config
 from mdibench.config.schema import RunConfig
+from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.network.event_checks import check_events
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.rank.agreement import from_source, together
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
@@ -62,6 +64,7 @@ from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
+from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
 from mdibench.record.process_identity import boot_id
 from mdibench.transport.links import LinkClock
 
@@ -184,7 +187,9 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     logging.getLogger("mdibench").addHandler(background)
     post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, rule.thresholds, items)
-    compute = _computing(engine, config, plan, group)
+    compute, slow = _computing(engine, config, plan, group)
+    parts = RankParts(node, post, partial(_newcomer, config, plan, group.rank, rule), slow)
+    script = Script(config, group.rank, parts) if config.events else None
     hooks: Hooks
     if writer is not None:
         quiet = options.quiet or options.monitor is not None
@@ -199,7 +204,8 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     gc.freeze()  # objects loaded so far stay: collections need not traverse them again
     process = partial(_process_facts, _energy_meter(preamble, group.rank))
     try:
-        Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
+        setup = LoopSetup(clock, config.run.sample_s, process)
+        Loop(setup, node, post, compute, hooks, script).run()
     finally:
         gc.unfreeze()  # the next run of this process freezes its own
     post.close()
@@ -247,6 +253,7 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         if group.size > 1 and config.emulation is None:
             info = with_seconds(info, measured(config, info, *chosen))
             plan = make_plan(config, group.size, info)
+        check_events(config, plan)
         return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
 
     costs_of_source, plan_of_source, *engine = from_source(group, costs)
@@ -350,13 +357,32 @@ def _post_office(
     return PostOffice(endpoint, links, uniform, coder=Coder(pairs), exits=plan.exits)
 
 
-def _computing(engine: Engine, config: RunConfig, plan: Plan, group: RankGroup) -> Computing:
-    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone."""
+def _computing(
+    engine: Engine, config: RunConfig, plan: Plan, group: RankGroup
+) -> tuple[Computing, Callable[[float], None]]:
+    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone.
+
+    And how to make it slower by a factor, for scripted events.
+    """
     device = plan.devices[group.rank]
     if device is None:
-        return InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
+        slowable = SlowableEngine(engine) if config.events else None
+        engine = slowable or engine
+        computing = InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
+        return computing, slowable.slow if slowable else lambda factor: None
     last = last_blocks(config, plan.blocks[group.rank])
-    return ComputeThread(engine, call_seconds(device.block_s, last))
+    emulated_s = call_seconds(device.block_s, last)
+    task_s = list(emulated_s)
+
+    def slow(factor: float) -> None:
+        task_s[:] = [factor * seconds for seconds in emulated_s]
+
+    return ComputeThread(engine, task_s), slow
+
+
+def _newcomer(config: RunConfig, plan: Plan, rank: int, rule: ExitRule, now: float) -> Node:
+    """A worker that starts anew in the middle of the run."""
+    return make_node(config, plan, rank, rule.thresholds, None, now)
 
 
 def _process_facts(meter: Meter | None) -> ProcessFacts:

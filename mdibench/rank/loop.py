@@ -28,6 +28,7 @@ from mdibench.core.rows import Row
 from mdibench.errors import InvariantError
 from mdibench.rank.computing import Computing
 from mdibench.rank.hooks import Hooks
+from mdibench.rank.scripted_events import Happened, Script
 from mdibench.transport.post_office import Mail, PostOffice
 
 SHORTEST_SLEEP_S = 20e-6
@@ -73,8 +74,10 @@ class Loop:
         post: PostOffice,
         compute: Computing,
         hooks: Hooks,
+        script: Script | None = None,
     ) -> None:
         self.setup = setup
+        self._script = script
         self.node = node
         self.post = post
         self.compute = compute
@@ -109,6 +112,8 @@ class Loop:
         news = self._poll()
         self._catch_up()
         now = self.setup.clock()
+        if self._script is not None and now >= self._script.next_s:
+            self._follow(self._script.take(now), now)
         if self.node.is_due(now):
             self._feed(Tick(), now)
         if now >= self._next_sample_s or self.hooks.wants_sample:
@@ -118,6 +123,13 @@ class Loop:
             self._sleep_s = SHORTEST_SLEEP_S
         else:
             self._rest()
+
+    def _follow(self, happened: Happened, now: float) -> None:
+        """Scripted events took place on this rank."""
+        self.node = happened.node
+        self._rows += happened.rows
+        for event in happened.events:
+            self._feed(event, now)
 
     def _catch_up(self) -> None:
         """After this rank itself stood still: take all that has waited, before silence is judged.
@@ -154,6 +166,8 @@ class Loop:
     def _rest(self) -> None:
         """Sleep until something is due, a batch is finished, or it is time to poll again."""
         due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
+        if self._script is not None:
+            due_s = min(due_s, self._script.next_s - self.setup.clock())
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:
             if self.compute.supplied:

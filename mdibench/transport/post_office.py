@@ -137,6 +137,11 @@ class PostOffice:
         self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
         self._sequence = 0
 
+    @property
+    def links(self) -> Mapping[int, LinkClock]:
+        """The link to each neighbour."""
+        return self._links
+
     # --- outgoing ---------------------------------------------------------------------------
 
     def send(self, target: int, state: State, body: Body) -> None:
