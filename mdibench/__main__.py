@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from mdibench import errors
 from mdibench.cli import cli
+from mdibench.cli.streams import adapt_streams
 from mdibench.errors import say
 
 
 def main() -> None:
     """Run the command line and end the process with its status."""
+    adapt_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -21,6 +24,7 @@ def run(arguments: list[str]) -> int:
     if "--debug" in arguments:
         return int(cli.main(arguments, "mdibench", standalone_mode=False) or 0)
     try:
+        _check_working_folder()
         return int(cli.main(arguments, "mdibench", standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
@@ -51,6 +55,17 @@ def run(arguments: list[str]) -> int:
     except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
         say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
         return errors.INTERNAL_ERROR
+
+
+def _check_working_folder() -> None:
+    """Launchers and other programs say nothing that helps where it is gone."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        problem = errors.Problem(
+            "the working folder was deleted", remedy="change to one that is there, e.g. cd"
+        )
+        raise errors.UserError(problem) from None
 
 
 def _in_one_line(failure: click.ClickException) -> str:

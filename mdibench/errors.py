@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 OK = 0
@@ -92,5 +93,11 @@ def say(line: str) -> None:
 
     It is one write, so that the lines of several ranks do not interleave.
     """
-    sys.stderr.write(f"mdibench: {line}\n")
-    sys.stderr.flush()
+    write_stderr(f"mdibench: {line}\n")
+
+
+def write_stderr(text: str) -> None:
+    """``text`` to the person at the terminal, who may have closed it: then nobody reads it."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdibench.compute.engine import Hosted, RecordedEngine
+from mdibench.core.events import Event, Instruction
 from mdibench.core.node import Node
 from mdibench.core.records import Task
 from mdibench.core.rows import ROWS, Row
@@ -17,7 +18,7 @@ from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Link
 from mdibench.policy.schemes import SCHEMES
-from mdibench.simulation.world import Parts, World
+from mdibench.simulation.world import TICK, Parts, Silent, World
 from mdibench.transport.links import LinkClock
 
 
@@ -35,6 +36,26 @@ class Spec:
     link: Link = field(default_factory=lambda: Link(1e8, 0.001))
     source: Mapping[str, Any] = field(default_factory=dict)
     worker: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Rank ``rank`` stands still from ``at_s`` on for ``seconds``, as SIGSTOP does it."""
+
+    rank: int
+    at_s: float
+    seconds: float
+
+
+class StandingStill(Silent):
+    """A rank that stands still: what happens to it waits until it goes on."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Event] = []
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        self.waiting.append(event)
+        return []
 
 
 @dataclass
@@ -95,11 +116,28 @@ def build(spec: Spec) -> tuple[World, list[Row]]:
     return World(parts, random.Random(spec.seed)), rows
 
 
-def run(spec: Spec) -> Ran:
-    """Run a world to its end."""
+def run(spec: Spec, stalls: Iterable[Stall] = ()) -> Ran:
+    """Run a world to its end. Stalls of one rank must not overlap."""
     world, rows = build(spec)
+    for stall in stalls:
+        _script(world, stall)
     assert world.run(until_s=1000.0)
     return Ran(world, rows)
+
+
+def _script(world: World, stall: Stall) -> None:
+    node, still = world.nodes[stall.rank], StandingStill()
+
+    def stop() -> None:
+        world.nodes[stall.rank] = still
+
+    def go_on() -> None:
+        world.nodes[stall.rank] = node
+        for event in (TICK, *still.waiting):  # silence is judged before anything is heard
+            world.post(world.now, stall.rank, event)
+
+    world.schedule(stall.at_s, stop)
+    world.schedule(stall.at_s + stall.seconds, go_on)
 
 
 def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +11,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from mdibench.assembly.hosts import clock_warnings
 from mdibench.assembly.state_machines import ExitRule
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.record import run_folder
+from mdibench.record.process_identity import this_process
 from mdibench.record.run_folder import RunWriter
 
 RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
@@ -69,8 +69,7 @@ def _manifest(preamble: RunPreamble, name: str, started: datetime) -> dict[str, 
         "id": name,
         "name": config.run.name,
         "started_utc": started.isoformat(),
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
+        **this_process(),
         "kind": preamble.kind,
         "config": resolved(config),
         "scheme": config.scheme.name,
@@ -103,10 +102,20 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
                 f"{host}: {count} ranks with {threads} compute threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"
             )
+        quota = next(rank.get("cpu_quota") for rank in preamble.ranks if rank["host"] == host)
+        if quota is not None and quota < count:
+            warnings.append(
+                f"{host}: a CPU quota of {quota:g} cores for {count} ranks: the kernel stops them "
+                "again and again; times are not those of a device (raise the container's limit)"
+            )
+    warnings += [
+        f"rank {rank.get('rank')}: variables of another launcher are ignored ({other})"
+        for rank in preamble.ranks
+        for other in rank.get("ignored_launchers", ())
+    ]
+    warnings += clock_warnings(preamble.ranks, preamble.clock_offsets_s)
     if preamble.config.events and preamble.kind != "simulated":
-        warnings.append(
-            "the config's [[events]] had no effect: only mdibench simulate applies them"
-        )
+        warnings.append("scripted [[events]] took place: figures are those of a disturbed run")
     return warnings + _unmodelled_codecs(preamble)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 
 from mdibench.core.source import Source
+from mdibench.errors import write_stderr
 
 TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
 """Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
@@ -30,12 +31,12 @@ class Progress:
             return
         self._next_s = now + (_TERMINAL_PERIOD_S if self._terminal else _PLAIN_PERIOD_S)
         line = self._line(source, now)
-        self._write(f"\r{line[:_WIDTH]:<{_WIDTH}}" if self._terminal else line + "\n")
+        write_stderr(f"\r{line[:_WIDTH]:<{_WIDTH}}" if self._terminal else line + "\n")
 
     def clear(self) -> None:
         """Remove the line from the terminal."""
         if self._terminal and not self._quiet:
-            self._write("\r" + " " * _WIDTH + "\r")
+            write_stderr("\r" + " " * _WIDTH + "\r")
 
     def _line(self, source: Source, now: float) -> str:
         totals = source.totals
@@ -45,7 +46,3 @@ class Progress:
             f"ok {totals.ok}  in flight {source.in_flight}  dropped {totals.dropped}  "
             f"accuracy {accuracy}"
         )
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()

@@ -29,9 +29,9 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     """
     from mdibench.assembly.workload import planned
     from mdibench.config.reading import read_config
+    from mdibench.network.event_checks import check_events
     from mdibench.network.planning import usual_ranks
     from mdibench.report.plan_text import plan_json, plan_lines
-    from mdibench.simulation.scripted_events import check_events
     from mdibench.sweep.matrix import read_matrix
 
     file = read_config(config, overrides)

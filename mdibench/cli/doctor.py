@@ -35,14 +35,12 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
     with --ranks N, all ranks start, and their hosts are compared. Exit status 0 where runs can
     start, 3 where something that they need is missing.
     """
+    from mdibench.rank.launch import facts, run_ranks
+
     check_hostfile(hostfile, ranks)
-    from mdibench.assembly.environment import launch_facts
-
     if ranks is not None:
-        from mdibench.rank.launch import run_ranks
-
         return run_ranks(ranks, hostfile, ["doctor", *(["--json"] if as_json else [])])
-    launch = launch_facts()
+    launch = facts()
     if launch.size > 1:
         return _compare_hosts(launch.rank == 0, as_json)
     return _examine(as_json)
@@ -110,15 +108,15 @@ def finding_lines(findings: Sequence[MachineCheck]) -> list[str]:
 
 def _host() -> list[MachineCheck]:
     """Everything about this host that is not MPI."""
-    import psutil
-
-    from mdibench.assembly.environment import cores, host_facts
+    from mdibench.assembly import limits
+    from mdibench.assembly.environment import cores, host_facts, memory_bytes
 
     facts = host_facts()
     size = shutil.get_terminal_size()
-    memory_bytes = machine.memory_limit(psutil.virtual_memory().total)
+    quota = limits.cpu_quota()
     return [
-        machine.check_processor(cores(), memory_bytes, str(facts["cpu"])),
+        machine.check_processor(cores(), memory_bytes(), str(facts["cpu"]), quota),
+        machine.check_shared_memory(limits.shared_memory()),
         machine.check_governor(None if facts["governor"] is None else str(facts["governor"])),
         machine.check_torch(machine.ask),
         machine.check_terminal(sys.stdout.isatty(), size.columns, size.lines),

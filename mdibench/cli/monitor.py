@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -117,7 +118,7 @@ def _leave(folder: Path, snapshot: Snapshot | None) -> None:
         return
     text = summary(snapshot, str(folder))
     if not snapshot.over:
-        text += f"  the run goes on; watch it again with: mdibench monitor {folder}\n"
+        text += f"  the run goes on; watch it again with: mdibench monitor {quote(str(folder))}\n"
     with suppress(OSError):  # the terminal may be gone by now
         os.write(1, text.encode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -22,7 +23,8 @@ class _Monitor:
 
         self._child = attach(folder)
         if self._child is None:
-            click.echo(f"no terminal here; in another one: mdibench monitor {folder}", err=True)
+            where = quote(str(folder))
+            click.echo(f"no terminal here; in another one: mdibench monitor {where}", err=True)
 
     def wait(self) -> None:
         """Wait until the user leaves the monitor."""
@@ -51,9 +53,13 @@ def run(
     """
     check_hostfile(hostfile, ranks)
     if ranks is None:
+        from mdibench.rank.launch import prepare_rank
+
+        launch = prepare_rank()
         from mdibench.rank.lifecycle import RunOptions, run_rank
 
-        status, folder = run_rank(RunOptions(config, overrides, _Monitor() if tui else None, quiet))
+        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet)
+        status, folder = run_rank(options, launch)
         if folder is not None:
             from mdibench.report.terminal import summary_lines
 
@@ -65,4 +71,4 @@ def run(
     load_config(config, overrides)
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]
     program += ["--tui"] * tui + ["--quiet"] * quiet
-    return run_ranks(ranks, hostfile, program)
+    return run_ranks(ranks, hostfile, program, reads_keys=tui)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -65,9 +66,12 @@ def sweep(
     highest that keeps a percentile of the latency under its objective.
     """
     if series is not None:
+        from mdibench.rank.launch import prepare_rank
+
+        launch = prepare_rank()
         from mdibench.sweep.crew import run_series
 
-        return run_series(series)
+        return run_series(series, launch)
     if config is None:
         raise click.UsageError("Missing argument 'CONFIG'.")
     if search:
@@ -103,7 +107,7 @@ def _run(ready: Sweep) -> int:
     for done in failed:
         click.echo(f"{done.cell}, repeat {done.repeat}: {done.status}: {done.reason}", err=True)
     click.echo(f"{folder}: {len(ready.record.runs) - len(failed)} runs complete")
-    click.echo(f"to compare them: mdibench report {folder}")
+    click.echo(f"to compare them: mdibench report {quote(str(folder))}")
     return status
 
 

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mdibench.config.origins import KeyPath
-from mdibench.config.schema import ConfigSection, RunConfig
+from mdibench.config.schema import LARGEST, ConfigSection, RunConfig
 
 RANGE_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 LONGEST_VALUE = 40
@@ -220,6 +220,7 @@ def _limits(metadata: Iterable[Any]) -> dict[str, Any]:
 def _range(limits: Mapping[str, Any]) -> str:
     low = limits.get("ge", limits.get("gt"))
     high = limits.get("le", limits.get("lt"))
+    high = None if high == LARGEST else high
     if low is None:
         return ""
     if high is None:

@@ -26,9 +26,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = NotNegative
 PositiveSeconds = Positive
 Probability = Annotated[float, Field(ge=0, le=1)]
-Rank = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+LARGEST = 2**63 - 1
+"""TOML's largest whole number."""
+Rank = Annotated[int, Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """Strictly between 0 and 1."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
@@ -385,7 +387,7 @@ class SweepSection(ConfigSection):
 
 
 class EventEntry(ConfigSection):
-    """An event during a simulated run.
+    """An event during a run, simulated or real, at a time of its clock.
 
     ``join``: the worker is absent before; ``leave``: it takes no new tasks and finishes its own;
     ``fail``: it stops without notice; ``slow``: its blocks take ``factor`` times as long as at the
@@ -424,7 +426,7 @@ class RunConfig(ConfigSection):
     sweep: SweepSection | None = None
     """Used by ``mdibench sweep`` only."""
     events: list[EventEntry] = []
-    """Used by ``mdibench simulate`` only."""
+    """What happens during the run, simulated or real."""
     _origins: Origins = PrivateAttr(default_factory=Origins)
 
     def where(self, *path: str | int) -> str:

@@ -63,6 +63,21 @@ class Suspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """A task of ``copy`` came from ``sender`` and could not be read: it is not in any queue."""
+
+    sender: int
+    copy: Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The source is done with these items: whatever copy of one is still about is for nothing."""
+
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """The neighbour ``rank`` is part of the fleet, or leaves it in good order.
 
@@ -94,6 +109,8 @@ Event: TypeAlias = (
     | Delivered
     | ThresholdsSet
     | Suspected
+    | Refused
+    | Cancelled
     | Presence
     | Tick
     | StopRequested
@@ -147,6 +164,13 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Tell every worker that copies of these items are for nothing."""
+
+    items: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A row for the run's files."""
 
@@ -160,4 +184,4 @@ class EndRun:
     reason: str
 
 
-Instruction: TypeAlias = Compute | Send | Finish | ReportSuspect | Announce | Note | EndRun
+Instruction: TypeAlias = Compute | Send | Finish | ReportSuspect | Announce | Cancel | Note | EndRun

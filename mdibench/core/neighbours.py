@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Set
 
 from mdibench.core.records import Copy, State
 from mdibench.policy.views import Candidate
@@ -11,6 +11,11 @@ from mdibench.policy.views import Candidate
 def smoothed(mean: float, value: float, weight: float) -> float:
     """The exponentially weighted mean after one more value; the first value stands for itself."""
     return value if mean == 0.0 else mean + weight * (value - mean)
+
+
+UNMOVED_STATES = 3
+SETTLED_S = 2.0
+"""Delivered tasks that so many states do not count, so long after, were refused over there."""
 
 
 class Neighbour:
@@ -23,8 +28,11 @@ class Neighbour:
     __slots__ = (
         "_acknowledged",
         "_candidate",
+        "_memory",
         "_recent",
         "_told",
+        "_unmoved",
+        "delivered_s",
         "gamma_s",
         "heard_s",
         "hop_delay_s",
@@ -57,7 +65,11 @@ class Neighbour:
         self._acknowledged = 0
         self._told = (0, 0.0, 0)
         self._candidate: Candidate | None = None
-        self._recent: deque[Copy] = deque(maxlen=memory)
+        self._unmoved = 0
+        self.delivered_s = now
+        self._memory = memory
+        self._recent: dict[Copy, None] = {}
+        """Copies that it may hold, the latest last."""
 
     @property
     def input_queue(self) -> int:
@@ -75,21 +87,40 @@ class Neighbour:
         self.heard_s = now
         if state.received < self._acknowledged:
             return
+        self._heal(state.received, now)
         self.told_queue = state.input_queue
         self.gamma_s = state.gamma_s
         self._acknowledged = state.received
         self.told_s = now
         self._candidate = None
 
+    def _heal(self, received: int, now: float) -> None:
+        """Forget tasks that it does not count although they were delivered long ago: refused ones.
+
+        They would make its queue look longer for ever.
+        """
+        self.sent = max(self.sent, received)
+        if received != self._acknowledged or self.sent == received or self.under_way:
+            self._unmoved = 0
+            return
+        self._unmoved += 1
+        if self._unmoved >= UNMOVED_STATES and now - self.delivered_s > self._settled_s:
+            self.sent, self._unmoved = received, 0
+
+    @property
+    def _settled_s(self) -> float:
+        return max(SETTLED_S, 10 * self.hop_delay_s)
+
     def note_sent(self, copy: Copy) -> None:
         """A task of ``copy`` goes out to it."""
         self.sent += 1
         self.under_way += 1
         self._candidate = None
-        self._recent.append(copy)
+        self._remember(copy)
 
-    def note_delivered(self, seconds: float, weight: float) -> None:
+    def note_delivered(self, seconds: float, weight: float, now: float) -> None:
         """A task took ``seconds`` to reach it."""
+        self.delivered_s = now
         self.hop_delay_s = smoothed(self.hop_delay_s, seconds, weight)
         self._candidate = None
 
@@ -112,7 +143,18 @@ class Neighbour:
 
     def note_passed(self, copy: Copy) -> None:
         """The result of ``copy`` goes home by it."""
-        self._recent.append(copy)
+        self._remember(copy)
+
+    def _remember(self, copy: Copy) -> None:
+        self._recent.pop(copy, None)
+        self._recent[copy] = None
+        if len(self._recent) > self._memory:
+            del self._recent[next(iter(self._recent))]
+
+    def forget(self, items: Set[int]) -> None:
+        """It may hold copies of these items, and nobody needs them any more."""
+        for copy in [copy for copy in self._recent if copy[0] in items]:
+            del self._recent[copy]
 
     def summary(self) -> str:
         """What a story says of it."""
@@ -129,7 +171,7 @@ class Neighbour:
         return bool(self._recent)
 
     def give_up(self) -> tuple[Copy, ...]:
-        """Copies whose tasks or results it may hold, as far back as one run allows; told once."""
-        copies = tuple(dict.fromkeys(self._recent))
+        """Copies whose tasks or results it may hold, as many as can be about at once; told once."""
+        copies = tuple(self._recent)
         self._recent.clear()
         return copies

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from mdibench.core.events import (
     Announce,
+    Cancel,
+    Cancelled,
     Event,
     Finish,
     Instruction,
@@ -116,6 +118,8 @@ class Node:
         for instruction in instructions:
             if isinstance(instruction, Announce):
                 followed += self.worker.handle(ThresholdsSet(instruction.thresholds), now)
+            elif isinstance(instruction, Cancel):
+                followed += self.worker.handle(Cancelled(instruction.items), now)
         for task in admissions:
             followed += self.worker.admit(task, now)
         return followed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,6 +81,14 @@ class TaskQueue:
                 kept.append(self.entries.popleft())
         self.entries.extendleft(reversed(kept))
         return batch
+
+    def drop(self, items: Set[int], now: float) -> list[Entry]:
+        """Take out every task of ``items``."""
+        dropped = [entry for entry in self.entries if entry.task.item in items]
+        if dropped:
+            self._waited_s += sum(now - entry.since_s for entry in dropped)
+            self.entries = deque(e for e in self.entries if e.task.item not in items)
+        return dropped
 
     def statistics(self) -> QueueStatistics:
         """Length now, peak, and the time that tasks waited."""

@@ -12,7 +12,15 @@ import math
 from dataclasses import dataclass
 from typing import NoReturn
 
-from mdibench.core.events import Announce, EndRun, Instruction, Note, StopRequested, Suspected
+from mdibench.core.events import (
+    Announce,
+    Cancel,
+    EndRun,
+    Instruction,
+    Note,
+    StopRequested,
+    Suspected,
+)
 from mdibench.core.precision import Precision
 from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
@@ -125,6 +133,8 @@ class Source:
             self.totals.duplicates += 1
         else:
             self._enter(flight, result, now)
+            if flight.attempt:
+                self._out.append(Cancel((flight.item,)))
         self._admit_due(now)
         self._end_phases(now)
         return self._admissions, self._out
@@ -137,10 +147,11 @@ class Source:
         self._begin()
         self._story.remember((now, event))
         for item, attempt in event.copies:
-            flight = self._flights.get(item)
-            self._check_copy((item, attempt), flight, now)
-            if flight is not None and flight.attempt == attempt:
-                self._recover(flight, event.rank, now)
+            self._check_copy((item, attempt), self._flights.get(item), now)
+        held = [flight for copy in event.copies if (flight := self._flight_of(copy))]
+        lost = tuple(flight.item for flight in held if not self._recover(flight, event.rank, now))
+        if lost:
+            self._out.append(Cancel(lost))
         self._admit_due(now)
         self._end_phases(now)
         return self._admissions, self._out
@@ -238,16 +249,23 @@ class Source:
             )
         )
 
-    def _recover(self, flight: Flight, rank: int, now: float) -> None:
+    def _flight_of(self, copy: Copy) -> Flight | None:
+        """The item in flight of which ``copy`` is the latest run."""
+        flight = self._flights.get(copy[0])
+        return flight if flight is not None and flight.attempt == copy[1] else None
+
+    def _recover(self, flight: Flight, rank: int, now: float) -> bool:
+        """Run the item anew, where it may be; otherwise it is lost."""
         flight.attempt += 1
         if self.setup.rerun and flight.attempt < self.setup.attempts:
             self.totals.reruns += 1
             self._move(flight, "re-run", now)
             self._launch(flight)
-        else:
-            del self._flights[flight.item]
-            self._move(flight, "lost", now)
-            self._lose(flight, f"rank {rank} fell silent")
+            return True
+        del self._flights[flight.item]
+        self._move(flight, "lost", now)
+        self._lose(flight, f"rank {rank} fell silent or could not read it")
+        return False
 
     # --- control (algorithms 3 and 4) -----------------------------------------------------------
 

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple, TypeAlias
 # --- a task on one worker ------------------------------------------------------------------------
 
 
-Place = Literal["elsewhere", "input queue", "engine", "output queue", "exited", "sent"]
-"""Where a task is, as one worker sees it. The last two end its time there."""
+Place = Literal["elsewhere", "input queue", "engine", "output queue", "exited", "sent", "cancelled"]
+"""Where a task is, as one worker sees it. The last three end its time there."""
 
 
 class Move(NamedTuple):
@@ -35,6 +35,10 @@ NEXT_HERE = Move("engine", "input queue", "Computed, its next block by algorithm
 NEXT_OFFERED = Move("engine", "output queue", "Computed, its next block by algorithm 1")
 KEPT = Move("output queue", "input queue", "Keep, by algorithm 2")
 OFFLOADED = Move("output queue", "sent", "Offload, by algorithm 2")
+VOID_WAITING = Move("input queue", "cancelled", "Cancelled")
+VOID_LEAVING = Move("output queue", "cancelled", "Cancelled")
+VOID_COMPUTED = Move("engine", "cancelled", "Computed, its item was cancelled before")
+VOID_ARRIVED = Move("elsewhere", "cancelled", "Arrived, its item was cancelled before")
 
 TASK_MOVES = (
     HOSTED,
@@ -47,6 +51,10 @@ TASK_MOVES = (
     NEXT_OFFERED,
     KEPT,
     OFFLOADED,
+    VOID_WAITING,
+    VOID_LEAVING,
+    VOID_COMPUTED,
+    VOID_ARRIVED,
 )
 
 # --- the run, and an item of it, as the source sees them -----------------------------------------

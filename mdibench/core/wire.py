@@ -49,6 +49,7 @@ class MessageKind(IntEnum):
     FAILURE = 8
     FINAL = 9
     """A rank's last telemetry: it sends nothing after it."""
+    CANCEL = 10
 
 
 class Dtype(IntEnum):

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from mdibench.core.events import (
     Arrived,
+    Cancelled,
     Compute,
     Computed,
     Delivered,
@@ -24,6 +25,7 @@ from mdibench.core.events import (
     LinkFree,
     Note,
     Presence,
+    Refused,
     ReportSuspect,
     Send,
     ThresholdsSet,
@@ -46,6 +48,10 @@ from mdibench.core.transitions import (
     OFFLOADED,
     RELAYED,
     STARTED,
+    VOID_ARRIVED,
+    VOID_COMPUTED,
+    VOID_LEAVING,
+    VOID_WAITING,
     Move,
     Place,
 )
@@ -61,6 +67,9 @@ from mdibench.policy.views import (
     PlacingView,
     Wait,
 )
+
+STALL = 1.5
+"""Heartbeats without a tick after which a worker takes itself for the one that stood still."""
 
 
 @dataclass(slots=True)
@@ -90,7 +99,7 @@ class Worker:
         self.counters = Counters(exits=[0] * len(setup.thresholds))
         self.neighbours: dict[int, Neighbour] = Known(
             "no neighbour is rank",
-            {rank: Neighbour(rank, now, setup.max_in_flight) for rank in setup.neighbours},
+            {rank: Neighbour(rank, now, setup.queue_capacity) for rank in setup.neighbours},
         )
         self._ways: dict[int, list[Neighbour]] = {}
         self._batches: deque[list[Entry]] = deque()
@@ -99,6 +108,8 @@ class Worker:
         self._turn = 0
         self._under_way = 0
         self._last_tick_s = now
+        self._void: dict[int, None] = {}
+        """Items that the source is done with, the latest last; some copies may still come."""
         self._known_state: tuple[int, float] | None = None
         """A state that needs no more telling."""
         self._heartbeat_s = setup.heartbeat_s
@@ -221,7 +232,29 @@ class Worker:
         self._under_way -= 1
 
     def _delivered(self, event: Delivered) -> None:
-        self.neighbours[event.target].note_delivered(event.seconds, self.setup.smoothing)
+        self.neighbours[event.target].note_delivered(event.seconds, self.setup.smoothing, self._now)
+
+    def _refused(self, event: Refused) -> None:
+        """The task counts as received, and the source may run its item again."""
+        self._remember((self._now, event))
+        self.neighbours[event.sender].received += 1
+        self._known_state = None
+        text = f"item {event.copy[0]} from rank {event.sender} cannot be read"
+        self._event("warning", "refused", text)
+        self._out.append(ReportSuspect(self.setup.rank, (event.copy,)))
+
+    def _cancelled(self, event: Cancelled) -> None:
+        """Nothing is computed for these items any more, but for batches that the engine has."""
+        self._remember((self._now, event))
+        self._void |= dict.fromkeys(event.items)
+        while len(self._void) > self.setup.queue_capacity:
+            del self._void[next(iter(self._void))]
+        items = frozenset(event.items)
+        for move in (VOID_WAITING, VOID_LEAVING):
+            for entry in self._queues[move.before].drop(items, self._now):
+                self._move_away(entry, move)
+        for neighbour in self.neighbours.values():
+            neighbour.forget(items)
 
     def _thresholds_set(self, event: ThresholdsSet) -> None:
         self._remember((self._now, event))
@@ -235,7 +268,7 @@ class Worker:
         if event.fresh:
             former = self.neighbours[event.rank]
             self._give_up(former)
-            newcomer = Neighbour(event.rank, self._now, self.setup.max_in_flight)
+            newcomer = Neighbour(event.rank, self._now, self.setup.queue_capacity)
             newcomer.under_way = former.under_way
             self.neighbours[event.rank] = newcomer
             self._ways.clear()
@@ -244,16 +277,26 @@ class Worker:
 
     def _tick(self, event: Tick) -> None:
         self._remember((self._now, event))
+        if self._now - self._last_tick_s > STALL * self._heartbeat_s:
+            self._listen_afresh()
         self._last_tick_s = self._now
         for neighbour in self.neighbours.values():
             self._watch(neighbour)
             if self._must_tell(neighbour):
                 self._send(neighbour)
 
+    def _listen_afresh(self) -> None:
+        """This worker itself stood still, and could hear nobody: silence counts from now on."""
+        for neighbour in self.neighbours.values():
+            neighbour.heard_s = self._now
+
     # --- algorithm 1: exit, input queue or output queue ---------------------------------------
 
     def _judge(self, entry: Entry, outcome: Outcome, batch: tuple[int, float]) -> None:
         task, setup = entry.task, self.setup
+        if task.item in self._void:
+            self._move_away(entry, VOID_COMPUTED)
+            return
         block = setup.last_block.get(task.block, task.block)
         streak = task.streak + 1 if outcome.prediction == task.prediction else 1
         confidence = streak / len(self.thresholds) if setup.patience else outcome.confidence
@@ -336,6 +379,9 @@ class Worker:
 
     def _take_in(self, task: Task, sender: int) -> None:
         """A task that a neighbour sent: compute it here, or pass it on toward a host."""
+        if task.item in self._void:
+            self._move_away(Entry(task, self._now, sender), VOID_ARRIVED)
+            return
         hosts = task.block in self.setup.blocks
         self._join(Entry(task, self._now, sender), HOSTED if hosts else RELAYED)
 
@@ -344,6 +390,11 @@ class Worker:
         task = entry.task
         self._remember((self._now, move, task.item, task.attempt, task.block, entry.sender))
         self._queues[move.after].put(entry)
+
+    def _move_away(self, entry: Entry, move: Move) -> None:
+        """``entry`` is for nothing: it gets to no queue any more."""
+        task = entry.task
+        self._remember((self._now, move, task.item, task.attempt, task.block, entry.sender))
 
     def _send_home(self, result: Result) -> None:
         if self.setup.rank == SOURCE:
@@ -445,8 +496,11 @@ class Worker:
         self._out.append(Send(neighbour.rank, state, body))
 
     def _must_tell(self, neighbour: Neighbour) -> bool:
-        """News, or silence for so long that a heartbeat is due."""
-        if neighbour.needs_telling(self.waiting, self.gamma_s):
+        """News, or silence for so long that a heartbeat is due; a silent one gets heartbeats alone.
+
+        It may have lost touch as well, and must learn that this worker is still there.
+        """
+        if not neighbour.suspected and neighbour.needs_telling(self.waiting, self.gamma_s):
             return True
         return self._now - neighbour.spoken_s >= self._heartbeat_s
 
@@ -466,8 +520,11 @@ class Worker:
         self._give_up(neighbour)
 
     def _give_up(self, neighbour: Neighbour) -> None:
-        """Tell the source what may be with a neighbour that is gone."""
-        if neighbour.may_hold_items:
+        """Tell the source what may be with a neighbour that is gone.
+
+        What rank 0 has is not lost while there is a ledger at all: the source lives there.
+        """
+        if neighbour.may_hold_items and neighbour.rank != SOURCE:
             self._out.append(ReportSuspect(neighbour.rank, neighbour.give_up()))
 
     def _restless(self) -> bool:
@@ -478,7 +535,7 @@ class Worker:
         if state == self._known_state:
             return False
         for neighbour in self.neighbours.values():
-            if neighbour.needs_telling(*state):
+            if not neighbour.suspected and neighbour.needs_telling(*state):
                 return True
         self._known_state = state
         return False
@@ -503,6 +560,8 @@ REACTIONS: dict[type[Event], Callable[[Worker, Any], None]] = Known(
         Computed: Worker._computed,
         LinkFree: Worker._link_free,
         Delivered: Worker._delivered,
+        Refused: Worker._refused,
+        Cancelled: Worker._cancelled,
         ThresholdsSet: Worker._thresholds_set,
         Presence: Worker._presence,
         Tick: Worker._tick,

@@ -26,6 +26,8 @@ CARD = ".md"
 """Suffix of the card beside a weights file."""
 REMEDY = "fetch or train the file again"
 
+LONGEST_INDEX = 9
+"""Digits of a block's number that count: no network has more blocks."""
 _PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
 
 
@@ -57,9 +59,14 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
 
 def _stored(value: Tensor) -> Tensor:
     plain = value.detach().cpu()
-    if plain.is_floating_point():
-        plain = plain.to(torch.float16 if plain.ndim > 1 and plain.numel() > 16 else torch.float32)
-    return plain.contiguous()
+    return plain.to(_stored_dtype(plain)).contiguous()
+
+
+def _stored_dtype(value: Tensor) -> torch.dtype:
+    """How ``save_weights`` keeps a tensor of this kind and shape."""
+    if not value.is_floating_point():
+        return value.dtype
+    return torch.float16 if value.ndim > 1 and value.numel() > 16 else torch.float32
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -96,9 +103,23 @@ def load_weights(
                 mine = names.get((kind, block - 1), {})
                 tensors = {name: _read(path, file, full) for name, full in mine.items()}
                 _check_fits(path, parts[block - 1], tensors, where)
-                if metadata.get(f"crc32 {where}", "") not in ("", checksum(tensors)):
-                    raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
+                _check_content(path, parts[block - 1], tensors, where, metadata)
                 _fill(parts[block - 1], tensors)
+
+
+def _check_content(
+    path: Path, part: nn.Module, tensors: Mapping[str, Tensor], where: str, facts: Mapping[str, str]
+) -> None:
+    """Bytes by their checksum, and what they mean: the checksum knows no element types."""
+    said = facts.get(f"crc32 {where}", "")
+    if not said:
+        return
+    if said != checksum(tensors):
+        raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
+    for name, value in part.state_dict().items():
+        if tensors[name].dtype != _stored_dtype(value):
+            what = f"damaged: {where}.{name} is of type {tensors[name].dtype}"
+            raise UserError(Problem(what, str(path), REMEDY))
 
 
 def _opened(path: Path) -> safe_open:
@@ -129,7 +150,7 @@ def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, st
     for full in names:
         match = _PART.fullmatch(full)
         if match:
-            key = (match[1], int(match[2]))
+            key = (match[1], int(match[2][:LONGEST_INDEX]))
             parts.setdefault(key, {})[match[3]] = full
     return parts
 

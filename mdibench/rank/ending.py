@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -100,10 +101,14 @@ class Ending:
         say(text)
         if self._writer is None:
             return
-        with (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log:
+        with (
+            suppress(OSError),  # a full disk, or a folder that is gone: said already
+            (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log,
+        ):
             log.write("".join(traceback.format_exception(error)))
         self._finish("aborted" if interrupted else "failed", text.partition("\n")[0])
-        say(f"the rows recorded so far are in {self._writer.folder}")
+        if self._writer.folder.is_dir():
+            say(f"the rows recorded so far are in {self._writer.folder}")
 
     def _tell_source(self, status: int, text: str) -> float:
         """Report to rank 0, else to the user; return the seconds that rank 0 has to end the job."""

@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -207,7 +208,8 @@ class SourceHooks:
         Raises MdibenchError if the last rows of a rank do not arrive in time.
         """
         self.writer.flush()
-        self._log.flush()
+        with self.writer.recording():
+            self._log.flush()
         source = self._node.source
         assert source is not None
         self._progress.show(source, now)
@@ -224,7 +226,8 @@ class SourceHooks:
     def close(self) -> None:
         """Close the log."""
         self._progress.clear()
-        self._log.close()
+        with suppress(OSError):  # a full disk: said already
+            self._log.close()
 
 
 def _parts(rows: list[Row], limit: int) -> list[bytes]:

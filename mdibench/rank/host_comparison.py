@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mdibench.rank.launch import prepare_rank
 from mdibench.rank.machine import STEADY_GOVERNORS, STEADY_REMEDY, CheckState, MachineCheck
 from mdibench.rank.mpi_check import plain_version
 
@@ -30,7 +31,7 @@ def gather() -> list[HostFacts]:
     """Every rank's facts, on every rank. MPI starts here."""
     from mdibench.assembly import environment
 
-    environment.limit_threads(environment.launch_facts().local_size)
+    prepare_rank()
     import torch
 
     from mdibench.rank.ending import Ending

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdibench.assembly import environment as assembly
+from mdibench.assembly import limits
 from mdibench.assembly.progress import TERMINAL_VARIABLE
-from mdibench.errors import Problem, UserError
+from mdibench.errors import USAGE_ERROR, Problem, UserError
 
 
 def find_mpirun() -> Path:
@@ -31,7 +33,12 @@ def find_mpirun() -> Path:
 def is_open_mpi(mpirun: Path) -> bool:
     """Whether this launcher is Open MPI's, whose options differ from MPICH's."""
     version = subprocess.run(
-        [str(mpirun), "--version"], capture_output=True, text=True, check=False, timeout=20
+        [str(mpirun), "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
     )
     return "Open MPI" in version.stdout or "open-mpi" in version.stdout
 
@@ -58,12 +65,54 @@ def child_environment() -> dict[str, str]:
     return variables
 
 
-def run_ranks(ranks: int, hostfile: Path | None, program: Sequence[str]) -> int:
-    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; return the job's exit status."""
+def prepare_rank() -> assembly.Launch:
+    """What every rank does first, before numpy, torch and MPI start: threads and limits.
+
+    Raises UserError on rank 0 where MPI could not start; other ranks then end without a word.
+    """
+    launch = facts()
+    assembly.limit_threads(launch.local_size)
+    shared = limits.shared_memory()
+    lack = limits.lacking_shared_memory(launch.local_size, shared.total) if shared else ""
+    if launch.local_size > 1 and lack:
+        if launch.rank:
+            os._exit(USAGE_ERROR)
+        raise UserError(Problem(lack, "shared memory", limits.SHARED_MEMORY_REMEDY))
+    return launch
+
+
+def facts() -> assembly.Launch:
+    """The launcher of this process and the place it gave it."""
+    return assembly.launch_facts(library=_loaded_vendor)
+
+
+def _loaded_vendor() -> str:
+    from mdibench.transport.mpi import vendor
+
+    return vendor()
+
+
+def _check_shared_memory(ranks: int) -> None:
+    shared = limits.shared_memory()
+    lack = limits.lacking_shared_memory(ranks, shared.free) if shared and ranks > 1 else ""
+    if lack:
+        raise UserError(Problem(lack, "shared memory", limits.SHARED_MEMORY_REMEDY))
+
+
+def run_ranks(
+    ranks: int, hostfile: Path | None, program: Sequence[str], reads_keys: bool = False
+) -> int:
+    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; the job's exit status.
+
+    Only a program that ``reads_keys`` gets this process's stdin: a launcher reads all of it, and
+    is stopped by a terminal that it may not read.
+    """
+    _check_shared_memory(1 if hostfile else ranks)
     if hostfile is not None and not hostfile.is_file():
         raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
     line = command(find_mpirun(), ranks, hostfile, program)
-    with subprocess.Popen(line, env=child_environment()) as child:
+    stdin = None if reads_keys else subprocess.DEVNULL
+    with subprocess.Popen(line, env=child_environment(), stdin=stdin) as child:
         signal.signal(signal.SIGTERM, lambda number, frame: child.terminate())
         while True:
             try:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from mdibench.assembly import environment
+from mdibench.assembly.hosts import with_own_names
 from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind
 from mdibench.assembly.progress import Progress
 from mdibench.assembly.sampling import ProcessFacts
@@ -52,9 +53,11 @@ from mdibench.compute.engines import (
 )
 from mdibench.config.reading import ConfigFile, noted, parse_config, read_config
 from mdibench.config.schema import RunConfig
+from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.network.event_checks import check_events
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.rank.agreement import from_source, together
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
@@ -62,6 +65,8 @@ from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
+from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
+from mdibench.record.process_identity import boot_id
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:
@@ -94,18 +99,16 @@ class RunOptions:
     quiet: bool = False
 
 
-def run_rank(options: RunOptions) -> tuple[int, Path | None]:
-    """Run this process as one rank of the job. MPI starts here.
+def run_rank(options: RunOptions, launch: environment.Launch) -> tuple[int, Path | None]:
+    """Run this process, prepared by ``prepare_rank``, as one rank of the job. MPI starts here.
 
     Returns its exit status, and on rank 0 the folder of the run.
     """
-    launch = environment.launch_facts()
-    environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup
 
     group = RankGroup()
     _check_world(launch, group.size)
-    return run_in(group, options, launch)
+    return run_in(group, options, _corrected(launch, group))
 
 
 def run_in(
@@ -131,6 +134,18 @@ def _leave_together(options: RunOptions, group: RankGroup) -> None:
         if group.rank == SOURCE:
             options.monitor.wait()
         group.barrier()
+
+
+def _corrected(launch: environment.Launch, group: RankGroup) -> environment.Launch:
+    """What MPI itself says of this rank, where the launcher's variables say something else."""
+    from mdibench.transport.mpi import processor_name
+
+    host = processor_name()
+    here = group.share(host).count(host)  # by all ranks, whatever each one's variables say
+    if launch.size == group.size:
+        return launch
+    said = f"{launch.name or 'no launcher'}: rank {launch.rank} of {launch.size}"
+    return environment.Launch("", group.rank, group.size, here, (*launch.ignored, said))
 
 
 def _check_world(launch: environment.Launch, size: int) -> None:
@@ -165,7 +180,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     pairs = _pairs(config, plan, group)
     items = together(group, lambda: _items(file) if source else None)
     kept = noted(file.text, options.overrides)
-    preamble = _preamble(config, kept, prepared, group, threads)
+    preamble = _preamble(config, kept, prepared, group, threads, launch)
     preamble = replace(preamble, data=items.data if items else None)
     writer = together(group, lambda: open_run(preamble) if source else None)
 
@@ -174,7 +189,9 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     logging.getLogger("mdibench").addHandler(background)
     post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, rule.thresholds, items)
-    compute = _computing(engine, config, plan, group)
+    compute, slow = _computing(engine, config, plan, group)
+    parts = RankParts(node, post, partial(_newcomer, config, plan, group.rank, rule), slow)
+    script = Script(config, group.rank, parts) if config.events else None
     hooks: Hooks
     if writer is not None:
         quiet = options.quiet or options.monitor is not None
@@ -188,7 +205,11 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
         ending.report_through(post)
     gc.freeze()  # objects loaded so far stay: collections need not traverse them again
     process = partial(_process_facts, _energy_meter(preamble, group.rank))
-    Loop(LoopSetup(clock, config.run.sample_s, process), node, post, compute, hooks).run()
+    try:
+        setup = LoopSetup(clock, config.run.sample_s, process)
+        Loop(setup, node, post, compute, hooks, script).run()
+    finally:
+        gc.unfreeze()  # the next run of this process freezes its own
     post.close()
     group.barrier()
     compute.stop()
@@ -239,6 +260,7 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         if group.size > 1 and config.emulation is None:
             info = with_seconds(info, measured(config, info, *chosen))
             plan = make_plan(config, group.size, info)
+        check_events(config, plan)
         return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
 
     costs_of_source, plan_of_source, *engine = from_source(group, costs)
@@ -276,7 +298,12 @@ def _pairs(config: RunConfig, plan: Plan, group: RankGroup) -> dict[int, CodecPa
 
 
 def _preamble(
-    config: RunConfig, text: str, prepared: Prepared, group: RankGroup, threads: int
+    config: RunConfig,
+    text: str,
+    prepared: Prepared,
+    group: RankGroup,
+    threads: int,
+    launch: environment.Launch,
 ) -> RunPreamble:
     """What all ranks know of each other before the run."""
     from mdibench.transport import link_probe
@@ -284,6 +311,9 @@ def _preamble(
 
     own = environment.host_facts() | {
         "rank": group.rank,
+        "ignored_launchers": list(launch.ignored),
+        "boot_id": boot_id(),
+        "clock_s": time.time() - time.perf_counter(),
         "threads": threads,
         "mpi": library(),
         "mpi_processor": processor_name(),
@@ -301,7 +331,7 @@ def _preamble(
         model=prepared.info,
         exit_rule=prepared.rule,
         engine={"name": choice.name, "why": choice.why} if choice else None,
-        ranks=[facts for facts, _, _ in shared],
+        ranks=with_own_names([facts for facts, _, _ in shared]),
         clock_offsets_s=[offset for _, offset, _ in shared],
         clock_error_s=max(error for _, _, error in shared),
         probe=link_probe.quick(group),
@@ -334,13 +364,32 @@ def _post_office(
     return PostOffice(endpoint, links, uniform, coder=Coder(pairs), exits=plan.exits)
 
 
-def _computing(engine: Engine, config: RunConfig, plan: Plan, group: RankGroup) -> Computing:
-    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone."""
+def _computing(
+    engine: Engine, config: RunConfig, plan: Plan, group: RankGroup
+) -> tuple[Computing, Callable[[float], None]]:
+    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone.
+
+    And how to make it slower by a factor, for scripted events.
+    """
     device = plan.devices[group.rank]
     if device is None:
-        return InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
+        slowable = SlowableEngine(engine) if config.events else None
+        engine = slowable or engine
+        computing = InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
+        return computing, slowable.slow if slowable else lambda factor: None
     last = last_blocks(config, plan.blocks[group.rank])
-    return ComputeThread(engine, call_seconds(device.block_s, last))
+    emulated_s = call_seconds(device.block_s, last)
+    task_s = list(emulated_s)
+
+    def slow(factor: float) -> None:
+        task_s[:] = [factor * seconds for seconds in emulated_s]
+
+    return ComputeThread(engine, task_s), slow
+
+
+def _newcomer(config: RunConfig, plan: Plan, rank: int, rule: ExitRule, now: float) -> Node:
+    """A worker that starts anew in the middle of the run."""
+    return make_node(config, plan, rank, rule.thresholds, None, now)
 
 
 def _process_facts(meter: Meter | None) -> ProcessFacts:

@@ -12,12 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mdibench.assembly.sampling import ProcessFacts, link_rows, telemetry_row
-from mdibench.core.events import Announce, Compute, EndRun, Event, Note, ReportSuspect, Send, Tick
+from mdibench.core.events import (
+    Announce,
+    Cancel,
+    Compute,
+    EndRun,
+    Event,
+    Note,
+    ReportSuspect,
+    Send,
+    Tick,
+)
 from mdibench.core.node import Node
 from mdibench.core.rows import Row
 from mdibench.errors import InvariantError
 from mdibench.rank.computing import Computing
 from mdibench.rank.hooks import Hooks
+from mdibench.rank.scripted_events import Happened, Script
 from mdibench.transport.post_office import Mail, PostOffice
 
 SHORTEST_SLEEP_S = 20e-6
@@ -27,6 +38,11 @@ QUIET_SLEEP_S = 1e-3
 message can change what this rank computes, and every poll takes the interpreter from the engine."""
 LONGEST_SLEEP_S = 4e-3
 """A message that comes while the loop sleeps waits this long at most."""
+
+STALL_S = 0.1
+"""A turn that takes longer did not run: the process was stopped, or the machine was."""
+CATCH_UP_POLLS = 10_000
+"""At most, so that a loop that cannot keep up still ticks."""
 
 
 def longer(sleep_s: float) -> float:
@@ -58,8 +74,10 @@ class Loop:
         post: PostOffice,
         compute: Computing,
         hooks: Hooks,
+        script: Script | None = None,
     ) -> None:
         self.setup = setup
+        self._script = script
         self.node = node
         self.post = post
         self.compute = compute
@@ -67,11 +85,13 @@ class Loop:
         self._rows: list[Row] = []
         self._next_sample_s = 0.0
         self._sleep_s = SHORTEST_SLEEP_S
+        self._turned_s = 0.0
         self._alone = post.endpoint.size == 1
         self._perform = {
             Compute: self._compute,
             Send: self._send,
             Announce: self._announce,
+            Cancel: self._cancel,
             ReportSuspect: self._report_suspect,
             Note: self._note,
             EndRun: self._end,
@@ -89,16 +109,38 @@ class Loop:
             raise
 
     def _turn(self) -> None:
+        news = self._poll()
+        self._catch_up()
         now = self.setup.clock()
+        if self._script is not None and now >= self._script.next_s:
+            self._follow(self._script.take(now), now)
         if self.node.is_due(now):
             self._feed(Tick(), now)
         if now >= self._next_sample_s or self.hooks.wants_sample:
             self._next_sample_s = now + self.setup.sample_s
             self.sample(now)
-        if self._poll():
+        if news:
             self._sleep_s = SHORTEST_SLEEP_S
         else:
             self._rest()
+
+    def _follow(self, happened: Happened, now: float) -> None:
+        """Scripted events took place on this rank."""
+        self.node = happened.node
+        self._rows += happened.rows
+        for event in happened.events:
+            self._feed(event, now)
+
+    def _catch_up(self) -> None:
+        """After this rank itself stood still: take all that has waited, before silence is judged.
+
+        The others had no way to be heard meanwhile.
+        """
+        if self.setup.clock() - self._turned_s > STALL_S:
+            for _ in range(CATCH_UP_POLLS):
+                if not self._poll():
+                    break
+        self._turned_s = self.setup.clock()
 
     def sample(self, now: float) -> None:
         """Record this rank's telemetry."""
@@ -124,6 +166,8 @@ class Loop:
     def _rest(self) -> None:
         """Sleep until something is due, a batch is finished, or it is time to poll again."""
         due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
+        if self._script is not None:
+            due_s = min(due_s, self._script.next_s - self.setup.clock())
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:
             if self.compute.supplied:
@@ -162,6 +206,9 @@ class Loop:
 
     def _announce(self, instruction: Announce) -> None:
         self.post.announce(instruction.thresholds)
+
+    def _cancel(self, instruction: Cancel) -> None:
+        self.post.cancel(instruction.items)
 
     def _report_suspect(self, instruction: ReportSuspect) -> None:
         self.post.report_suspect(instruction.rank, instruction.copies)

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from mdibench.assembly import limits
 from mdibench.rank.energy import SYSFS, find_meter
 
 CheckState = Literal["ok", "note", "missing"]
@@ -111,9 +112,17 @@ def check_packages(required: Iterable[str] | None = None) -> MachineCheck:
     return MachineCheck("packages", "ok", f"all {len(names)} installed: {', '.join(shown)}")
 
 
-def check_processor(cores: int, memory_bytes: int, model: str) -> MachineCheck:
-    """The cores and memory that this process may use."""
-    text = f"{model}, {cores} core{'s' if cores > 1 else ''}, {memory_bytes / 2**30:.1f} GiB memory"
+def check_processor(
+    cores: int, memory_bytes: int, model: str, quota: float | None = None
+) -> MachineCheck:
+    """The cores and memory that this process may use; ``quota`` of its control group, in cores."""
+    number = f"{cores} core{'s' if cores > 1 else ''}"
+    if quota is not None:
+        number = f"{quota:g} cores by quota"
+    text = f"{model}, {number}, {memory_bytes / 2**30:.1f} GiB memory"
+    if quota is not None and quota < 2:
+        remedy = "the kernel stops processes beyond it: raise the limit (docker run --cpus)"
+        return MachineCheck("processor", "note", text, remedy)
     if cores < 2:
         return MachineCheck(
             "processor", "note", text, "ranks on this host will share one core; emulate devices"
@@ -121,13 +130,17 @@ def check_processor(cores: int, memory_bytes: int, model: str) -> MachineCheck:
     return MachineCheck("processor", "ok", text)
 
 
-def memory_limit(total_bytes: int, limit_file: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
-    """Memory that this process may use: the container's limit, if there is one."""
-    try:
-        text = limit_file.read_text().strip()
-    except OSError:
-        return total_bytes
-    return min(total_bytes, int(text)) if text.isdigit() else total_bytes
+def check_shared_memory(found: limits.SharedMemory | None, ranks: int = 2) -> MachineCheck:
+    """Whether ``ranks`` ranks of this host can share memory, which MPI needs at its start."""
+    name = "shared memory"
+    if found is None:
+        return MachineCheck(name, "note", "no /dev/shm; MPI finds another way, or does not start")
+    lack = limits.lacking_shared_memory(ranks, found.free)
+    if lack:
+        return MachineCheck(name, "missing", lack, limits.SHARED_MEMORY_REMEDY)
+    most = found.free // limits.SHARED_MEMORY_A_RANK
+    text = f"{found.free / 2**20:.0f} MiB free in /dev/shm"
+    return MachineCheck(name, "ok", text + (f", enough for {most} ranks" if most < 32 else ""))
 
 
 def check_governor(name: str | None) -> MachineCheck:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from mdibench.rank.machine import Ask, MachineCheck
 
@@ -120,8 +121,8 @@ def run_command(found: Launcher | None, vendor: str) -> list[str]:
     """The command that starts a run on the hosts of a file, and the format of that file."""
     kind = found.kind if found else vendor
     off_path = found is not None and not found.on_path
-    path = found.path if found and off_path else "mpirun"
-    program = f"{sys.executable if off_path else 'python'} -m mdibench run CONFIG"
+    path = quote(found.path) if found and off_path else "mpirun"
+    program = f"{quote(sys.executable) if off_path else 'python'} -m mdibench run CONFIG"
     if kind == "Slurm":
         return [f"srun -n 4 --mpi=pmix {program}", "or --mpi=pmi2, depending on the cluster"]
     if kind == "Open MPI":

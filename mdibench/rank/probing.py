@@ -15,6 +15,7 @@ from mdibench.assembly import environment
 from mdibench.core.records import SOURCE
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError, say
 from mdibench.rank.ending import Ending
+from mdibench.rank.launch import prepare_rank
 from mdibench.record import run_folder
 from mdibench.transport import link_probe
 
@@ -35,8 +36,7 @@ class ProbeOptions:
 
 def run_probe(options: ProbeOptions) -> tuple[int, Path | None, str]:
     """Probe as one rank; returns exit status and, on rank 0, folder and table. MPI starts here."""
-    launch = environment.launch_facts()
-    environment.limit_threads(launch.local_size)
+    prepare_rank()
     from mdibench.transport.mpi import RankGroup, library
 
     group = RankGroup()

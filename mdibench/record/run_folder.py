@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
+import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
 from mdibench.record.files import write_text_whole
+from mdibench.record.process_identity import may_live
 from mdibench.record.stream import LiveWriter, refuse_other_major
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"
+RESERVE = ".reserve"
+RESERVE_BYTES = 256 * 1024
+"""Kept while a run goes on: room for its last manifest on a disk that is full."""
 STOP = "stop"
 """A file of this name in a run's folder asks the run to end in good order."""
 SILENCE_S = 30.0
@@ -54,10 +57,24 @@ class RunWriter:
         self.append = self._stream.append
         """``append(row)``: remember a row. The stream's own method, for speed."""
         self._write_manifest()
+        (folder / RESERVE).write_bytes(bytes(RESERVE_BYTES))
 
     def flush(self) -> None:
-        """Make every appended row readable to others, and safe from the death of this process."""
-        self._stream.flush()
+        """Make every appended row readable to others, and safe from the death of this process.
+
+        Raises ``UserError`` where the disk is full or the folder is gone.
+        """
+        with self.recording():
+            self._stream.flush()
+            self._stream.check_in_place()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Let an ``OSError`` of a file in this folder become one line with a remedy."""
+        try:
+            yield
+        except OSError as failure:
+            raise UserError(_cannot_record(self.folder, failure)) from failure
 
     def update(self, **fields: Any) -> None:
         """Replace ``fields`` of the manifest, on disk too."""
@@ -70,16 +87,31 @@ class RunWriter:
         Raises ``UserError`` when the tables could not be written (a full disk, say). The stream
         then stays, with every record in it, and the manifest has a warning that says so.
         """
-        self._stream.end(status, reason)
-        self._stream.close()
         self._manifest.update(fields, status=status, reason=reason)
-        if status != "complete":  # whoever stopped it may not wait for the tables
-            self._write_manifest()
+        (self.folder / RESERVE).unlink(missing_ok=True)
+        try:
+            with self.recording():
+                self._stream.end(status, reason)
+                self._stream.close()
+                if status != "complete":  # whoever stopped it may not wait for the tables
+                    self._write_manifest()
+        except UserError as failure:
+            self._end_unwritten(failure)
+            if status == "complete":
+                raise
+            return
         try:
             self._write_tables()
         finally:
             self._write_manifest()
         (self.folder / STREAM).unlink(missing_ok=True)
+
+    def _end_unwritten(self, failure: UserError) -> None:
+        """Say in the manifest, if nowhere else, that the records break off."""
+        if self._manifest["status"] == "complete":
+            self._manifest.update(status="failed", reason=str(failure))
+        with suppress(OSError):
+            self._write_manifest()
 
     def _write_tables(self) -> None:
         from mdibench.record.tables import write_tables
@@ -102,18 +134,34 @@ class RunWriter:
         write_text_whole(self.folder / MANIFEST, text)
 
 
+def _cannot_record(folder: Path, failure: OSError) -> Problem:
+    """What stopped the recording, with the free space where that may be the reason."""
+    if not folder.is_dir():
+        what = "the run's folder was removed or moved while it was written"
+        return Problem(what, str(folder), "leave it in place until the run has ended")
+    free = shutil.disk_usage(folder).free
+    what = f"cannot record: {failure.strerror or failure}, {free / 2**20:.1f} MiB free"
+    remedy = f"make room or choose another run.results; what was flushed is in {STREAM}"
+    return Problem(what, str(folder), remedy)
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the run in ``folder``; ``UserError`` where it is missing or damaged."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
-        major = int(manifest["schema"][0])
+        text = path.read_bytes()
+        major = int(json.loads(text)["schema"][0])
     except OSError as failure:
         raise UserError(Problem(f"cannot be read: {failure.strerror}", str(path))) from None
-    except (ValueError, TypeError, KeyError, IndexError):
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, OverflowError):
         raise UserError(Problem("is damaged: not the manifest of a run", str(path))) from None
     refuse_other_major(major, path)
-    return dict(manifest)
+    from mdibench.record.manifest_schema import parse
+
+    try:
+        return parse(text)
+    except ValueError as failure:
+        raise UserError(Problem(f"is damaged: {failure}", str(path))) from None
 
 
 def find_runs(paths: Iterable[str | Path]) -> list[Path]:
@@ -140,7 +188,7 @@ def status(folder: Path, now_s: float | None = None) -> str:
         return said
     now_s = time.time() if now_s is None else now_s
     silence_s = now_s - _written_s(folder)
-    return "running" if _writer_lives(manifest) and silence_s <= SILENCE_S else "aborted"
+    return "running" if may_live(manifest) and silence_s <= SILENCE_S else "aborted"
 
 
 def _plain(value: Any) -> Any:
@@ -161,11 +209,23 @@ def _runs_below(path: Path) -> Iterator[Path]:
         path = path.parent
     if not path.is_dir():
         return
-    for folder, below, files in os.walk(path, onerror=_left_out):
+    seen: set[tuple[int, int]] = set()
+    for folder, below, files in os.walk(path, onerror=_left_out, followlinks=True):
+        if not _is_new(folder, seen):  # a link that leads back up, or to a folder seen before
+            below.clear()
+            continue
         if MANIFEST in files:
             below.clear()
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))
+
+
+def _is_new(folder: str, seen: set[tuple[int, int]]) -> bool:
+    facts = Path(folder).stat()
+    key = (facts.st_dev, facts.st_ino)
+    is_new = key not in seen
+    seen.add(key)
+    return is_new
 
 
 def _left_out(failure: OSError) -> None:
@@ -177,18 +237,6 @@ def _started(run: Path) -> str:
         return str(read_manifest(run).get("started_utc", ""))
     except UserError:
         return ""
-
-
-def _writer_lives(manifest: dict[str, Any]) -> bool:
-    pid = manifest.get("pid")
-    if not isinstance(pid, int) or manifest.get("host") != socket.gethostname():
-        return True
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
 
 
 def _written_s(folder: Path) -> float:

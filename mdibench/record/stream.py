@@ -7,8 +7,10 @@ one cut line at the end, which readers leave alone. Nothing here knows Parquet o
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -29,6 +31,7 @@ class LiveWriter:
 
     def __init__(self, path: Path) -> None:
         self._file = FileIO(path, "xb")
+        self._path = path
         self._pending: list[Row] = []
         self._unwritten = _header()
         self._write()
@@ -44,6 +47,11 @@ class LiveWriter:
         rows, self._pending = self._pending, []
         self._unwritten += "".join([_line(row) for row in rows]).encode()
         self._write()
+
+    def check_in_place(self) -> None:
+        """Raise ``FileNotFoundError`` where the file is no longer where it was made."""
+        if not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
 
     def end(self, status: str, reason: str) -> None:
         """Flush, and mark the orderly end of the stream."""

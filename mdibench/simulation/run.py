@@ -26,9 +26,10 @@ from mdibench.core.records import SOURCE, Result, Task
 from mdibench.core.rows import EventRow, Row
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import INTERRUPTED, OK
+from mdibench.network.event_checks import check_events
 from mdibench.record.run_folder import RunWriter
 from mdibench.simulation.scenario import Scenario, service_times
-from mdibench.simulation.scripted_events import Script, check_events
+from mdibench.simulation.scripted_events import Script
 from mdibench.simulation.world import MessageBytes, Parts, Silent, World
 from mdibench.transport.links import LinkClock
 

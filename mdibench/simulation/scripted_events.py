@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from mdibench.config.schema import EventEntry, RunConfig
@@ -11,29 +10,11 @@ from mdibench.core.events import Presence
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.rows import EventRow
-from mdibench.errors import Problem, UserError
-from mdibench.network.devices import MBIT, MS
-from mdibench.network.plan import Plan
+from mdibench.network.event_checks import absent_at_start, changed_link, event_text
 from mdibench.simulation.world import SILENT, World
 
 MakeNode = Callable[[int, float], Node]
 """Makes the node of a rank that starts at the given time."""
-
-
-def check_events(config: RunConfig, plan: Plan) -> None:
-    """Raise UserError with every event of a rank or a link that the plan does not have."""
-    problems: list[Problem] = []
-    for index, event in enumerate(config.events):
-        where = config.where("events", index)
-        if event.rank is not None and event.rank >= plan.ranks:
-            what = f"there is no rank {event.rank} among the {plan.ranks} ranks of this run"
-            problems.append(Problem(what, where, f"use --workers {event.rank + 1} or more"))
-        if event.between is not None and event.between not in plan.links:
-            one, other = event.between
-            what = f"there is no link {one} - {other} in this run"
-            problems.append(Problem(what, where, "name two ranks that are neighbours"))
-    if problems:
-        raise UserError(*problems)
 
 
 class Script:
@@ -60,55 +41,45 @@ class Script:
         for rank in absent_at_start(config):
             self._start_absent(rank)
 
-    def _apply(self, event: EventEntry, action: Callable[[EventEntry], str]) -> None:
-        text = action(event)
+    def _apply(self, event: EventEntry, action: Callable[[EventEntry], None]) -> None:
+        action(event)
+        text = event_text(event)
         rank = SOURCE if event.rank is None else event.rank
         now = self._world.now
         row = EventRow(t_s=now, rank=rank, level="info", kind=event.kind, text=text)
         self._world.parts.record(row)
 
-    def _join(self, event: EventEntry) -> str:
+    def _join(self, event: EventEntry) -> None:
         assert event.rank is not None
         self._absent.discard(event.rank)
         fresh = self._world.nodes[event.rank] is SILENT
         if fresh:
             self._start(event.rank)
         self._tell_neighbours(Presence(event.rank, here=True, fresh=fresh))
-        return "joins"
 
-    def _leave(self, event: EventEntry) -> str:
+    def _leave(self, event: EventEntry) -> None:
         assert event.rank is not None
         self._absent.add(event.rank)
         self._tell_neighbours(Presence(event.rank, here=False))
-        return "leaves: takes no new tasks, finishes its own"
 
-    def _fail(self, event: EventEntry) -> str:
+    def _fail(self, event: EventEntry) -> None:
         assert event.rank is not None
         self._world.replace_node(event.rank, SILENT)
-        return "fails: falls silent"
 
-    def _slow(self, event: EventEntry) -> str:
+    def _slow(self, event: EventEntry) -> None:
         assert event.rank is not None and event.factor is not None
         self._world.slowness[event.rank] = event.factor
-        return f"blocks take {event.factor:g} times as long as at the start"
 
-    def _link(self, event: EventEntry) -> str:
+    def _link(self, event: EventEntry) -> None:
         assert event.between is not None
         one, other = event.between
         for pair in (event.between, (other, one)):
             clock = self._world.parts.links[pair]
-            if event.bandwidth_mbps is not None:
-                clock.link = replace(clock.link, bandwidth_bps=event.bandwidth_mbps * MBIT)
-            if event.delay_ms is not None:
-                clock.link = replace(clock.link, delay_s=event.delay_ms * MS)
-        rate = "" if event.bandwidth_mbps is None else f" {event.bandwidth_mbps:g} Mbit/s"
-        delay = "" if event.delay_ms is None else f" {event.delay_ms:g} ms"
-        return f"link {one} - {other}:{rate}{delay}"
+            clock.link = changed_link(clock.link, event)
 
-    def _load(self, event: EventEntry) -> str:
+    def _load(self, event: EventEntry) -> None:
         assert event.factor is not None
         self._source.interarrival_s = self._start_interarrival_s / event.factor
-        return f"items arrive {event.factor:g} times as fast as at the start"
 
     def _start_absent(self, rank: int) -> None:
         self._absent.add(rank)
@@ -130,12 +101,3 @@ class Script:
 
     def _neighbours(self, rank: int) -> tuple[int, ...]:
         return self._world.parts.nodes[rank].worker.setup.neighbours
-
-
-def absent_at_start(config: RunConfig) -> list[int]:
-    """Ranks whose first event of presence is to join."""
-    first: dict[int, str] = {}
-    for event in sorted(config.events, key=lambda event: event.at_s):
-        if event.rank is not None and event.kind in ("join", "leave", "fail"):
-            first.setdefault(event.rank, event.kind)
-    return sorted(rank for rank, kind in first.items() if kind == "join")

@@ -15,6 +15,8 @@ from mdibench.compute.engine import Engine
 from mdibench.core.events import (
     Announce,
     Arrived,
+    Cancel,
+    Cancelled,
     Compute,
     Computed,
     Delivered,
@@ -104,6 +106,7 @@ class World:
             Compute: self._compute,
             Send: self._send,
             Announce: self._announce,
+            Cancel: self._cancel,
             ReportSuspect: self._report_suspect,
             Note: self._note,
             EndRun: self._end,
@@ -219,9 +222,14 @@ class World:
         self.post(arrival_s, target, Arrived(rank, instruction.state, body))
 
     def _announce(self, rank: int, instruction: Announce) -> None:
+        self._tell_others(rank, ThresholdsSet(instruction.thresholds))
+
+    def _cancel(self, rank: int, instruction: Cancel) -> None:
+        self._tell_others(rank, Cancelled(instruction.items))
+
+    def _tell_others(self, rank: int, event: Event) -> None:
         for other in range(len(self.parts.nodes)):
             if other != rank:
-                event = ThresholdsSet(instruction.thresholds)
                 self.post(self.now + self.parts.control_delay_s, other, event)
 
     def _report_suspect(self, rank: int, instruction: ReportSuspect) -> None:

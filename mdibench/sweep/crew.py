@@ -8,6 +8,7 @@ a line to the journal after each run; when the sweep's process is gone, the seri
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -27,6 +28,7 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import OK, UserError, say
 from mdibench.rank import launch
 from mdibench.rank.lifecycle import RunOptions, run_in
+from mdibench.record.process_identity import lives
 
 if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
@@ -81,7 +83,11 @@ class Crew:
             ["sweep", "--series", str(path)],
         )
         self._process = subprocess.Popen(
-            line, env=launch.child_environment(), stdout=self._log, stderr=self._log
+            line,
+            env=launch.child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
         )
 
     @property
@@ -137,7 +143,8 @@ class Crew:
 
 def write_series(path: Path, jobs: list[CrewJob], owner: int) -> None:
     """Write the list for the ranks; they stop when the process ``owner`` is gone."""
-    text = json.dumps({"owner": owner, "jobs": [asdict(job) for job in jobs]})
+    facts = {"owner": owner, "owner_started_s": psutil.Process(owner).create_time()}
+    text = json.dumps(facts | {"jobs": [asdict(job) for job in jobs]})
     path.write_text(text, encoding="utf-8")
     journal(path).write_text("", encoding="utf-8")
 
@@ -153,10 +160,8 @@ def ended(path: Path) -> list[tuple[int, float]]:
     return [tuple(json.loads(line)) for line in lines if line.endswith("\n")]
 
 
-def run_series(path: Path) -> int:
+def run_series(path: Path, facts: environment.Launch) -> int:
     """Take part in every run on the list that needs this rank. MPI starts here."""
-    launch = environment.launch_facts()
-    environment.limit_threads(launch.local_size)
     from mdibench.transport.mpi import RankGroup
 
     world = RankGroup()
@@ -164,14 +169,16 @@ def run_series(path: Path) -> int:
     for fields in listed["jobs"]:
         job = CrewJob(fields["config"], tuple(fields["overrides"]), fields["ranks"])
         world.wait_idly()
-        if not _goes_on(world.share(psutil.pid_exists(listed["owner"]))):
+        if not _goes_on(world.share(lives(listed["owner"], listed["owner_started_s"]))):
             break
         group = world.part(job.ranks)
         if group is None:
             continue
         begun_s = time.monotonic()
-        local = min(launch.local_size, job.ranks)
-        status = _one(group, job, replace(launch, local_size=local))
+        local = min(facts.local_size, job.ranks)
+        status = _one(group, job, replace(facts, local_size=local))
+        group.free()
+        gc.collect()  # the machines of a run refer to each other
         if world.rank == SOURCE:
             with journal(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -58,7 +59,8 @@ class Search:
         self.ranks = ranks or usual_ranks(self.config) or _no_ranks(self.config)
         planned(self.config, self.ranks)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.folder = Path(self.config.run.results) / f"{self.config.run.name}-search-{stamp}"
+        name = f"{self.config.run.name}-search-{stamp}-{secrets.token_hex(2)}"
+        self.folder = Path(self.config.run.results) / name
         self.trials: list[Trial] = []
         self.bisection = Bisection(self.config.admission.rate_per_s, self.wanted.precision)
 

@@ -8,6 +8,7 @@ parallel; each run of a cell on real devices has processes of its own, one run a
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from mdibench.config.messages import toml
 from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
+from mdibench.sweep.folder_lock import only_here
 from mdibench.sweep.matrix import Cell, Matrix, read_matrix, shuffled_cells
 from mdibench.sweep.sweep_record import RunOutcome, SweepRecord
 
@@ -68,6 +70,7 @@ class Sweep:
         _check_jobs(self.matrix, options.jobs)
         self._config = options.config
         self._lanes = options.jobs
+        self._redo = options.again is not None
         self.record = _record(self.matrix, options)
         if options.again is not None:
             self.record.forget(options.again)
@@ -90,7 +93,21 @@ class Sweep:
         return self.matrix.sweep.fresh or not all(cell.emulated for cell in self.matrix.cells)
 
     def run(self, report: Report) -> int:
-        """Run what is left; returns the exit status, OK if every run is complete."""
+        """Run what is left; returns the exit status, OK if every run is complete.
+
+        Raises UserError where another sweep works in the same folder.
+        """
+        with only_here(self.record.folder):
+            if not self._redo:
+                self._look_again()
+            return self._run(report)
+
+    def _look_again(self) -> None:
+        """Another sweep may have worked here before the folder was ours."""
+        self.record.resume()
+        self.left = [run for run in self.left if not self.record.finished(run.cell, run.repeat)]
+
+    def _run(self, report: Report) -> int:
         self.record.write()
         crews = self.record.folder / ".crews"
         crews.mkdir(exist_ok=True)
@@ -192,9 +209,8 @@ def _check_jobs(matrix: Matrix, jobs: int) -> None:
 
 def _record(matrix: Matrix, options: SweepOptions) -> SweepRecord:
     run = matrix.base.run
-    name = (
-        run.name if options.resume else time.strftime(f"{run.name}-%Y%m%dT%H%M%SZ", time.gmtime())
-    )
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    name = run.name if options.resume else f"{run.name}-{stamp}-{secrets.token_hex(2)}"
     record = SweepRecord(Path(run.results) / name, matrix, str(options.config))
     record.resume()
     return record

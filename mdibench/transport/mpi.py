@@ -131,6 +131,11 @@ class Endpoint:
             request.Wait()
         self._receives = []
 
+    def free(self) -> None:
+        """Close, and give the communicator back: only where every message has been received."""
+        self.close()
+        self._comm.Free()
+
 
 # --- collectives for setup and the end -----------------------------------------------------------
 
@@ -148,6 +153,10 @@ class RankGroup:
         inside = self.rank < ranks
         comm = self._comm.Split(0 if inside else MPI.UNDEFINED, self.rank)
         return RankGroup(comm) if inside else None
+
+    def free(self) -> None:
+        """Give the communicator of a ``part`` back. All its ranks call it, when all is received."""
+        self.comm.Free()
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
@@ -262,6 +271,11 @@ def library() -> str:
     return MPI.Get_library_version().split("\n")[0].strip("\0 ")
 
 
+def vendor() -> str:
+    """The name of the MPI library's vendor: MPICH, Open MPI, Intel MPI, ..."""
+    return str(MPI.get_vendor()[0])
+
+
 def thread_level() -> int:
     """The level of thread support that the library granted."""
     return int(MPI.Query_thread())
@@ -274,5 +288,5 @@ def processor_name() -> str:
 
 __all__: Sequence[str] = (
     "Buffer", "BufferPool", "Endpoint", "RankGroup",
-    "library", "processor_name", "thread_level",
+    "library", "processor_name", "thread_level", "vendor",
 )  # fmt: skip

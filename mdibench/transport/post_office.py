@@ -20,7 +20,16 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from mdibench.codec.codecs import CODECS, Array, Coder
-from mdibench.core.events import Arrived, Delivered, Event, LinkFree, Suspected, ThresholdsSet
+from mdibench.core.events import (
+    Arrived,
+    Cancelled,
+    Delivered,
+    Event,
+    LinkFree,
+    Refused,
+    Suspected,
+    ThresholdsSet,
+)
 from mdibench.core.records import SOURCE, Copy, Result, State, Task
 from mdibench.core.wire import (
     HEADER_BYTES,
@@ -38,6 +47,7 @@ from mdibench.core.wire import (
 from mdibench.errors import WireError
 from mdibench.transport.links import LinkClock, Traffic
 from mdibench.transport.mpi import Buffer, BufferPool
+from mdibench.transport.outbox import Outbox
 
 log = logging.getLogger(__name__)
 NO_STATE = State(0, 0.0)
@@ -114,6 +124,7 @@ class PostOffice:
         """``links`` to every neighbour; ``exits`` is K, to refuse what does not fit it."""
         self.endpoint = endpoint
         self.traffic = Traffic()
+        self._outbox = Outbox(endpoint)
         self._links = links
         self._uniform = uniform
         self._clock = clock
@@ -125,6 +136,11 @@ class PostOffice:
         """By sender, the number of its newest message and the state in it."""
         self._held: list[tuple[float, int, Callable[[], Event | None]]] = []
         self._sequence = 0
+
+    @property
+    def links(self) -> Mapping[int, LinkClock]:
+        """The link to each neighbour."""
+        return self._links
 
     # --- outgoing ---------------------------------------------------------------------------
 
@@ -142,7 +158,7 @@ class PostOffice:
         if len(payload) > self.endpoint.pool.size - HEADER_BYTES:
             raise WireError(f"{kind.name} of {len(payload)} bytes is too large to send")
         buffer, size = self._message(kind, NO_STATE, None, payload, rank=rank)
-        self.endpoint.send(target, buffer, size)
+        self._outbox.send(target, buffer, size)
 
     def fail(self, text: bytes, status: int, patience_s: float) -> bool:
         """Tell the source that this rank ends with ``status``; whether it was received in time."""
@@ -158,10 +174,18 @@ class PostOffice:
 
     def announce(self, thresholds: tuple[float, ...]) -> None:
         """Tell all other ranks the new thresholds."""
-        payload = pack_numbers(thresholds, "d")
+        self._tell_all(MessageKind.THRESHOLDS, pack_numbers(thresholds, "d"))
+
+    def cancel(self, items: Sequence[int]) -> None:
+        """Tell all other ranks that copies of ``items`` are for nothing."""
+        room = (self.endpoint.pool.size - HEADER_BYTES) // 8
+        for start in range(0, len(items), room):
+            self._tell_all(MessageKind.CANCEL, pack_numbers(items[start : start + room], "q"))
+
+    def _tell_all(self, kind: MessageKind, payload: bytes) -> None:
         for rank in range(self.endpoint.size):
             if rank != self.endpoint.rank:
-                self.control(rank, MessageKind.THRESHOLDS, payload)
+                self.control(rank, kind, payload)
 
     def report_suspect(self, rank: int, copies: Sequence[Copy]) -> None:
         """Tell the source that ``rank`` is silent, in as many messages as ``copies`` need."""
@@ -182,11 +206,11 @@ class PostOffice:
         self.traffic.count_sent(target, size, task)
         token = _Handed(target, handed_s, link.link.emulated)
         if not token.emulated:
-            self.endpoint.send(target, buffer, size, token)
+            self._outbox.send(target, buffer, size, token)
             return
         free_s, arrival_s = link.send(size, handed_s, self._uniform)
         self._hold(free_s, lambda: LinkFree(target))
-        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size, token))
+        self._hold(arrival_s, lambda: self._outbox.send(target, buffer, size, token))
 
     def _send_plain(
         self, target: int, kind: MessageKind, state: State, body: Result | None
@@ -194,11 +218,12 @@ class PostOffice:
         link = self._links[target]
         buffer, size = self._message(kind, state, body, number=self._next_number(target))
         self.traffic.count_sent(target, size, body)
+        is_state = body is None
         if not link.link.emulated:
-            self.endpoint.send(target, buffer, size)
+            self._outbox.send(target, buffer, size, is_state=is_state)
             return
         _, arrival_s = link.send(size, self._clock(), self._uniform)
-        self._hold(arrival_s, lambda: self.endpoint.send(target, buffer, size))
+        self._hold(arrival_s, lambda: self._outbox.send(target, buffer, size, is_state=is_state))
 
     def _message(
         self,
@@ -233,8 +258,8 @@ class PostOffice:
     def close(self, patience_s: float = 1.0) -> None:
         """Wait for ``patience_s`` at most until what was sent is received; stop receiving."""
         deadline_s = self._clock() + patience_s
-        while self.endpoint.sending and self._clock() < deadline_s:
-            self.endpoint.delivered()
+        while self._outbox.sending and self._clock() < deadline_s:
+            self._outbox.delivered()
             time.sleep(0.001)
         self.endpoint.close()
 
@@ -247,7 +272,7 @@ class PostOffice:
             event = heappop(self._held)[2]()
             if event is not None:
                 events.append(event)
-        for token in self.endpoint.delivered():
+        for token in self._outbox.delivered():
             assert isinstance(token, _Handed)
             if not token.emulated:
                 events.append(LinkFree(token.target))
@@ -275,9 +300,20 @@ class PostOffice:
         except WireError as error:
             self.traffic.refused += 1
             log.warning("message from rank %d refused: %s", sender, error)
-            opened = None
+            opened = self._refused(sender, buffer, size)
         self.endpoint.pool.give(buffer)
         return opened
+
+    def _refused(self, sender: int, buffer: Buffer, size: int) -> Refused | None:
+        """Which copy of an item was in a task that cannot be read, as far as its header tells."""
+        try:
+            message = unpack(buffer.data, size)
+        except WireError:
+            return None
+        task = message.body
+        if not isinstance(task, Task) or sender not in self._links:
+            return None
+        return Refused(sender, (task.item, task.attempt))
 
     def _open_data(self, sender: int, message: Message) -> Arrived:
         """A message of the data path. One that was overtaken does not update its sender's state.
@@ -323,13 +359,23 @@ class PostOffice:
         self.traffic.encode_s += self._clock() - begun_s
         return array, array.nbytes
 
+    def _check_from_source(self, sender: int, kind: MessageKind) -> None:
+        if sender != SOURCE:
+            raise WireError(f"{kind.name} does not come from the source")
+
     def _open_control(self, sender: int, payload: memoryview, message: Message) -> Event | Mail:
+        if message.kind is MessageKind.CANCEL:
+            self._check_from_source(sender, message.kind)
+            return Cancelled(tuple(int(item) for item in unpack_numbers(payload, "q")))
         if message.kind is MessageKind.THRESHOLDS:
+            self._check_from_source(sender, message.kind)
             thresholds = unpack_numbers(payload, "d")
             if self._exits and len(thresholds) != self._exits:
                 raise WireError(f"{len(thresholds)} thresholds for {self._exits} exits")
             return ThresholdsSet(thresholds)
         if message.kind is MessageKind.SUSPECT:
+            if self.endpoint.rank != SOURCE:
+                raise WireError("only the source takes suspicions")
             numbers = [int(number) for number in unpack_numbers(payload, "q")]
             if len(numbers) % 2:
                 raise WireError(f"{len(numbers)} numbers are no pairs of item and attempt")

@@ -13,6 +13,7 @@ import pytest
 from mdibench.analysis import exits, workers
 from mdibench.analysis.run_groups import METRICS, evaluate_run, group_repeats
 from mdibench.analysis.statistics import Estimate, wilson
+from mdibench.errors import UserError
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter
 from tests.rows import row_of
@@ -184,11 +185,17 @@ def test_counters_gain_between_samples_and_start_from_nothing() -> None:
     )
 
 
-def test_a_manifest_of_strange_shape_does_not_hurt(tmp_path: Path, one_run: Path) -> None:
+def test_a_manifest_of_strange_shape_is_refused_with_its_place(
+    tmp_path: Path, one_run: Path
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     for file in one_run.glob("*.parquet"):
         (folder / file.name).write_bytes(file.read_bytes())
     strange = {"schema": [1, 7], "status": "complete", "plan": {"blocks": "all"}, "ranks": None}
     (folder / "run.json").write_text(json.dumps(strange))
+    with pytest.raises(UserError, match=r"run.json: is damaged: plan.ranks: Field required"):
+        RunReader(folder)
+    few = {"schema": [1, 7], "status": "complete", "plan": None, "ranks": None}
+    (folder / "run.json").write_text(json.dumps(few))
     assert evaluate_run(RunReader(folder)).summary.measured.rate_per_s.known

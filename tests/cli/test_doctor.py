@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
+from mdibench.assembly.limits import SharedMemory
 from mdibench.cli.doctor import finding_lines
 from mdibench.rank import machine, mpi_check
 from mdibench.rank.machine import Answer, Ask, MachineCheck
@@ -181,13 +182,21 @@ class TestHost:
         assert (finding.state, finding.text) == ("ok", "Board, 4 cores, 8.0 GiB memory")
         assert machine.check_processor(1, 2**30, "Board").state == "note"
 
-    def test_memory_of_a_container(self, tmp_path: Path) -> None:
-        limit = tmp_path / "memory.max"
-        assert machine.memory_limit(100, limit) == 100
-        limit.write_text("max\n")
-        assert machine.memory_limit(100, limit) == 100
-        limit.write_text("40\n")
-        assert machine.memory_limit(100, limit) == 40
+    def test_a_cpu_quota_is_told(self) -> None:
+        finding = machine.check_processor(1, 2**31, "Board", 0.5)
+        assert (finding.state, finding.text) == (
+            "note",
+            "Board, 0.5 cores by quota, 2.0 GiB memory",
+        )
+        assert "--cpus" in finding.remedy
+
+    def test_shared_memory(self) -> None:
+        small = machine.check_shared_memory(SharedMemory(2**20, 2**20))
+        assert small.state == "missing"
+        assert small.text == "1.0 MiB in /dev/shm for 2 ranks, which need 4 MiB"
+        assert "--shm-size" in small.remedy
+        assert machine.check_shared_memory(SharedMemory(2**26, 2**26)).state == "ok"
+        assert machine.check_shared_memory(None).state == "note"
 
     def test_governor(self) -> None:
         assert machine.check_governor(None).state == "ok"

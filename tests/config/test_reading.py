@@ -80,6 +80,11 @@ def test_every_kind_of_value() -> None:
             "run.seed = true",
             "1: run.seed: true does not fit here; give a whole number of at least 0",
         ),
+        (
+            f"placement.copies = 1{'0' * 400}",
+            "1: placement.copies: 1000000000000000000000000000000000000... is out of range; "
+            "give a whole number of at least 1",
+        ),
         ("run.duration_s = 0", "1: run.duration_s: 0 is out of range; give a number above 0"),
         (
             "run.duration_s = inf",

@@ -67,7 +67,10 @@ def test_samples_fill_their_columns(ran: Ran) -> None:
 def test_events_of_the_worker_and_the_source_fill_their_columns(ran: Ran) -> None:
     """A rank that falls silent and speaks again; the phases of the run."""
     worker = run(replace(SPEC, seed=1)).world.parts.nodes[1].worker
-    told = worker.handle(Tick(), 1000.0) + worker.handle(Arrived(2, State(0, 0.0)), 1000.5)
+    told = []
+    for beat in range(8):  # it listens all the time
+        told += worker.handle(Tick(), 1000.0 + beat * worker.setup.heartbeat_s)
+    told += worker.handle(Arrived(2, State(0, 0.0)), 1010.0)
     heard = [one.row for one in told if isinstance(one, Note)]
     check(heard)
     assert {row.kind for row in heard if isinstance(row, EventRow)} == {"suspect", "recovered"}

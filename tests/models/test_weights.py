@@ -1,5 +1,8 @@
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from mdibench.errors import UserError
 from mdibench.models import digits_cnn
 from mdibench.models.packaged import packaged
-from mdibench.models.registry import Absent, load_network
+from mdibench.models.registry import Absent, build_network, load_network
 from mdibench.models.weights import load_weights, read_metadata, save_weights
 
 
@@ -161,3 +164,40 @@ def test_load_weights_fills_in_place(file: Path) -> None:
 
 def test_other_users_can_read_what_was_saved(file: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o644
+
+
+def _rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the header of a safetensors file, and leave its bytes as they are."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    change(header)
+    written = json.dumps(header).encode()
+    path.write_bytes(len(written).to_bytes(8, "little") + written + content[8 + size :])
+
+
+def test_a_changed_element_type_is_damage_although_the_bytes_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    shutil.copy(packaged("digits-cnn"), path)
+
+    def change(header: dict[str, Any]) -> None:
+        name = next(n for n, facts in header.items() if facts.get("dtype") == "F16")
+        header[name]["dtype"] = "BF16"
+
+    _rewrite(path, change)
+    network = build_network("digits-cnn", "digits")
+    with pytest.raises(UserError, match=r"damaged: (blocks|heads)\.\d.* is of type torch.bfloat16"):
+        load_weights(path, network)
+
+
+def test_a_block_number_of_thousands_of_digits_is_no_block(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    shutil.copy(packaged("digits-cnn"), path)
+
+    def change(header: dict[str, Any]) -> None:
+        name = next(name for name in header if name.startswith("blocks.0."))
+        header[f"blocks.{'9' * 5000}.x"] = header.pop(name)
+
+    _rewrite(path, change)
+    with pytest.raises(UserError):
+        load_weights(path, build_network("digits-cnn", "digits"))

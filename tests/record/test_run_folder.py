@@ -195,3 +195,16 @@ def test_a_manifest_of_another_major_is_refused(folder: Path) -> None:
     (folder / "run.json").write_text(json.dumps({"schema": [schema.MAJOR + 1, 0]}))
     with pytest.raises(UserError, match="cannot be read, this version reads"):
         read_manifest(folder)
+
+
+def test_links_to_runs_are_followed_and_circles_are_not(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "other disk" / "run"
+    elsewhere.mkdir(parents=True)
+    RunWriter(elsewhere, {})
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "linked").symlink_to(elsewhere)
+    (results / "again").symlink_to(elsewhere)
+    (results / "circle").symlink_to(results)
+    (results / "broken").symlink_to(tmp_path / "nowhere")
+    assert [run.resolve() for run in find_runs([results])] == [elsewhere]

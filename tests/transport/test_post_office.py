@@ -7,7 +7,15 @@ import gc
 import numpy as np
 import pytest
 
-from mdibench.core.events import Arrived, Delivered, LinkFree, Suspected, ThresholdsSet
+from mdibench.core.events import (
+    Arrived,
+    Cancelled,
+    Delivered,
+    LinkFree,
+    Refused,
+    Suspected,
+    ThresholdsSet,
+)
 from mdibench.core.records import Result, State, Task
 from mdibench.core.wire import HEADER_BYTES, MessageKind
 from mdibench.errors import WireError
@@ -104,7 +112,8 @@ def test_a_payload_that_does_not_fit_its_layout_is_refused(clock: Clock) -> None
     endpoint = there.endpoint
     assert isinstance(endpoint, FakeEndpoint)
     endpoint.inbox[0][1][12] = 5  # shape (4,) becomes (5,)
-    assert there.poll() == []
+    (event,) = there.poll()
+    assert isinstance(event, Refused)  # its sender and the source can be told
     assert there.traffic.refused == 1
 
 
@@ -184,7 +193,24 @@ def test_what_fits_neither_the_topology_nor_the_network_is_refused(clock: Clock)
     everyone[1].announce((0.5, 0.5))
     everyone[2].send(0, STATE, a_task(np.zeros(2, np.float32)))  # no neighbour of 0
     everyone[2].send(0, STATE, None)
-    assert careful.poll() == []
+    assert careful.poll() == [Refused(1, (5, 0))]
     assert careful.traffic.refused == 5
     free = careful.endpoint.pool._free
     assert len({id(buffer) for buffer in free}) == len(free)  # none was given back twice
+
+
+def test_items_are_cancelled_on_every_other_rank(clock: Clock) -> None:
+    ends = connect(3)
+    posts = [PostOffice(end, {}, lambda: 0.5, clock) for end in ends]
+    posts[0].cancel((4, 7))
+    assert [post.poll() for post in posts] == [[], [Cancelled((4, 7))], [Cancelled((4, 7))]]
+
+
+def test_only_the_source_gives_and_takes_control(clock: Clock) -> None:
+    ends = connect(3)
+    posts = [PostOffice(end, {}, lambda: 0.5, clock) for end in ends]
+    posts[1].cancel((4,))
+    posts[1].announce((0.5,))
+    posts[0].control(1, MessageKind.SUSPECT, bytes(16), 2)
+    assert [post.poll() for post in posts] == [[], [], []]
+    assert [post.traffic.refused for post in posts] == [2, 1, 2]

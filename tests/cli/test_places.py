@@ -1,0 +1,34 @@
+"""Folders that users have: gone ones, and names with spaces."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shlex import quote
+
+import pytest
+
+from mdibench.__main__ import run
+from mdibench.rank import mpi_check
+from mdibench.rank.mpi_check import Launcher
+
+
+def test_a_working_folder_that_is_gone_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["run", "config.toml", "--ranks", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "mdibench: the working folder was deleted; change to one that is there, e.g. cd\n"
+    )
+
+
+def test_commands_to_type_quote_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/my env/bin/python")
+    launcher = Launcher("/my env/bin/mpirun", "MPICH", False)
+    line = mpi_check.run_command(launcher, "MPICH")[0]
+    assert line.startswith(quote("/my env/bin/mpirun"))
+    assert quote("/my env/bin/python") in line

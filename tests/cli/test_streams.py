@@ -1,0 +1,72 @@
+"""Every command on every stream: encodings without Greek letters, closed and full streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic_runs import LOCAL, write_run
+
+LATIN = {"PYTHONIOENCODING": "latin-1"}
+C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+
+
+def mdibench(*arguments: str, shell: str = "", **env: str) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own; ``shell`` redirects its streams."""
+    line = [sys.executable, "-m", "mdibench", *arguments]
+    if shell:
+        line = ["sh", "-c", f'"$@" {shell}', "sh", *line]
+    return subprocess.run(
+        line, env=os.environ | env, capture_output=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recorded run."""
+    return write_run(tmp_path_factory.mktemp("runs") / "run", LOCAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [LATIN, C], ids=["latin-1", "ascii"])
+@pytest.mark.parametrize(
+    "arguments",
+    [("keys",), ("report", "RUN"), ("monitor", "RUN", "--text"), ("compare", "RUN", "RUN"),
+     ("check", "bench_configs/fixed_acc.toml", "--ranks", "3")],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_an_encoding_without_our_signs(
+    arguments: tuple[str, ...], env: dict[str, str], run: Path
+) -> None:
+    done = mdibench(*(str(run) if part == "RUN" else part for part in arguments), **env)
+    assert b"UnicodeEncodeError" not in done.stderr
+    assert done.returncode in (0, 2, 3, 4), done.stderr
+    assert b"internal error" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+def test_closed_and_full_streams(shell: str) -> None:
+    assert mdibench("keys", "run", shell=shell).returncode == 0
+    assert mdibench("check", "no-such-file.toml", shell=shell).returncode == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("term", ["", "dumb", "linux", "no-such-terminal"])
+def test_any_terminal_name(term: str) -> None:
+    assert mdibench("keys", "run", TERM=term).returncode == 0
+
+
+def test_signs_become_plain_letters() -> None:
+    code = (
+        "from mdibench.cli.streams import adapt_streams; adapt_streams();"
+        "print('\\u03c4 \\u2192 \\u2265 1 \\u2502\\u2588 \\u4e00 \\udcff')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | LATIN, check=True,
+                          capture_output=True)  # fmt: skip
+    assert done.stdout.decode("latin-1").strip() == "tau -> >= 1 |# ? ?"

@@ -1,0 +1,133 @@
+"""Scripted events over MPI do what they do in virtual time."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import mdibench
+from mdibench.record.run_folder import find_runs, read_manifest
+from tests.mpi.jobs import Job, environment
+
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
+
+CONFIG = """
+[run]
+name = "scripted"
+warmup_s = 0.0
+duration_s = 6.0
+[model]
+name = "null"
+[scheme]
+name = "mdi-exit"
+source_offloads_raw = true
+[admission]
+mode = "fixed-rate"
+interarrival_s = 0.02
+[placement]
+replicate = true
+[topology]
+name = "full"
+[emulation]
+device = "board"
+link = "wifi-5ghz"
+[emulation.devices.board]
+block_ms = [10, 10, 10, 10, 10]
+[[events]]
+at_s = 1.0
+kind = "slow"
+rank = 1
+factor = 2.0
+[[events]]
+at_s = 2.0
+kind = "fail"
+rank = 2
+[[events]]
+at_s = 3.0
+kind = "leave"
+rank = 1
+[[events]]
+at_s = 3.5
+kind = "join"
+rank = 3
+[[events]]
+at_s = 4.0
+kind = "join"
+rank = 2
+[[events]]
+at_s = 4.5
+kind = "load"
+factor = 0.5
+[[events]]
+at_s = 5.0
+kind = "link"
+between = [0, 2]
+bandwidth_mbps = 5.0
+"""
+
+
+def simulated(folder: Path, config: Path) -> Path:
+    """The same config in virtual time."""
+    line = [sys.executable, "-m", "mdibench", "simulate", str(config), "--workers", "4", "-q"]
+    done = subprocess.run(
+        [*line, f"--set=run.results={folder}"], env=environment(), timeout=60, check=False,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (run,) = find_runs([folder])
+    return run
+
+
+def rates(run: Path) -> list[float]:
+    """Items finished in each second."""
+    ended = mdibench.load(run).items.completed_s.dropna()
+    return [int(ended.between(second, second + 1).sum()) for second in range(6)]
+
+
+def test_events_over_mpi_agree_with_the_simulated_ones(tmp_path: Path) -> None:
+    job = Job(tmp_path, 4, CONFIG)
+    done = job.done()
+    assert done.status == 0, done.err
+    other = simulated(tmp_path / "simulated", tmp_path / "config.toml")
+    real, virtual = (mdibench.load(run).events for run in (done.run, other))
+    scripted = ["slow", "fail", "leave", "join", "load", "link"]
+    texts = [sorted(e[e.kind.isin(scripted)].text) for e in (real, virtual)]
+    assert texts[0] == texts[1]
+    for run in (done.run, other):
+        totals = read_manifest(run)["totals"]
+        assert totals["offered"] == totals["ok"] + totals["dropped"] + totals["lost"]
+        assert totals["lost"] == 0
+        assert totals["reruns"] > 0
+    assert any("scripted" in text for text in read_manifest(done.run)["warnings"])
+    assert abs(sum(rates(done.run)) / sum(rates(other)) - 1) < 0.1
+    suspected = [first_suspicion_s(events) for events in (real, virtual)]
+    assert abs(suspected[0] - suspected[1]) < 0.5  # heartbeats come each third of a second
+
+
+def first_suspicion_s(events: pd.DataFrame) -> float:
+    """When the failed rank was first missed."""
+    missed = events[(events.kind == "suspect") & events.text.str.startswith("rank 2")]
+    return float(missed.t_s.min())
+
+
+def test_a_rank_takes_nothing_before_it_joins_and_after_it_leaves(tmp_path: Path) -> None:
+    done = Job(tmp_path, 4, CONFIG.replace("[run]", "[run]\ntrace = 1.0")).done()
+    steps = mdibench.load(done.run).steps
+    sends = steps[steps.kind == "send"]
+    to = {rank: sends[sends.target == rank].t_s for rank in range(4)}
+    assert to[3].min() >= 3.45
+    assert len(to[3]) > 0
+    assert to[1].max() <= 3.05
+    assert not to[2].between(3.4, 3.95).any()  # suspected by then
+    assert to[2].gt(4.0).any()
+
+
+def test_an_event_of_a_rank_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    done = Job(tmp_path, 2, CONFIG).done()
+    assert done.status == 2
+    assert re.search(r"events.*there is no rank 2 among the 2 ranks", done.err)
