@@ -58,7 +58,7 @@ def script(seed: int, ranks: int, until_s: float) -> str:
     """Events from 2 s on, one every few seconds; a rank that goes comes back."""
     draw, events, at_s = random.Random(seed), [], 2.0
     while at_s < until_s:
-        rank, kind = draw.randrange(1, ranks), draw.choice(["slow", "fail", "leave"])
+        rank, kind = draw.randrange(1, ranks), draw.choice(["slow", "fail", "fail", "leave"])
         if kind == "slow":
             factor = draw.choice([1.0, 2.0, 4.0])
             events.append((at_s, kind, f"rank = {rank}\nfactor = {factor}"))
@@ -116,6 +116,7 @@ def report(run: Path, seconds: float, open_files: list[list[int]], status: int) 
         (len(frames.items) != totals["offered"], "rows that are not one for each item"),
         (totals["lost"] > 0, f"{totals['lost']} items lost"),
     ]
+    print("events:", frames.events.kind.value_counts().to_dict())
     for rank, table in frames.telemetry.groupby("rank"):
         late = table[table.t_s > SETTLED * table.t_s.max()]
         slope = float(np.polyfit(late.t_s, late.rss_bytes, 1)[0]) * 3600 / 2**20
