@@ -236,11 +236,11 @@ def of_growth(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
 def _growths(draw: np.random.Generator, load: float, sets: int, items: int, fixed: bool) -> Numbers:
     made = queue(draw, load, (sets, items), fixed)
     return np.array(
-        [_growth(a, latency) for a, latency in zip(made.arrived, made.latency, strict=True)]
+        [growth_p_value(a, latency) for a, latency in zip(made.arrived, made.latency, strict=True)]
     )
 
 
-def _growth(arrived: Numbers, latency: Numbers) -> float:
+def growth_p_value(arrived: Numbers, latency: Numbers) -> float:
     """As a run is judged: of the items in flight at equally spaced moments."""
     t_s = np.linspace(arrived[0], arrived[-1], MOMENTS)
     flight = np.searchsorted(arrived, t_s, "right") - np.searchsorted(

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -128,7 +129,7 @@ def _opened(path: Path) -> safe_open:
     try:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as failure:
-        what = f"damaged, or not a safetensors file ({failure})"
+        what = f"damaged, or not a safetensors file ({shorten(str(failure), 200)})"
         raise UserError(Problem(what, str(path), REMEDY)) from failure
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from mdibench.analysis import exits, workers
-from mdibench.analysis.run_groups import METRICS, evaluate_run, group_repeats
+from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
 from mdibench.analysis.statistics import Estimate, wilson
 from mdibench.errors import UserError
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter
+from mdibench.report.tables import left_out
 from tests.rows import row_of
 from tests.synthetic_runs import PAIR, Model, manifest, simulate, write_big_run, write_run
 
@@ -199,3 +200,26 @@ def test_a_manifest_of_strange_shape_is_refused_with_its_place(
     few = {"schema": [1, 7], "status": "complete", "plan": None, "ranks": None}
     (folder / "run.json").write_text(json.dumps(few))
     assert evaluate_run(RunReader(folder)).summary.measured.rate_per_s.known
+
+
+@pytest.mark.parametrize("encode_s", [0.5, 0.6])
+def test_a_time_split_is_of_one_whole(encode_s: float) -> None:
+    """Counters are sampled a little beside the window: 100.2 % are 100 %."""
+    gain = {"busy_s": 9.0, "encode_s": encode_s, "send_s": 0.3, "wait_s": 0.22}
+    split = workers._time_split(gain, 10.0)
+    assert sum(split.values()) == pytest.approx(1.0 if encode_s == 0.5 else 1.012)
+    busy = workers._time_split({**gain, "encode_s": 0.0, "wait_s": 0.72}, 10.0)
+    assert sum(busy.values()) == pytest.approx(1.0)
+
+
+def test_a_group_tells_what_its_means_would_be_with_invalid_runs(tmp_path: Path) -> None:
+    for seed, rate in ((1, 90), (2, 90), (3, 300)):
+        model = Model(items=1500, seed=seed, rate_per_s=rate, label="a")
+        write_big_run(tmp_path / f"run{seed}", model)
+    runs = [evaluate_run(RunReader(folder)) for folder in sorted(tmp_path.iterdir())]
+    group = RunGroup("a", tuple(runs))
+    assert len(group.counted) == 2
+    note = left_out([group])
+    assert note.startswith("1 INVALID left out of means. With them: a ")
+    everything = np.mean([run.summary.measured.rate_per_s.value for run in runs])
+    assert f"{everything:.1f}" in note

@@ -340,3 +340,10 @@ def test_a_run_goes_on_until_its_figure_is_known(
     truth = {"rate": 50.0}.get(until.split(" ")[0])
     if known and truth:
         assert studied.summary.measured.rate_per_s.value == pytest.approx(truth, rel=2 * share)
+
+
+def test_a_simulation_says_what_it_leaves_out_of_a_codec(run: Callable[..., Path]) -> None:
+    studied = evaluate_run(RunReader(run("", "transport.codec='int8'")))
+    (finding,) = [f for f in studied.findings if f.check == "recorded"]
+    assert finding.level == "warning"
+    assert finding.text.startswith("codec int8: only its sizes are modelled")

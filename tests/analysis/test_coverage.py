@@ -1,0 +1,73 @@
+"""Queues of known truth near saturation: what is printed covers, and tests hold their size.
+
+A small part of ``python -m benchmarks.coverage``, whose table is in docs/report.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.coverage import MOMENTS, Queue, bursts, cover, growth_p_value, queue
+from mdibench.analysis import series
+
+SETS = 200
+
+
+@pytest.fixture(scope="module", params=[0.8, 0.9, 0.95])
+def stationary(request: pytest.FixtureRequest) -> tuple[float, Queue]:
+    """M/M/1 queues of some load, 2,000 items each."""
+    draw = np.random.default_rng(17)
+    return request.param, queue(draw, request.param, (SETS, 2000), False)
+
+
+@pytest.mark.slow
+def test_mean_latency_covers_or_is_unknown(stationary: tuple[float, Queue]) -> None:
+    """An interval of independent values covers 56 to 82 % at a load of 0.9."""
+    load, made = stationary
+    for items in (250, 2000):
+        found = [series.mean_of_series(x[:items], skewed=True) for x in made.latency]
+        row = cover("latency mean", "M/M/1", items, found, 1 / (1 - load))
+        assert row.false <= 0.07
+
+
+@pytest.mark.slow
+def test_a_stable_queue_does_not_grow(stationary: tuple[float, Queue]) -> None:
+    """A test against independent noise rejects 5 to 28 % of these."""
+    _, made = stationary
+    for items in (250, 2000):
+        p_values = np.array(
+            [
+                growth_p_value(a[:items], x[:items])
+                for a, x in zip(made.arrived, made.latency, strict=True)
+            ]
+        )
+        assert np.mean(p_values < 0.05) <= 0.08  # 5 %, and the noise of 200 sets
+        assert np.mean(p_values < 0.01) <= 0.03
+
+
+@pytest.mark.slow
+def test_an_overloaded_queue_grows() -> None:
+    made = queue(np.random.default_rng(3), 1.2, (SETS, 1000), False)
+    p_values = [growth_p_value(a, x) for a, x in zip(made.arrived, made.latency, strict=True)]
+    assert np.mean(np.array(p_values) < 0.01) > 0.8
+    assert MOMENTS == 200
+
+
+@pytest.mark.slow
+def test_two_equal_systems_do_not_differ(stationary: tuple[float, Queue]) -> None:
+    """The same items in two runs: 14 to 34 % were called significant."""
+    _, made = stationary
+    half = SETS // 2
+    pairs = zip(made.latency[:half], made.latency[half:], strict=True)
+    p_values = np.array([series.paired_series_ratio(a, b).p_value for a, b in pairs])
+    assert np.mean(p_values < 0.05) <= 0.08
+
+
+@pytest.mark.slow
+def test_shares_of_bursty_drops_cover_or_are_unknown() -> None:
+    """Wilson's interval of independent items covers 19 to 62 %."""
+    made = bursts(np.random.default_rng(5), (SETS, 4000))
+    for items in (500, 4000):
+        found = [series.share_of_series(x[:items]) for x in made]
+        assert cover("drops", "bursts", items, found, 0.1).false <= 0.07
