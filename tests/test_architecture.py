@@ -112,7 +112,7 @@ def test_every_event_is_handled_once() -> None:
         (
             [(move.before, move.after) for move in transitions.TASK_MOVES],
             "elsewhere",
-            {"exited", "sent"},
+            {"exited", "sent", "cancelled"},
         ),
         (transitions.ITEM_MOVES, "new", {"ok", "dropped", "lost"}),
         (transitions.PHASE_MOVES, "admitting", {"ended"}),

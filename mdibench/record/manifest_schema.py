@@ -67,7 +67,7 @@ class _Plan(_Part):
     exits: Annotated[int, Field(ge=1, le=10**4)] = 1
     topology: str = ""
     placement: str = ""
-    blocks: list[list[Rank]]
+    blocks: list[list[Rank]] = []
     neighbours: list[list[Rank]] = []
     links: list[_Link] = []
     devices: list[str | None] = []
@@ -107,7 +107,7 @@ class _Model(_Part):
 
 class _RankFacts(_Part):
     rank: Rank | None = None
-    host: str
+    host: str = ""
     pid: Count | None = None
     cores: Count | None = None
     threads: Count | None = None
