@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mdibench.analysis import workers
 from mdibench.analysis.accuracy import Samples, pooled
 from mdibench.analysis.exits import EXIT_COLUMNS, ExitFigures, calibration_error, exit_figures
-from mdibench.analysis.series import event_rate, mean_of_series, quantile, share_of_series
+from mdibench.analysis.series import event_rate, mean_of_series, quantiles, share_of_series
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import UNKNOWN, Estimate
 from mdibench.analysis.workers import LinkFigures, RankFigures, Window, link_figures, rank_figures
@@ -203,7 +203,7 @@ def _measured(
     latency_s, waited_s = items["latency_s"][ok], waited(items, due)
     rate = _rate_of(items, items.ok, window)
     judged, judged_offered = (_judged(manifest, items, o) for o in (due & ~items.dropped, due))
-    finished = rate.n
+    finished, (p50, p95, p99) = rate.n, quantiles(waited_s, (0.50, 0.95, 0.99))
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),
         rate_per_s=rate,
@@ -211,9 +211,9 @@ def _measured(
         accuracy=pooled([judged]),
         accuracy_offered=pooled([judged_offered]),
         latency_mean_s=mean_of_series(latency_s, skewed=True),
-        latency_p50_s=quantile(waited_s, 0.50),
-        latency_p95_s=quantile(waited_s, 0.95),
-        latency_p99_s=quantile(waited_s, 0.99),
+        latency_p50_s=p50,
+        latency_p95_s=p95,
+        latency_p99_s=p99,
         latency_max_s=_largest(waited_s),
         mean_exit=mean_of_series(items["exit"][ok]).within(0.0),
         flops_per_item=_per_item(sum(row.flops for row in ranks), finished),

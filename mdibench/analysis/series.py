@@ -14,6 +14,7 @@ means, Law, "Simulation Modeling and Analysis", 9.5.3; order statistics, Hahn an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,7 +125,8 @@ def event_rate(
 def _rate(times_s: Numbers, start_s: float, end_s: float) -> tuple[Estimate, int]:
     inside = times_s[(times_s >= start_s) & (times_s < end_s)]
     spans = max(2 * BATCHES, min(inside.size, POINTS) // BATCHES * BATCHES)
-    counts, _ = np.histogram(inside, spans, (start_s, end_s))
+    places = ((inside - start_s) * (spans / (end_s - start_s))).astype(np.int64)
+    counts = np.bincount(np.minimum(places, spans - 1), minlength=spans)
     return mean_of_series(counts * (spans / (end_s - start_s))), int(inside.size)
 
 
@@ -165,19 +167,29 @@ def quantile(series: ArrayLike, p: float, dependent: bool = True) -> Estimate:
     many independent values as it is worth, by which of its values are above the quantile; unknown
     where that of the mean would be. A bound beyond the extremes is infinite.
     """
+    return quantiles(series, (p,), dependent)[0]
+
+
+def quantiles(series: ArrayLike, shares: Sequence[float], dependent: bool = True) -> list[Estimate]:
+    """Several of them."""
     x = np.asarray(series, np.float64)
     x = x[~np.isnan(x)]
     if not x.size:
-        return UNKNOWN
-    ordered = np.sort(x)
-    value = float(ordered[min(x.size - 1, math.ceil(p * x.size) - 1)])
-    worth = effective_size(x <= value) if dependent else float(x.size)
+        return [UNKNOWN] * len(shares)
+    ordered, most = np.sort(x), effective_size(x) if dependent else math.inf
+    return [_quantile(x, ordered, p, most) for p in shares]
+
+
+def _quantile(x: Numbers, ordered: Numbers, p: float, most: float) -> Estimate:
+    """``most`` is what the series is worth for its mean; infinite for independent values."""
+    value, n = float(ordered[min(x.size - 1, math.ceil(p * x.size) - 1)]), int(x.size)
     sufficiency = math.nan
-    if dependent:
-        sufficiency = min(_sufficiency(worth, p), effective_size(x) / LEAST_WORTH)
-    if sufficiency < 1:
-        return Estimate(value, -math.inf, math.inf, int(x.size), sufficiency)
-    n = max(1, int(_cautious(worth))) if dependent else x.size
+    if math.isfinite(most):
+        worth = effective_size(x <= value)
+        sufficiency = min(_sufficiency(worth, p), most / LEAST_WORTH)
+        if sufficiency < 1:
+            return Estimate(value, -math.inf, math.inf, n, sufficiency)
+        n = max(1, int(_cautious(worth)))
     low = _binomial_quantile((1 - LEVEL) / 2, n, p) / n
     high = (_binomial_quantile((1 + LEVEL) / 2, n, p) + 1) / n
     low, high = (_order_statistic(ordered, at) for at in (low, high))

@@ -239,4 +239,5 @@ def time_average(starts_s: ArrayLike, ends_s: ArrayLike, window: tuple[float, fl
 def finite(values: ArrayLike) -> Numbers:
     """Those of ``values`` that are numbers and finite."""
     x = np.asarray(values, np.float64)
-    return x[np.isfinite(x)]
+    known = np.isfinite(x)
+    return x if known.all() else x[known]

@@ -74,6 +74,7 @@ def test_a_saturated_run_is_invalid_with_what_to_change(tmp_path: Path) -> None:
     (finding,) = [f for f in run.findings if f.check == "steady"]
     assert "more than it sustains" in finding.text
     assert "interarrival_s" in finding.remedy
+    assert not [f for f in run.findings if "duration_s" in f.remedy]  # longer does not help
 
 
 def with_backlog(backlog: Callable[[Numbers], Numbers]) -> Change:
