@@ -156,6 +156,7 @@ class SourceHooks:
         self._expected = dict.fromkeys(range(1, post.endpoint.size), math.inf)
         """Telemetry messages of each rank in all: known from its FINAL message."""
         self._received = dict.fromkeys(self._expected, 0)
+        self._failed: set[int] = set()
         self._stopping = False
         self.reason = ""
         """Why the run ended early; empty otherwise."""
@@ -193,7 +194,11 @@ class SourceHooks:
 
     def _missing(self) -> list[int]:
         """Ranks with telemetry under way: a short FINAL can overtake long telemetry messages."""
-        return [rank for rank, count in self._expected.items() if self._received[rank] < count]
+        return [
+            rank
+            for rank, count in self._expected.items()
+            if self._received[rank] < count and rank not in self._post.endpoint.failed
+        ]
 
     def ended(self, reason: str) -> None:
         """Tell all ranks to send their last rows and stop."""
@@ -213,6 +218,7 @@ class SourceHooks:
         source = self._node.source
         assert source is not None
         self._progress.show(source, now)
+        self._note_failed(now)
         if self.wants_sample:
             if missing := self._missing():  # a barrier with these ranks would never end
                 gone = ", ".join(f"rank {rank}" for rank in missing)
@@ -222,6 +228,14 @@ class SourceHooks:
         elif source.phase == "admitting" and (self.writer.folder / STOP).exists():
             return StopRequested("asked by the monitor")
         return None
+
+    def _note_failed(self, now: float) -> None:
+        """Record ranks whose processes are gone, once."""
+        for rank in sorted(self._post.endpoint.failed - self._failed):
+            self._failed.add(rank)
+            text = f"rank {rank}: its process is gone; the others go on without it"
+            self.keep([EventRow(now, rank, "error", "gone", text)])
+            self.writer.update(warnings=[*self.writer.warnings, text])
 
     def close(self) -> None:
         """Close the log."""

@@ -211,7 +211,10 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     finally:
         gc.unfreeze()  # the next run of this process freezes its own
     post.close()
-    group.barrier()
+    if post.endpoint.failed:
+        group.meet_survivors()
+    else:
+        group.barrier()
     compute.stop()
 
 

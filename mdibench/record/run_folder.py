@@ -76,6 +76,11 @@ class RunWriter:
         except OSError as failure:
             raise UserError(_cannot_record(self.folder, failure)) from failure
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the manifest warns of so far."""
+        return list(self._manifest.get("warnings", ()))
+
     def update(self, **fields: Any) -> None:
         """Replace ``fields`` of the manifest, on disk too."""
         self._manifest.update(fields)

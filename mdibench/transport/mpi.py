@@ -8,6 +8,7 @@ thread. Buffers are numpy arrays, never pickles.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -60,6 +61,9 @@ class Endpoint:
         self._statuses = [MPI.Status() for _ in self._slots]
         self._sends: list[MPI.Request] = []
         self._sent: list[tuple[Buffer, object]] = []
+        self.failed: set[int] = set()
+        """Ranks whose processes are gone, where MPI survives that."""
+        self._tests = _test_each if survives_failures() else _test_some
 
     def _post(self, slot: int) -> MPI.Request:
         self._posts += 1
@@ -72,14 +76,23 @@ class Endpoint:
         With a ``token``, ``delivered`` gives it back once ``target`` has taken the message.
         """
         start = self._comm.Isend if token is None else self._comm.Issend
-        self._sends.append(start([buffer, size, MPI.BYTE], target, _TAG))
+        if target in self.failed:
+            return
+        try:
+            self._sends.append(start([buffer, size, MPI.BYTE], target, _TAG))
+        except MPI.Exception as failure:
+            self._learn(failure)
+            return
         self._sent.append((buffer, token))
 
     def delivered(self) -> list[object]:
         """Tokens of the messages that have been taken since the last call."""
         if not self._sends:
             return []
-        done = MPI.Request.Testsome(self._sends)
+        done, failures = self._tests(self._sends, None)
+        for failure in failures.values():
+            self._learn(failure)
+        done = [*(done or ()), *failures]
         if not done:
             return []
         tokens = []
@@ -87,7 +100,7 @@ class Endpoint:
             del self._sends[index]
             buffer, token = self._sent.pop(index)
             self.pool.give(buffer)
-            if token is not None:
+            if token is not None and index not in failures:
                 tokens.append(token)
         return tokens[::-1]
 
@@ -100,20 +113,39 @@ class Endpoint:
         if not self._receives:
             return []
         for _ in range(TESTS):
-            done = MPI.Request.Testsome(self._receives, self._statuses)
+            done, failures = self._tests(self._receives, self._statuses)
+            for slot, failure in failures.items():
+                self._learn(failure)
+                if failure.Get_error_class() != MPI.ERR_PROC_FAILED_PENDING:
+                    self._receives[slot] = self._post(slot)
             if done:
                 break
         else:
             return []
         messages = []
         ready = sorted(
-            zip(done, self._statuses, strict=False), key=lambda pair: self._posted[pair[0]]
+            zip(done, self._found(done), strict=False), key=lambda pair: self._posted[pair[0]]
         )
         for slot, status in ready:
             messages.append((status.source, self._slots[slot], status.Get_count(MPI.BYTE)))
             self._slots[slot] = self.pool.take()
             self._receives[slot] = self._post(slot)
         return messages
+
+    def _found(self, done: Sequence[int]) -> list[MPI.Status]:
+        """The statuses of ``done``: ``Testsome`` packs them, single tests leave them in place."""
+        if self._tests is _test_some:
+            return self._statuses
+        return [self._statuses[slot] for slot in done]
+
+    def _learn(self, failure: MPI.Exception) -> None:
+        """Take note of processes that are gone; any other failure is raised."""
+        if failure.Get_error_class() not in (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING):
+            raise failure
+        self._comm.Ack_failed()
+        gone, all_of_us = self._comm.Get_failed(), self._comm.Get_group()
+        ranks = MPI.Group.Translate_ranks(gone, list(range(gone.Get_size())), all_of_us)
+        self.failed |= {int(rank) for rank in ranks}
 
     @property
     def sending(self) -> int:
@@ -137,6 +169,40 @@ class Endpoint:
         self._comm.Free()
 
 
+FAULT_TOLERANCE = "OMPI_MCA_mpi_ft_enable"
+"""Set by Open MPI's launcher when it was told to."""
+
+
+def survives_failures() -> bool:
+    """Whether this job goes on when a process dies: Open MPI under ``mpirun --with-ft ulfm``."""
+    return os.environ.get(FAULT_TOLERANCE, "") in ("1", "true")
+
+
+Failures: TypeAlias = dict[int, MPI.Exception]
+
+
+def _test_some(
+    requests: list[MPI.Request], statuses: list[MPI.Status] | None
+) -> tuple[Sequence[int] | None, Failures]:
+    """Indices of those that are complete; statuses packed in their order."""
+    return MPI.Request.Testsome(requests, statuses), {}
+
+
+def _test_each(
+    requests: list[MPI.Request], statuses: list[MPI.Status] | None
+) -> tuple[Sequence[int] | None, Failures]:
+    """The same one by one, so that what fails is known; statuses in place."""
+    done: list[int] = []
+    failures: Failures = {}
+    for index, request in enumerate(requests):
+        try:
+            if request.Test(statuses[index] if statuses else None):
+                done.append(index)
+        except MPI.Exception as failure:
+            failures[index] = failure
+    return done, failures
+
+
 # --- collectives for setup and the end -----------------------------------------------------------
 
 
@@ -157,6 +223,11 @@ class RankGroup:
     def free(self) -> None:
         """Give the communicator of a ``part`` back. All its ranks call it, when all is received."""
         self.comm.Free()
+
+    def meet_survivors(self) -> None:
+        """``barrier`` of those that are left."""
+        survivors = self.comm.Shrink()
+        _quietly(survivors.Ibarrier())
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""

@@ -62,6 +62,8 @@ class BytesEndpoint(Protocol):
     size: int
     pool: BufferPool
 
+    failed: set[int]
+
     @property
     def sending(self) -> int:
         """See ``mpi.Endpoint.sending``."""

@@ -26,6 +26,7 @@ class FakeEndpoint:
         self.tokens: list[object] = []
         self.peers: list[FakeEndpoint] = []
         self.closed = False
+        self.failed: set[int] = set()
 
     @property
     def sending(self) -> int:

@@ -13,6 +13,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.rank, self.size, self.pool = 0, 3, BufferPool(8)
+        self.failed: set[int] = set()
         self.untaken: list[tuple[int, int, object]] = []
         self._tokens: list[object] = []
 
