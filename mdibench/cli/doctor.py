@@ -67,6 +67,7 @@ def _examine(as_json: bool) -> int:
         library,
         mpi_check.check_launcher(found, vendor),
         mpi_check.check_two_ranks(machine.ask, found),
+        mpi_check.check_fault_tolerance(machine.ask, found),
         *_host(),
     ]
     command = mpi_check.run_command(found, vendor)

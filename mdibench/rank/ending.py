@@ -113,6 +113,9 @@ class Ending:
     def _tell_source(self, status: int, text: str) -> float:
         """Report to rank 0, else to the user; return the seconds that rank 0 has to end the job."""
         post, for_all = self._post, status == INTERRUPTED  # rank 0 is interrupted too, most likely
+        if post is not None and SOURCE in post.endpoint.failed:
+            say(f"rank {self._group.rank}: {text}")
+            return 0.0
         reported = post is not None and post.fail(
             text.encode()[:_LONGEST_TEXT], status, REPORT_TIMEOUT_S
         )

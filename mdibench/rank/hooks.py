@@ -131,7 +131,9 @@ class WorkerHooks:
         raise InvariantError("a worker ended the run")
 
     def after_sample(self, now: float) -> Event | None:
-        """No event."""
+        """No event. Without rank 0 there is no ledger, and nobody to end the run."""
+        if SOURCE in self._post.endpoint.failed:
+            raise MdibenchError("the process of rank 0 is gone")
         return None
 
 

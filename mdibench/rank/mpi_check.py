@@ -7,6 +7,7 @@ checks run in other processes: MPI must not start in this one. Called by ``mdibe
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -92,6 +93,19 @@ def check_launcher(found: Launcher | None, vendor: str) -> MachineCheck:
             "launcher", "note", f"{text} (not on PATH)", "use that path, or --ranks N"
         )
     return MachineCheck("launcher", "ok", text)
+
+
+def check_fault_tolerance(ask: Ask, found: Launcher | None) -> MachineCheck:
+    """Whether a run can go on when the process of a worker dies."""
+    name = "killed worker"
+    ends = "the launcher ends the job; what was flushed stays readable"
+    if found is None or found.kind != "Open MPI":
+        return MachineCheck(name, "note", ends)
+    said = ask([str(Path(found.path).with_name("ompi_info"))]).output
+    if re.search(r"FT MPI support:\s*yes", said):
+        text = "the others go on under mpirun --with-ft ulfm"
+        return MachineCheck(name, "ok", text)
+    return MachineCheck(name, "note", f"{ends} (this Open MPI has no ULFM)")
 
 
 def fits(kind: str, vendor: str) -> bool:

@@ -293,3 +293,15 @@ class TestForReal:
         output = capsys.readouterr().out
         assert "To start a run:" in output
         assert "python" in output.splitlines()[0]
+
+
+def test_whether_a_killed_worker_ends_the_run_is_told() -> None:
+    ulfm = says(Answer(0, "          FT MPI support: yes\n"))
+    open_mpi, mpich = Launcher("/x/bin/mpirun", "Open MPI", True), Launcher("/x", "MPICH", True)
+    assert mpi_check.check_fault_tolerance(ulfm, open_mpi).state == "ok"
+    assert "--with-ft ulfm" in mpi_check.check_fault_tolerance(ulfm, open_mpi).text
+    for without in (mpi_check.check_fault_tolerance(says(Answer(0, "")), open_mpi),
+                    mpi_check.check_fault_tolerance(ulfm, mpich),
+                    mpi_check.check_fault_tolerance(ulfm, None)):  # fmt: skip
+        assert without.state == "note"
+        assert without.text.startswith("the launcher ends the job")

@@ -20,7 +20,7 @@ class FakePost:
 
     def __init__(self) -> None:
         pool = SimpleNamespace(size=HEADER_BYTES + 100)
-        self.endpoint = SimpleNamespace(size=2, pool=pool)
+        self.endpoint = SimpleNamespace(size=2, pool=pool, failed=set())
         self.sent: list[tuple[MessageKind, bytes, int]] = []
 
     def control(self, target: int, kind: MessageKind, payload: bytes = b"", rank: int = 0) -> None:
