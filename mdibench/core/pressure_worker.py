@@ -87,6 +87,10 @@ class PressureWorker(WorkerBase):
         self._results: deque[Result] = deque()
         self._hosted = [block in setup.blocks for block in range(1, exits + 1)]
         self._kinds = [block - 1 for block in sorted(setup.blocks)]
+        self._only_here = [
+            hosted and not setup.next_hops.get(kind + 1) for kind, hosted in enumerate(self._hosted)
+        ]
+        """Kinds that nobody else computes: they never leave."""
         self._result_kind = exits
         self._links = {
             rank: PricedLink(
@@ -260,6 +264,8 @@ class PressureWorker(WorkerBase):
         fall = self.lengths[kind] - link.lengths[kind] - link.unread[kind]
         if kind == self._result_kind:
             return result_pressure(fall, self._via_s[kind] - there_s, link.delay_s, self._per_s)
+        if self._only_here[kind]:
+            return 0.0
         task = self._line(kind)[0].task
         hosted, hosted_there = self._hosted[kind], kind in link.hosts
         hop = HopView(
