@@ -412,7 +412,8 @@ class PressureWorker(WorkerBase):
         if neighbour.left or neighbour.suspected:
             return False
         told = self._links[neighbour.rank].told
-        if not told:
+        idle = not any(self.lengths)
+        if not told or (idle and neighbour.needs_telling(self.waiting, self.gamma_s)):
             return True
         kinds = len(self.lengths)
         lengths = zip(self.lengths, told, strict=False)
