@@ -110,12 +110,12 @@ def measure(
 ) -> Figures:
     """Simulate one scheme under both loads, over Wi-Fi or links of another rate."""
     full = _scenario(scheme, workers, raw, SATURATED, rate_mbps)
-    world, items = _run(full)
+    world, items = completed_items(full)
     done = _in_window(items["completed_s"])
     rate = np.count_nonzero(done) / MEASURED_S
     asked = replace(demand_of(full), go_on=go_on_after(items["exit"][done], full.model.exits))
     admission = POISSON.format(gap_s=1 / (LOAD * rate))
-    quiet, offered = _run(_scenario(scheme, workers, raw, admission, rate_mbps))
+    quiet, offered = completed_items(_scenario(scheme, workers, raw, admission, rate_mbps))
     due = _in_window(offered["scheduled_s"])
     latency = np.nanquantile(offered["latency_s"][due], [0.5, 0.95])
     gossip = sum(traffic.gossip_bytes for traffic in quiet.traffic)
@@ -159,7 +159,7 @@ def _scenario(
     return replace(scenario, plan=replace(scenario.plan, links=links))
 
 
-def _run(scenario: Scenario) -> tuple[World, dict[str, NDArray[np.float64]]]:
+def completed_items(scenario: Scenario) -> tuple[World, dict[str, NDArray[np.float64]]]:
     """The world after its run, and the columns of its items."""
     rows: list[ItemRow] = []
 

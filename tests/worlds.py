@@ -11,6 +11,7 @@ from typing import Any
 from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.core.events import Event, Instruction
 from mdibench.core.node import Node
+from mdibench.core.pressure_worker import PressureWorker
 from mdibench.core.records import Task
 from mdibench.core.rows import ROWS, Row
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant
@@ -156,8 +157,10 @@ def _node(spec: Spec, edges: list[tuple[int, int]], rank: int) -> Node:
             "trace": 1.0,
             **spec.worker,
         },
+        outgoing={m: spec.hosts[m] for m in neighbours},
     )
-    worker = Worker(setup, random.Random(f"{spec.seed}/{rank}"))
+    machine = PressureWorker if setup.scheme.priced else Worker
+    worker = machine(setup, random.Random(f"{spec.seed}/{rank}"))
     if rank:
         return Node(worker)
     options: dict[str, Any] = {

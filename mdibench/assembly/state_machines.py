@@ -15,12 +15,14 @@ from mdibench.assembly.workload import SourceItems, last_blocks
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.core.precision import Figure, Until
+from mdibench.core.pressure_worker import PressureWorker
 from mdibench.core.records import SOURCE
 from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, traced_arrivals
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Plan
 from mdibench.policy.admission import Gains
+from mdibench.policy.pressure import PressureParameters
 
 ATTEMPTS = 3
 """How often an item is tried before it counts as lost."""
@@ -85,6 +87,14 @@ def worker_setup(
         trace=config.run.trace,
         max_in_flight=config.admission.max_in_flight,
         attempts=ATTEMPTS,
+        outgoing={
+            other: plan.blocks[other]
+            for other in plan.neighbours[rank]
+            if (rank, other) in plan.ways
+        },
+        pressure=PressureParameters(
+            scheme.admission_price, scheme.price_threshold, scheme.hop_limit
+        ),
     )
 
 
@@ -139,7 +149,8 @@ def make_node(
 ) -> Node:
     """The node of ``rank``, started at ``now``; only rank 0 needs ``items``."""
     setup = worker_setup(config, plan, rank, thresholds)
-    worker = Worker(setup, generator(config, f"worker {rank}"), now)
+    machine = PressureWorker if setup.scheme.priced else Worker
+    worker = machine(setup, generator(config, f"worker {rank}"), now)
     if rank != SOURCE:
         return Node(worker)
     assert items is not None

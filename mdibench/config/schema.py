@@ -165,6 +165,15 @@ class SchemeSection(ConfigSection):
     """T_O of algorithm 1."""
     source_offloads_raw: bool = False
     """Whether τ_1 may join O_0 too."""
+    admission_price: Count = 100
+    """V of ``pressure``: raw items that wait at the source when it admits no more.
+
+    The gap to the capacity bound halves as V doubles, and the latency under saturation doubles.
+    """
+    price_threshold: NotNegative = 1.0
+    """θ of ``pressure``: what a price must fall by, in tasks, beyond the cost of a hop."""
+    hop_limit: Count = 64
+    """``pressure``: after so many hops, a task is computed by the next worker that can."""
 
     @property
     def policies(self) -> Scheme:

@@ -25,7 +25,7 @@ from mdibench.core.events import (
 )
 from mdibench.core.records import Task
 from mdibench.core.source import Source
-from mdibench.core.worker import Worker
+from mdibench.core.worker_base import WorkerBase
 
 Said: TypeAlias = tuple[list[Task], list[Instruction]]
 TO_SOURCE: dict[type[Event], Callable[[Source, Any, float], Said]] = {
@@ -42,15 +42,24 @@ FOR_SOURCE = frozenset({Finish, ReportSuspect})
 class Node:
     """A worker, with the source on rank 0."""
 
-    def __init__(self, worker: Worker, source: Source | None = None) -> None:
+    def __init__(self, worker: WorkerBase, source: Source | None = None) -> None:
         self.worker = worker
         self.source = source
+        if source is not None and worker.setup.scheme.priced:
+            source.room = lambda: worker.room
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """What this rank must do about ``event`` at ``now``."""
         source = self.source
         if source is None:
             return self.worker.handle(event, now)
+        instructions = self._handle(source, event, now)
+        while source.held_back and self.worker.room > 0:
+            admitted = self._follow(*source.admit_more(now), now)
+            instructions += self._settle(source, admitted, now)
+        return instructions
+
+    def _handle(self, source: Source, event: Event, now: float) -> list[Instruction]:
         ask = TO_SOURCE.get(type(event))
         if ask is not None:
             return self._settle(source, self._follow(*ask(source, event, now), now), now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from mdibench.core.records import Task
@@ -45,6 +46,9 @@ class TaskQueue:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
 
     @property
     def head(self) -> Entry:
@@ -93,3 +97,65 @@ class TaskQueue:
     def statistics(self) -> QueueStatistics:
         """Length now, peak, and the time that tasks waited."""
         return QueueStatistics(len(self.entries), self._peak, self._waited_s)
+
+
+class BlockQueue:
+    """A queue with a line for each block, any of which may be served next.
+
+    A task that was put ``to_stay`` stands in line for the engine only, not for a link.
+    """
+
+    def __init__(self, capacity: int, exits: int) -> None:
+        self._capacity = capacity
+        self._length = self._peak = 0
+        self._waited_s = 0.0
+        self.lines: tuple[deque[Entry], ...] = tuple(deque() for _ in range(exits))
+        self.staying: tuple[deque[Entry], ...] = tuple(deque() for _ in range(exits))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Entry]:
+        return chain(*self.lines, *self.staying)
+
+    def put(self, entry: Entry, to_stay: bool = False) -> None:
+        """Append to the line of its block; raises ``InvariantError`` beyond the capacity."""
+        if self._length >= self._capacity:
+            raise InvariantError(
+                f"queue beyond its capacity {self._capacity}: {entry.task}", entry.task.item
+            )
+        (self.staying if to_stay else self.lines)[entry.task.block - 1].append(entry)
+        self._length += 1
+        self._peak = max(self._peak, self._length)
+
+    def take(self, line: int, now: float) -> Entry:
+        """The head of a line (from 0), for a link."""
+        return self._left(self.lines[line].popleft(), now)
+
+    def take_batch(self, line: int, limit: int, now: float) -> list[Entry]:
+        """Up to ``limit`` tasks of a line, those that stay included, oldest first."""
+        free, staying = self.lines[line], self.staying[line]
+        batch: list[Entry] = []
+        while len(batch) < limit and (free or staying):
+            stays = staying and not (free and free[0].since_s < staying[0].since_s)
+            batch.append(self._left((staying if stays else free).popleft(), now))
+        return batch
+
+    def drop(self, items: Set[int], now: float) -> list[Entry]:
+        """Take out every task of ``items``."""
+        dropped = [entry for entry in self if entry.task.item in items]
+        if dropped:
+            for line in (*self.lines, *self.staying):
+                kept = [entry for entry in line if entry.task.item not in items]
+                line.clear()
+                line.extend(kept)
+        return [self._left(entry, now) for entry in dropped]
+
+    def statistics(self) -> QueueStatistics:
+        """Length now, peak, and the time that tasks waited."""
+        return QueueStatistics(self._length, self._peak, self._waited_s)
+
+    def _left(self, entry: Entry, now: float) -> Entry:
+        self._length -= 1
+        self._waited_s += now - entry.since_s
+        return entry

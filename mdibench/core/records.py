@@ -106,8 +106,18 @@ class State(NamedTuple):
     ``input_queue`` is |I_n|, ``gamma_s`` is Γ_n (0 until a task was computed) and ``received``
     the number of tasks that n has ever received from that neighbour: with it the neighbour knows
     which of its own tasks |I_n| already counts.
+
+    Scheme ``pressure`` counts results with them, and tells ``prices``: the messages of each kind at
+    n (tasks by block, results last), their distances to the finish, seconds, and the seconds of
+    work that wait. Others tell none.
     """
 
     input_queue: int
     gamma_s: float
     received: int = 0
+    prices: tuple[float, ...] = ()
+
+
+def is_paced(state: State, body: Task | Result | None) -> bool:
+    """Whether a message is answered with ``LinkFree`` and ``Delivered``: results only if priced."""
+    return isinstance(body, Task) or (body is not None and bool(state.prices))

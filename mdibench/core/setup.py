@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 from mdibench.core.precision import Until
 from mdibench.policy.admission import Gains
+from mdibench.policy.pressure import PressureParameters
 from mdibench.policy.schemes import Scheme
 from mdibench.policy.views import Generator
 
+NO_LIMIT = 2**62
+"""More items than any run has."""
 Mode = Literal["adapt-rate", "adapt-threshold", "fixed-rate", "offline", "single-stream"]
 
 
@@ -47,6 +50,9 @@ class WorkerSetup:
     trace: float = 0.0
     max_in_flight: int = 1000
     attempts: int = 3
+    outgoing: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Neighbours that tasks and results may be sent to, with the blocks that they host."""
+    pressure: PressureParameters = field(default_factory=PressureParameters)
 
     @property
     def queue_capacity(self) -> int:

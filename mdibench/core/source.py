@@ -9,6 +9,7 @@ from the *scheduled* arrival, on this clock alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -24,11 +25,16 @@ from mdibench.core.events import (
 from mdibench.core.precision import Precision
 from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
-from mdibench.core.setup import SourceSetup
+from mdibench.core.setup import NO_LIMIT, SourceSetup
 from mdibench.core.story import Story, listed
 from mdibench.core.transitions import ITEM_MOVES, PHASE_MOVES, ItemStatus, SourcePhase
 from mdibench.errors import InvariantError
 from mdibench.policy.admission import ThresholdCurve, adapt_interarrival, adapt_threshold
+
+
+def unlimited() -> int:
+    """The room of a worker that takes everything."""
+    return NO_LIMIT
 
 
 @dataclass(slots=True)
@@ -89,6 +95,10 @@ class Source:
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         """In a closed loop the first one; completions let the others in."""
         self._known = False
+        self.room: Callable[[], int] = unlimited
+        """How many raw items the worker beside it takes now; ``Node`` joins the two."""
+        self.held_back = False
+        """Whether a closed loop would admit more than the worker takes."""
         self._stopped = ""
         """Why somebody ended the run early."""
         self._out: list[Instruction] = []
@@ -137,6 +147,12 @@ class Source:
                 self._out.append(Cancel((flight.item,)))
         self._admit_due(now)
         self._end_phases(now)
+        return self._admissions, self._out
+
+    def admit_more(self, now: float) -> tuple[list[Task], list[Instruction]]:
+        """Admit what was held back, now that the worker has room again."""
+        self._begin()
+        self._admit_due(now)
         return self._admissions, self._out
 
     def suspect(self, event: Suspected, now: float) -> tuple[list[Task], list[Instruction]]:
@@ -206,7 +222,11 @@ class Source:
         if self._closed_loop:
             self._next_arrival_s = math.inf
             limit = 1 if self.setup.mode == "single-stream" else self.setup.max_in_flight
+            self.held_back = False
             while now < self._deadline_s and self.in_flight < limit and not self._all_offered:
+                self.held_back = not self._has_room
+                if self.held_back:
+                    return
                 self._offer(now, now)
             return
         while self._next_arrival_s <= now and not self._all_offered:
@@ -215,6 +235,11 @@ class Source:
                 break
             self._next_arrival_s += self._gap()
             self._offer(scheduled_s, now)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether the worker takes one more raw item than those that were just admitted."""
+        return self.room() > len(self._admissions)
 
     @property
     def _all_offered(self) -> bool:
@@ -226,10 +251,12 @@ class Source:
         sample = self.setup.order[item % len(self.setup.order)]
         self.totals.offered += 1
         flight = Flight(item, sample, scheduled_s, now)
-        if self.in_flight >= self.setup.max_in_flight:
+        if self.in_flight >= self.setup.max_in_flight or not self._has_room:
             self._move(flight, "dropped", now)
             self.totals.dropped += 1
-            self._record_failure(flight, "dropped", "too many items in flight")
+            full = self.in_flight >= self.setup.max_in_flight
+            reason = "too many items in flight" if full else "too many raw items wait"
+            self._record_failure(flight, "dropped", reason)
             return
         self.totals.admitted += 1
         self._flights[item] = flight

@@ -35,6 +35,7 @@ NEXT_HERE = Move("engine", "input queue", "Computed, its next block by algorithm
 NEXT_OFFERED = Move("engine", "output queue", "Computed, its next block by algorithm 1")
 KEPT = Move("output queue", "input queue", "Keep, by algorithm 2")
 OFFLOADED = Move("output queue", "sent", "Offload, by algorithm 2")
+FORWARDED = Move("input queue", "sent", "the price is lower there, scheme pressure")
 VOID_WAITING = Move("input queue", "cancelled", "Cancelled")
 VOID_LEAVING = Move("output queue", "cancelled", "Cancelled")
 VOID_COMPUTED = Move("engine", "cancelled", "Computed, its item was cancelled before")
@@ -51,6 +52,7 @@ TASK_MOVES = (
     NEXT_OFFERED,
     KEPT,
     OFFLOADED,
+    FORWARDED,
     VOID_WAITING,
     VOID_LEAVING,
     VOID_COMPUTED,

@@ -11,7 +11,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from struct import Struct
+from struct import pack as pack_struct
+from struct import unpack as unpack_struct
 from typing import Any, TypeAlias
 
 from mdibench.core.records import Result, State, Task
@@ -23,14 +26,16 @@ VERSION = 1
 MAX_PATH = 32
 """Blocks that one item can pass: the header holds that many ranks."""
 MAX_DIMENSIONS = 4
+MAX_PRICED_EXITS = (MAX_PATH - 3) // 3
+"""Exits for which a path of that length, and two prices of each kind and one more, fit behind."""
 
 _HEADER = Struct(
     "<4sBBBBBBH"  # magic, version, kind, codec, dtype, dimensions, path length, hops
     "4I"  # shape
-    "qiiHHHH"  # item, sample, prediction, block or exit, attempt, streak, unused
+    "qiiHHHH"  # item, sample, prediction, block or exit, attempt, streak, number of prices
     "ddQQ"  # confidence, threshold, bytes on the wire so far, payload bytes of this message
     "dIIQ"  # sender's gamma_s, its input queue, message number, tasks received from the receiver
-    f"{MAX_PATH}H"  # ranks that computed a block
+    f"{MAX_PATH}H"  # ranks that computed a block; at the end, the sender's prices as half floats
     "20x"  # to a multiple of 64 bytes, so that tensors behind it are aligned
 )
 HEADER_BYTES = _HEADER.size
@@ -127,21 +132,40 @@ def pack(
         sample, block, streak = body.sample, body.block, body.streak
     elif body is not None:
         block, confidence, threshold = body.exit, body.confidence, body.threshold
-    if len(path) > MAX_PATH or len(layout.shape) > MAX_DIMENSIONS:
-        raise WireError(f"path {path} or shape {layout.shape} does not fit the header")
+    prices = _halves(state.prices) if state.prices else ()
+    unused = MAX_PATH - len(path) - len(prices)
+    if unused < 0 or len(layout.shape) > MAX_DIMENSIONS:
+        what = f"path {path}, {len(prices)} prices or shape {layout.shape}"
+        raise WireError(f"{what}: too much for the header")
     shape = layout.shape + (0,) * (MAX_DIMENSIONS - len(layout.shape))
     _HEADER.pack_into(
         buffer, 0,
         MAGIC, VERSION, kind, layout.codec, layout.dtype, len(layout.shape), len(path), hops,
         *shape,
-        item, sample, prediction, block, attempt, streak, 0,
+        item, sample, prediction, block, attempt, streak, len(prices),
         confidence, threshold, wire_bytes, payload_bytes,
         state.gamma_s, state.input_queue, number, state.received,
-        *path, *_ZEROS[len(path):],
+        *path, *_ZEROS[:unused], *prices,
     )  # fmt: skip
 
 
 _ZEROS = (0,) * MAX_PATH
+LARGEST_HALF = 65504.0
+"""Largest finite number of 16 bits; infinity is one more."""
+
+
+def _halves(numbers: tuple[float, ...]) -> tuple[int, ...]:
+    """``numbers`` as the bits of half floats (IEEE 754 binary16): three digits of each."""
+    bounded = [x if x == inf else min(x, LARGEST_HALF) for x in numbers]
+    return unpack_struct(f"<{len(numbers)}H", pack_struct(f"<{len(numbers)}e", *bounded))
+
+
+def _from_halves(bits: Sequence[int]) -> tuple[float, ...]:
+    """The reverse of ``_halves``; raises ``WireError`` for what is no price."""
+    numbers = unpack_struct(f"<{len(bits)}e", pack_struct(f"<{len(bits)}H", *bits))
+    if not all(number >= 0 for number in numbers):
+        raise WireError("a price is negative or no number")
+    return numbers
 
 
 Decode: TypeAlias = Callable[[Layout, int, int], tuple[Any, int]]
@@ -160,15 +184,15 @@ def unpack(
     (
         magic, version, kind, codec, dtype, dimensions, path_length, hops,
         s0, s1, s2, s3,
-        item, sample, prediction, block, attempt, streak, _,
+        item, sample, prediction, block, attempt, streak, price_count,
         confidence, threshold, wire_bytes, payload_bytes,
         gamma_s, input_queue, number, received,
         *path,
     ) = _HEADER.unpack_from(buffer)  # fmt: skip
     if magic != MAGIC or version != VERSION:
         raise WireError(f"magic {magic!r} version {version}, expected {MAGIC!r} {VERSION}")
-    if dimensions > MAX_DIMENSIONS or path_length > MAX_PATH:
-        raise WireError(f"{dimensions} dimensions, path of {path_length}")
+    if dimensions > MAX_DIMENSIONS or path_length + price_count > MAX_PATH:
+        raise WireError(f"{dimensions} dimensions, path of {path_length}, {price_count} prices")
     if payload_bytes != size - HEADER_BYTES:
         raise WireError(f"payload of {payload_bytes} bytes in a message of {size}")
     try:
@@ -176,7 +200,8 @@ def unpack(
         message_kind = MessageKind(kind)
     except ValueError as error:
         raise WireError(str(error)) from None
-    state = State(input_queue, gamma_s, received)
+    prices = _from_halves(path[MAX_PATH - price_count :]) if price_count else ()
+    state = State(input_queue, gamma_s, received, prices)
     ranks = tuple(path[:path_length])
     body: Body = None
     if message_kind is MessageKind.TASK:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mdibench.config.messages import choose
 from mdibench.config.schema import PlacementSection, RunConfig
+from mdibench.core.wire import MAX_PRICED_EXITS
 from mdibench.errors import Problem, UserError
 from mdibench.network import placement, topology
 from mdibench.network.placement import Blocks
@@ -42,6 +43,7 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
     links = links_of(config, graph, problems)
     devices = devices_of(config, graph, model, problems)
     _check_thresholds(config, model, problems)
+    _check_prices(config, model, problems)
     blocks = _blocks(config, graph, model, _seconds(model, devices), problems)
     if problems:
         raise UserError(*problems)
@@ -146,6 +148,14 @@ def _check_thresholds(config: RunConfig, model: ModelInfo, problems: list[Proble
                 "give one number for all, or one for each exit (the last is never used)",
             )
         )
+
+
+def _check_prices(config: RunConfig, model: ModelInfo, problems: list[Problem]) -> None:
+    scheme = SCHEMES.get(config.scheme.name)
+    if scheme is not None and scheme.priced and model.exits > MAX_PRICED_EXITS:
+        what = f'the prices of {model.exits} exits do not fit a message: "{scheme.name}"'
+        remedy = f"use another scheme, or a network of at most {MAX_PRICED_EXITS} exits"
+        problems.append(Problem(what, config.where("scheme", "name"), remedy))
 
 
 def _blocks(

@@ -37,6 +37,11 @@ def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
     return Wait()
 
 
+def by_price(view: OffloadView, generator: Generator) -> OffloadDecision:
+    """Nothing leaves by this rule: links and engines of scheme ``pressure`` serve themselves."""
+    return Wait()
+
+
 def to_the_host(view: OffloadView, generator: Generator) -> OffloadDecision:
     """A fixed pipeline: send to the block's host as soon as the link has room."""
     if view.hosts_block:

@@ -28,6 +28,8 @@ class Scheme:
     early_exit: bool = True
     placement: Literal["config", "source", "partition", "replicate"] = "config"
     offers_raw: bool = False
+    priced: bool = False
+    """Whether links, engine and admission go by prices (``policy.pressure``) instead."""
 
 
 SCHEMES: Mapping[str, Scheme] = {
@@ -86,6 +88,14 @@ SCHEMES: Mapping[str, Scheme] = {
             "every task to the host with the shortest input queue",
             exits.always_offer,
             offloading.join_shortest_queue,
+        ),
+        Scheme(
+            "pressure",
+            "maximum pressure: tasks and results flow down prices that neighbours tell",
+            exits.always_offer,
+            offloading.by_price,
+            offers_raw=True,
+            priced=True,
         ),
     )
 }

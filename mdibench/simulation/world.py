@@ -32,7 +32,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.node import Node
-from mdibench.core.records import SOURCE, Result, Task
+from mdibench.core.records import SOURCE, Result, Task, is_paced
 from mdibench.core.rows import Row
 from mdibench.errors import InvariantError
 from mdibench.policy.views import Generator
@@ -216,7 +216,7 @@ class World:
         self.traffic[target].received_bytes += size
         if body is not None:
             body = body.moved(wire_bytes=size)
-        if isinstance(body, Task):
+        if is_paced(instruction.state, body):
             self.post(free_s, rank, LinkFree(target))
             self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
         self.post(arrival_s, target, Arrived(rank, instruction.state, body))

@@ -30,7 +30,7 @@ from mdibench.core.events import (
     Suspected,
     ThresholdsSet,
 )
-from mdibench.core.records import SOURCE, Copy, Result, State, Task
+from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced
 from mdibench.core.wire import (
     HEADER_BYTES,
     NO_LAYOUT,
@@ -220,12 +220,16 @@ class PostOffice:
         link = self._links[target]
         buffer, size = self._message(kind, state, body, number=self._next_number(target))
         self.traffic.count_sent(target, size, body)
-        is_state = body is None
+        is_state, handed_s = body is None, self._clock()
+        paced = is_paced(state, body)
+        token = _Handed(target, handed_s, link.link.emulated) if paced else None
         if not link.link.emulated:
-            self._outbox.send(target, buffer, size, is_state=is_state)
+            self._outbox.send(target, buffer, size, token, is_state)
             return
-        _, arrival_s = link.send(size, self._clock(), self._uniform)
-        self._hold(arrival_s, lambda: self._outbox.send(target, buffer, size, is_state=is_state))
+        free_s, arrival_s = link.send(size, handed_s, self._uniform)
+        if paced:
+            self._hold(free_s, lambda: LinkFree(target))
+        self._hold(arrival_s, lambda: self._outbox.send(target, buffer, size, token, is_state))
 
     def _message(
         self,

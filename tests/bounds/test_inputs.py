@@ -135,4 +135,4 @@ def test_a_run_without_a_bound_says_why(run: Callable[..., Path]) -> None:
     (folder / "run.json").write_text(json.dumps(manifest))
     bound = bound_of_run(folder)
     assert bound["rate_per_s"] is None
-    assert bound["binding"] == "no item was completed in the measured window"
+    assert bound["binding"] == "no item that was admitted in the measured window was completed"

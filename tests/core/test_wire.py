@@ -26,7 +26,8 @@ from mdibench.errors import WireError
 counts = st.integers(0, 2**31 - 1)
 paths = st.lists(st.integers(0, 2**16 - 1), max_size=32).map(tuple)
 seconds = st.floats(0, 1e6)
-states = st.builds(State, counts, seconds, counts)
+states = st.builds(State, counts, seconds, counts, st.just(()))
+"""Prices are in ``test_pressure``: half floats hold three digits of them."""
 tasks = st.builds(
     Task,
     item=counts,

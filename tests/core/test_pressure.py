@@ -1,0 +1,133 @@
+"""Scheme ``pressure``: its messages, its admission, and how near it comes to the bound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdibench.bounds.capacity import Demand, Fleet, capacity
+from mdibench.core.records import State, Task
+from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack, unpack
+from mdibench.errors import WireError
+from mdibench.network.plan import Link
+from mdibench.policy.pressure import PressureParameters
+from tests.core.test_conservation import check_conservation
+from tests.worlds import Spec, full, run
+
+halves = st.floats(0, 65504, width=16) | st.just(float("inf"))
+
+
+@given(st.integers(1, MAX_PRICED_EXITS), st.data())
+def test_prices_travel_in_the_header(exits: int, data: st.DataObject) -> None:
+    prices = tuple(data.draw(st.lists(halves, min_size=2 * exits + 3, max_size=2 * exits + 3)))
+    task = Task(item=7, block=exits, path=tuple(range(exits)))
+    state = State(3, 0.25, 9, prices)
+    buffer = bytearray(HEADER_BYTES)
+    pack(buffer, MessageKind.TASK, state, task)
+    message = unpack(buffer, HEADER_BYTES)
+    assert (message.state, message.body.path) == (state, task.path)  # type: ignore[union-attr]
+
+
+def test_a_price_beyond_half_floats_is_the_largest() -> None:
+    buffer = bytearray(HEADER_BYTES)
+    pack(buffer, MessageKind.STATE, State(0, 0.0, 0, (1e9,)))
+    assert unpack(buffer, HEADER_BYTES).state.prices == (65504.0,)
+
+
+def test_a_negative_price_is_refused() -> None:
+    buffer = bytearray(HEADER_BYTES)
+    pack(buffer, MessageKind.STATE, State(0, 0.0, 0, (-1.0,)))
+    with pytest.raises(WireError, match="price"):
+        unpack(buffer, HEADER_BYTES)
+
+
+def line_of_three(price: int = 20, **source: object) -> Spec:
+    """0 - 1 - 2, where only the ends compute: everything for the last block is relayed."""
+    return Spec(
+        hosts=[frozenset({1}), frozenset(), frozenset({2, 3})],
+        edges=[(0, 1), (1, 0), (1, 2), (2, 1)],
+        scheme="pressure",
+        link=Link(1e7, 0.002),
+        source={"mode": "offline", "items": None, "warmup_s": 4.0, "duration_s": 20.0, **source},
+        worker={
+            "offers_raw": True,
+            "trace": 0.0,
+            "early_exit": False,
+            "pressure": PressureParameters(admission_price=price),
+        },
+    )
+
+
+def sustained_per_s(spec: Spec) -> float:
+    """Items completed in the measured window, per second."""
+    ran = run(spec)
+    check_conservation(ran)
+    start_s, end_s = ran.source.window_s
+    done = [row["completed_s"] for row in ran.table("items") if row["completed_s"] is not None]
+    return sum(start_s <= at_s < end_s for at_s in done) / (end_s - start_s)  # type: ignore[operator]
+
+
+def bound_per_s(spec: Spec) -> float:
+    sizes = [192.0, 4192.0, 4192.0]
+    fleet = Fleet(spec.hosts, dict.fromkeys(spec.edges, spec.link))
+    times = [[spec.block_s] * 3 for _ in spec.hosts]
+    return capacity(fleet, Demand(times, [1.0, 1.0, 0.0], {"none": sizes}, 192.0, False)).rate_per_s
+
+
+@pytest.mark.slow
+def test_relays_carry_a_line_to_its_bound() -> None:
+    spec = line_of_three()
+    assert sustained_per_s(spec) >= 0.97 * bound_per_s(spec)
+
+
+@pytest.mark.slow
+def test_hosts_forward_what_they_could_compute() -> None:
+    """A line of hosts: raw items get beyond the source's only neighbour."""
+    spec = replace(line_of_three(), hosts=[frozenset({1, 2, 3})] * 3)
+    bound = bound_per_s(spec)
+    assert sustained_per_s(spec) >= 0.97 * bound
+    assert bound == pytest.approx(100.0)
+
+
+@pytest.mark.slow
+def test_the_gap_to_the_bound_shrinks_as_v_grows() -> None:
+    hosts = [frozenset({1, 2, 3})] * 4
+    gaps = []
+    for price in (1, 2, 4, 8):
+        spec = replace(line_of_three(price), hosts=hosts, edges=full(4), link=Link(1e7, 0.02))
+        gaps.append(1 - sustained_per_s(spec) / bound_per_s(spec))
+    for gap, less in pairwise(gaps):
+        assert less <= max(gap / 2, 0.02)
+
+
+@pytest.mark.slow
+def test_the_source_admits_until_the_price_is_v() -> None:
+    """Raw items at the source never exceed V, however many might be in flight."""
+    spec = line_of_three(price=5, duration_s=2.0, warmup_s=1.0)
+    ran = run(spec)
+    worker = ran.world.parts.nodes[0].worker
+    assert worker.input_queue.statistics().peak <= 5
+
+
+@pytest.mark.slow
+def test_arrivals_beyond_v_are_turned_away() -> None:
+    spec = line_of_three(price=3, mode="fixed-rate", interarrival_s=0.001, duration_s=1.0)
+    ran = run(spec)
+    reasons = {row["reason"] for row in ran.table("items") if row["status"] == "dropped"}
+    assert reasons == {"too many raw items wait"}
+    check_conservation(ran)
+
+
+@pytest.mark.slow
+def test_a_task_that_wandered_too_far_is_computed_by_the_next_host() -> None:
+    limit = PressureParameters(admission_price=50, hop_limit=1)
+    base = line_of_three(duration_s=4.0)
+    spec = replace(
+        base, hosts=[frozenset({1, 2, 3})] * 4, edges=full(4),
+        worker={**base.worker, "pressure": limit, "early_exit": True},
+    )  # fmt: skip
+    assert max(row["hops"] for row in run(spec).table("items")) == 1  # type: ignore[type-var]
