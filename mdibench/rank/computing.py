@@ -69,7 +69,8 @@ class InlineCompute:
     def wait(self, seconds: float) -> Computed | None:
         """Run the next batch now; without one, sleep for ``seconds``."""
         if not self.batches:
-            time.sleep(max(0.0, seconds))
+            if seconds > 0:
+                time.sleep(seconds)
             return None
         tasks = self.batches.popleft()
         self.flops += len(tasks) * self.engine.flops(tasks[0])

@@ -31,6 +31,8 @@ from mdibench.rank.hooks import Hooks
 from mdibench.rank.scripted_events import Happened, Script
 from mdibench.transport.post_office import Mail, PostOffice
 
+BATCHES_S = 2e-4
+"""Finished batches are taken for so long before anything else has its turn."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
 QUIET_SLEEP_S = 1e-3
@@ -157,11 +159,19 @@ class Loop:
     # --- waiting ------------------------------------------------------------------------------
 
     def _poll(self) -> bool:
-        """Take what has come, and a finished batch; whether anything happened."""
+        """Take what has come, and finished batches; whether anything happened.
+
+        Of calls that take next to no time, several in a row, before the links are polled again.
+        """
         incoming = [] if self._alone else self.post.poll()
         for event in incoming:
             self._take(event)
-        return self._collect(0.0) or bool(incoming)
+        if not self._collect(0.0):
+            return bool(incoming)
+        until_s = self.setup.clock() + BATCHES_S
+        while self.setup.clock() < until_s and self._collect(0.0):
+            pass
+        return True
 
     def _rest(self) -> None:
         """Sleep until something is due, a batch is finished, or it is time to poll again."""
