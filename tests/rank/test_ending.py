@@ -22,11 +22,18 @@ class FakeGroup:
         self.status = status
 
 
+class FakeEndpoint:
+    """No rank has failed by itself."""
+
+    failed: frozenset[int] = frozenset()
+
+
 class FakePost:
     """Rank 0 ``hears`` of the failure, or not."""
 
     def __init__(self, hears: bool) -> None:
         self.hears = hears
+        self.endpoint = FakeEndpoint()
 
     def fail(self, text: bytes, status: int, patience_s: float) -> bool:
         return self.hears
