@@ -136,7 +136,7 @@ def pack(
     unused = MAX_PATH - len(path) - len(prices)
     if unused < 0 or len(layout.shape) > MAX_DIMENSIONS:
         what = f"path {path}, {len(prices)} prices or shape {layout.shape}"
-        raise WireError(f"{what}: too much for the header")
+        raise WireError(f"{what} does not fit the header")
     shape = layout.shape + (0,) * (MAX_DIMENSIONS - len(layout.shape))
     _HEADER.pack_into(
         buffer, 0,
