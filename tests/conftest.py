@@ -1,4 +1,7 @@
-"""Synthetic runs that several tests read; see ``synthetic_runs``."""
+"""Synthetic runs that several tests read; see ``synthetic_runs``.
+
+It is imported where a run is asked for: the core is tested without numpy, too.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_runs import LOCAL, PAIR, write_run
-
 
 @pytest.fixture(scope="session")
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.synthetic_runs import PAIR, write_run
+
     return write_run(tmp_path_factory.mktemp("one") / "20261103T140001Z-synthetic-0001", PAIR)
 
 
 @pytest.fixture(scope="session")
 def partial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.synthetic_runs import PAIR, write_run
+
     folder = tmp_path_factory.mktemp("partial") / "20261103T140009Z-synthetic-0009"
     return write_run(folder, replace(PAIR, items=600), finish=False, totals={}, window={})
 
@@ -24,6 +29,8 @@ def partial_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seeds of each of two schemes."""
+    from tests.synthetic_runs import LOCAL, PAIR, write_run
+
     results = tmp_path_factory.mktemp("results")
     for seed in (1, 2, 3):
         write_run(

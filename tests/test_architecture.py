@@ -16,7 +16,7 @@ import pytest
 
 from mdibench.core import events, transitions
 from mdibench.core.node import TO_SOURCE
-from mdibench.core.worker import REACTIONS
+from mdibench.core.worker_base import REACTIONS
 
 if sys.version_info >= (3, 11):
     import tomllib

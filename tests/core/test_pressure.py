@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.bounds.capacity import Demand, Fleet, capacity
 from mdibench.core.records import State, Task
 from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack, unpack
 from mdibench.errors import WireError
@@ -72,6 +71,9 @@ def sustained_per_s(spec: Spec) -> float:
 
 
 def bound_per_s(spec: Spec) -> float:
+    pytest.importorskip("scipy", reason="the bound is a linear program of scipy")
+    from mdibench.bounds.capacity import Demand, Fleet, capacity
+
     sizes = [192.0, 4192.0, 4192.0]
     fleet = Fleet(spec.hosts, dict.fromkeys(spec.edges, spec.link))
     times = [[spec.block_s] * 3 for _ in spec.hosts]
