@@ -47,7 +47,7 @@ def transitions_text() -> str:
             [(kind.__name__, _meaning(kind)) for kind in get_args(events.Instruction)],
         ),
         "### A task on one worker",
-        *_diagram(task_moves, start="elsewhere", ends={"exited", "sent"}),
+        *_diagram(task_moves, start="elsewhere", ends={"exited", "sent", "cancelled"}),
         "### An item at the source",
         *_diagram(_moves(transitions.ITEM_MOVES), start="new", ends={"ok", "dropped", "lost"}),
         "### The phases of a run",
