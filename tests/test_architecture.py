@@ -16,7 +16,9 @@ import pytest
 
 from mdibench.core import events, transitions
 from mdibench.core.node import TO_SOURCE
-from mdibench.core.worker import REACTIONS
+from mdibench.core.pressure_worker import PressureWorker
+from mdibench.core.worker import Worker
+from mdibench.core.worker_base import REACTIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -104,6 +106,7 @@ def test_the_page_has_the_transitions_of_the_code() -> None:
 def test_every_event_is_handled_once() -> None:
     assert {*REACTIONS, *TO_SOURCE} == set(get_args(events.Event))
     assert not REACTIONS.keys() & TO_SOURCE.keys()
+    assert Worker.reactions.keys() == PressureWorker.reactions.keys() == REACTIONS.keys()
 
 
 @pytest.mark.parametrize(
