@@ -16,6 +16,8 @@ import pytest
 
 from mdibench.core import events, transitions
 from mdibench.core.node import TO_SOURCE
+from mdibench.core.pressure_worker import PressureWorker
+from mdibench.core.worker import Worker
 from mdibench.core.worker_base import REACTIONS
 
 if sys.version_info >= (3, 11):
@@ -47,7 +49,7 @@ def transitions_text() -> str:
             [(kind.__name__, _meaning(kind)) for kind in get_args(events.Instruction)],
         ),
         "### A task on one worker",
-        *_diagram(task_moves, start="elsewhere", ends={"exited", "sent"}),
+        *_diagram(task_moves, start="elsewhere", ends={"exited", "sent", "cancelled"}),
         "### An item at the source",
         *_diagram(_moves(transitions.ITEM_MOVES), start="new", ends={"ok", "dropped", "lost"}),
         "### The phases of a run",
@@ -104,6 +106,7 @@ def test_the_page_has_the_transitions_of_the_code() -> None:
 def test_every_event_is_handled_once() -> None:
     assert {*REACTIONS, *TO_SOURCE} == set(get_args(events.Event))
     assert not REACTIONS.keys() & TO_SOURCE.keys()
+    assert Worker.reactions.keys() == PressureWorker.reactions.keys() == REACTIONS.keys()
 
 
 @pytest.mark.parametrize(

@@ -9,5 +9,6 @@ Rules of this package:
 
 Read it in this order: ``records`` (what travels), ``rows`` (what is recorded), ``events`` (what
 goes in and out), ``transitions`` (the tables), ``story``, ``queues``, ``setup``, ``neighbours``,
-``worker``, ``source``, ``node``; ``wire`` has the messages as bytes.
+``worker_base`` with ``worker`` (algorithms 1 and 2), ``precision``, ``source``, ``node``; then
+``pricing`` and ``pressure_worker`` (scheme ``pressure``), and ``wire`` (messages as bytes).
 """

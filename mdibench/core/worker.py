@@ -182,11 +182,13 @@ class Worker(WorkerBase):
         if block not in self._ways:
             ranks = self.setup.next_hops.get(block, ())
             self._ways[block] = [self.neighbours[rank] for rank in ranks]
-        trusted = [n for n in self._ways[block] if not (n.suspected or n.left)]
+        ways, window = self._ways[block], self.setup.link_window
         if came_from is not None:
-            trusted = [n for n in trusted if n.rank != came_from] or trusted
-        window = self.setup.link_window
-        return tuple([n.as_candidate() for n in trusted if n.under_way < window])
+            trusted = [n for n in ways if not (n.suspected or n.left)]
+            ways = [n for n in trusted if n.rank != came_from] or trusted
+        return tuple(
+            [n.as_candidate() for n in ways if n.under_way < window and not (n.suspected or n.left)]
+        )
 
     def _keep(self, decision: Keep, view: OffloadView, entry: Entry) -> None:
         if traced(entry.task.item, self.setup.trace):
