@@ -52,8 +52,8 @@ def test_no_scheme_beats_the_bound(run: Callable[..., Path], scheme: str, topolo
 
 @pytest.mark.slow
 def test_a_run_that_claims_to_beat_its_bound_is_found_out(run: Callable[..., Path]) -> None:
-    """The same items, said to be done in half the time."""
-    folder = run()
+    """The same items, said to be done in half the time; enough of them for an interval."""
+    folder = run("run.duration_s=20")
     assert not beats_its_bound(folder)
     path = folder / "items.parquet"
     table = pq.read_table(path)
