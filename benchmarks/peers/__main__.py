@@ -19,7 +19,7 @@ from itertools import pairwise
 import click
 
 from benchmarks.__main__ import ROOT, environment, run
-from mdibench.rank.launch import launcher
+from mdibench.rank.launch import find_mpirun
 
 PIPELINE = """
 [run]
@@ -105,7 +105,7 @@ def ours(setting: Setting, engine: str, exits: bool) -> Measured:
 
 def under_mpirun(setting: Setting, program: str) -> Measured:
     """A peer that MPI starts."""
-    return _read([str(launcher()), "-n", str(setting.stages)], program, setting, {})
+    return _read([str(find_mpirun()), "-n", str(setting.stages)], program, setting, {})
 
 
 def by_torch(setting: Setting, program: str) -> Measured:

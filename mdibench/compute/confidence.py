@@ -23,9 +23,8 @@ Judged: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.int64]]
 
 def max_softmax(logits: Logits) -> Judged:
     """Largest class probability."""
-    predictions = logits.argmax(axis=1)
-    largest = np.take_along_axis(logits, predictions[:, None], axis=1)
-    return 1 / np.exp(logits - largest).sum(axis=1), predictions
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return 1 / powers.sum(axis=1), logits.argmax(axis=1)
 
 
 def entropy(logits: Logits) -> Judged:
