@@ -30,7 +30,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
 from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder, write_whole
+from mdibench.record.files import cache_folder, write_text_whole, write_whole
 
 if TYPE_CHECKING:
     from mdibench.models.network import MultiExitNetwork
@@ -72,6 +72,7 @@ def exported(model: ModelSection) -> Export:
                 raise NotExported(f"{library} is not installed")
         known = _export(model)
         _write(_folder(model), known)
+        kept.cache_clear()  # it has said that there is none
     return known
 
 
@@ -254,7 +255,7 @@ def _write(folder: Path, export: Export) -> None:
         for name, graph in named.items():
             write_whole(folder / name, lambda draft, graph=graph: draft.write_bytes(graph))  # type: ignore[misc]
         text = json.dumps(facts, indent=1)
-        write_whole(folder / _FILE, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_text_whole(folder / _FILE, text)
     except OSError as failure:
         log.info("ONNX graphs not kept: %s", failure)
 

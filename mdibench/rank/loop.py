@@ -112,8 +112,7 @@ class Loop:
 
     def _turn(self) -> None:
         news = self._poll()
-        self._catch_up()
-        now = self.setup.clock()
+        now = self._catch_up()
         if self._script is not None and now >= self._script.next_s:
             self._follow(self._script.take(now), now)
         if self.node.is_due(now):
@@ -133,16 +132,19 @@ class Loop:
         for event in happened.events:
             self._feed(event, now)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> float:
         """After this rank itself stood still: take all that has waited, before silence is judged.
 
-        The others had no way to be heard meanwhile.
+        The others had no way to be heard meanwhile. Returns the time of this turn.
         """
-        if self.setup.clock() - self._turned_s > STALL_S:
+        now = self.setup.clock()
+        if now - self._turned_s > STALL_S:
             for _ in range(CATCH_UP_POLLS):
                 if not self._poll():
                     break
-        self._turned_s = self.setup.clock()
+            now = self.setup.clock()
+        self._turned_s = now
+        return now
 
     def sample(self, now: float) -> None:
         """Record this rank's telemetry."""
