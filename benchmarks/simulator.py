@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdibench.bounds.capacity import Demand, capacity, fleet_of
-from mdibench.codec.sizes import task_bytes
+from mdibench.codec.codecs import task_bytes
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.record.run_folder import find_runs, read_manifest
 from mdibench.simulation.run import build_world

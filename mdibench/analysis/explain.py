@@ -25,7 +25,7 @@ from mdibench.analysis.metrics import RunSummary, due_in, read_items
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import SOURCE, LinkFigures, Window
 from mdibench.bounds.inputs import model_of, ratio_of
-from mdibench.codec.sizes import task_bytes
+from mdibench.codec.codecs import task_bytes
 from mdibench.record.reader import RunReader
 
 LATENCY_PARTS = ("admission", "input queue", "compute", "output queue", "moving")

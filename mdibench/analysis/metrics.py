@@ -19,8 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.analysis import workers
-from mdibench.analysis.accuracy import Samples, pooled
-from mdibench.analysis.exits import EXIT_COLUMNS, ExitFigures, calibration_error, exit_figures
+from mdibench.analysis.accuracy import (
+    EXIT_COLUMNS,
+    ExitFigures,
+    Samples,
+    calibration_error,
+    exit_figures,
+    pooled,
+)
 from mdibench.analysis.series import event_rate, mean_of_series, quantiles, share_of_series
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import UNKNOWN, Estimate

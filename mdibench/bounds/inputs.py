@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.bounds.capacity import Demand, Fleet, capacity
-from mdibench.codec.sizes import USUAL_RATIO, task_bytes
+from mdibench.codec.codecs import USUAL_RATIO, task_bytes
 from mdibench.config.schema import SchemeSection
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import UserError

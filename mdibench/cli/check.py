@@ -1,4 +1,4 @@
-"""``mdibench check``: validate a config without running it, and print its plan."""
+"""``mdibench check`` and ``mdibench bound``: a config's plan and bound, not run."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     """
     from mdibench.assembly.workload import planned
     from mdibench.config.reading import read_config
-    from mdibench.network.event_checks import check_events
-    from mdibench.network.planning import usual_ranks
+    from mdibench.network.planning import check_events, usual_ranks
     from mdibench.report.plan_text import plan_json, plan_lines
     from mdibench.sweep.matrix import read_matrix
 
@@ -60,3 +59,34 @@ def _check_weights(model: ModelSection) -> None:
     except UserError as failure:
         for problem in failure.problems:
             say(f"note: a run would refuse: {problem}")
+
+
+# --- bound -------------------------------------------------------------------------------------
+# ``mdibench bound``: the highest rate of any policy, and what would raise it.
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--ranks", type=click.IntRange(1, 65_535), help="Number of ranks, the source too.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Folder of `mdibench profile`.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Best accuracy at this rate.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def bound(
+    config: Path,
+    ranks: int | None,
+    profile: Path | None,
+    rate: float | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """The largest rate that any policy could sustain with CONFIG, by linear programming.
+
+    Uses the placement, block times, link rates and the share of items that go on after each exit.
+    Also prints the best accuracy at several rates, or at --rate.
+    """
+    from mdibench.report.bound_text import bound_json, bound_lines, bound_report
+    from mdibench.simulation.scenario import load_scenario
+
+    report = bound_report(load_scenario(config, overrides, ranks, profile), rate)
+    click.echo(bound_json(report) if as_json else "\n".join(bound_lines(report)))

@@ -32,16 +32,17 @@ def compare(
     A is the baseline, B is compared with it: each a run or a folder of repeats of one config. Exit
     status 3 when a criterion fires, 4 where the runs cannot be compared.
     """
-    from mdibench.analysis import comparison, gate
+    from mdibench.analysis import comparison
+    from mdibench.analysis.comparison import apply_criteria, metric_of, parse_criterion
     from mdibench.errors import CriteriaFailed, IncomparableRuns
     from mdibench.report.comparison_text import comparison_json, comparison_text
 
-    gates = [gate.parse_criterion(text) for text in criteria]
-    metrics = [gate.metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
+    gates = [parse_criterion(text) for text in criteria]
+    metrics = [metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
     metrics += _missing(metrics, [g.metric for g in gates])
     found = comparison.compare(_side(a), _side(b), metrics)
     click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
-    fired, undecided = gate.apply_criteria(gates, found)
+    fired, undecided = apply_criteria(gates, found)
     if fired:
         raise CriteriaFailed("; ".join([*fired, *undecided]))
     if undecided:

@@ -79,8 +79,7 @@ def _screen(
     folder: Path, theme: str, glyphs: str, pace_s: float, forwarded_keys: bool = False
 ) -> Snapshot | None:
     from mdibench.monitor.app.app import watch
-    from mdibench.monitor.app.paint.canvas import GLYPH_SETS
-    from mdibench.monitor.app.paint.options import Options
+    from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
     from mdibench.monitor.app.themes import THEME_NAMES
 
     if theme not in THEME_NAMES:

@@ -9,13 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from mdibench.core.events import (
-    Compute,
-    Finish,
-    Instruction,
-    Note,
-    Send,
-)
+from mdibench.core.events import Compute, Finish, Instruction, Note, Send
 from mdibench.core.neighbours import Neighbour
 from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Result, State, Task

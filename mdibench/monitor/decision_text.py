@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mdibench.monitor.facts import RunFacts
-from mdibench.monitor.text import milliseconds
+from mdibench.monitor.figures import milliseconds
 from mdibench.policy import exits
 from mdibench.policy.schemes import SCHEMES
 

@@ -17,9 +17,8 @@ from typing import Any
 from mdibench.errors import MdibenchError, Problem, UserError
 from mdibench.monitor.columns import CodedColumn, NamedValues, Values
 from mdibench.monitor.facts import facts_of
-from mdibench.monitor.snapshot import Snapshot
+from mdibench.monitor.snapshot import Signs, Snapshot
 from mdibench.monitor.snapshot_view import ViewRequest, snapshot_at
-from mdibench.monitor.state import Signs
 from mdibench.monitor.story import Story, story_of
 from mdibench.monitor.tables import Tables
 from mdibench.record import run_folder

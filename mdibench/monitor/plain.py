@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 
 from mdibench.monitor.feed import RunFeed
-from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.text import (
+from mdibench.monitor.figures import (
     accuracy,
     bare_milliseconds,
     clock,
@@ -20,6 +19,7 @@ from mdibench.monitor.text import (
     rate,
     whole_percent,
 )
+from mdibench.monitor.snapshot import Snapshot
 
 READ_EVERY_S = 0.25
 

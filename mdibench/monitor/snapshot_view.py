@@ -16,6 +16,7 @@ from mdibench.analysis.shares import right_samples
 from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import Array
 from mdibench.monitor.facts import RunFacts
+from mdibench.monitor.figures import Share, percentiles
 from mdibench.monitor.history import PERCENTILES, PercentileCache, Span, edges_of, history_of
 from mdibench.monitor.snapshot import (
     RECENT_S,
@@ -28,11 +29,12 @@ from mdibench.monitor.snapshot import (
     Mark,
     Quality,
     RankView,
+    Signs,
     Snapshot,
     Throughput,
+    phase_at,
+    state_of,
 )
-from mdibench.monitor.state import Signs, phase_at, state_of
-from mdibench.monitor.statistics import Share, percentiles
 from mdibench.monitor.tables import DROPPED, OK, RankTable, Tables
 
 EVENTS_SHOWN = 500

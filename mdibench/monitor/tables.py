@@ -27,7 +27,7 @@ from mdibench.monitor.columns import (
     texts,
     within,
 )
-from mdibench.monitor.statistics import bucket
+from mdibench.monitor.figures import bucket
 
 ITEMS_WITH_STEPS = 2000
 """Steps of this many items are kept in memory; older ones are read again on request."""

@@ -16,8 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from mdibench.assembly.progress import Progress
-from mdibench.assembly.sampling import log_line
+from mdibench.assembly.sampling import Progress, log_line
 from mdibench.core.events import Event, StopRequested
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mdibench.assembly import environment as assembly
 from mdibench.assembly import limits
-from mdibench.assembly.progress import TERMINAL_VARIABLE
+from mdibench.assembly.sampling import TERMINAL_VARIABLE
 from mdibench.errors import USAGE_ERROR, Problem, UserError
 
 

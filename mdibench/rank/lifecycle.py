@@ -23,10 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psutil
 
 from mdibench.assembly import environment
-from mdibench.assembly.hosts import with_own_names
-from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind
-from mdibench.assembly.progress import Progress
-from mdibench.assembly.sampling import ProcessFacts
+from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind, with_own_names
+from mdibench.assembly.sampling import ProcessFacts, Progress
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
 from mdibench.assembly.workload import (
     NULL,
@@ -57,8 +55,8 @@ from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
-from mdibench.network.event_checks import check_events
 from mdibench.network.plan import ModelInfo, Plan
+from mdibench.network.planning import check_events
 from mdibench.rank.agreement import from_source, together
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
@@ -66,7 +64,7 @@ from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
-from mdibench.record.process_identity import boot_id
+from mdibench.record.run_folder import boot_id
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:

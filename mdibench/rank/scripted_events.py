@@ -20,7 +20,7 @@ from mdibench.core.events import Computed, Event, Instruction, Presence
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Outcome, Task
 from mdibench.core.rows import EventRow
-from mdibench.network.event_checks import absent_at_start, changed_link, event_text
+from mdibench.network.planning import absent_at_start, changed_link, event_text
 
 if TYPE_CHECKING:
     from mdibench.transport.post_office import PostOffice

@@ -2,6 +2,10 @@
 
 Rank 0 writes through ``RunWriter``; everybody else reads. While ``live.jsonl`` exists it is the
 whole truth about the run's records; it is removed only after every table is safely on disk.
+
+The manifest names its writer so that no other process can be taken for it: a pid alone is used
+again, means another process in another container, and nothing on another host or after a restart.
+Beside it stand the kernel's boot, the pid namespace and the process's start.
 """
 
 from __future__ import annotations
@@ -10,18 +14,84 @@ import json
 import math
 import os
 import shutil
+import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from mdibench.errors import Problem, UserError, say
 from mdibench.record import schema
 from mdibench.record.files import write_text_whole
-from mdibench.record.process_identity import may_live
 from mdibench.record.stream import LiveWriter, refuse_other_major
+
+START_TOLERANCE_S = 2.0
+"""Start times are computed from the boot time, which moves when the clock is set."""
+
+
+def boot_id() -> str:
+    """The kernel's boot on this host, empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """The namespace in which this process's pid counts, empty where the system does not tell."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def this_process() -> dict[str, Any]:
+    """The facts of this process for a manifest."""
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "boot_id": boot_id(),
+        "pid_namespace": pid_namespace(),
+        "process_started_s": psutil.Process().create_time(),
+    }
+
+
+def may_live(facts: Mapping[str, Any]) -> bool:
+    """Whether the process of ``facts`` may still be there: false only where that is certain."""
+    pid = facts.get("pid")
+    if not isinstance(pid, int) or facts.get("host") != socket.gethostname():
+        return True
+    boot, namespace = facts.get("boot_id"), facts.get("pid_namespace")
+    if boot and boot != boot_id():  # the host was started anew, or another one has its name
+        return True
+    if namespace and namespace != pid_namespace():
+        return True
+    return lives(pid, facts.get("process_started_s"))
+
+
+def lives(pid: int, started_s: float | None = None) -> bool:
+    """Whether process ``pid`` of this namespace is there, and is the one that started then."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        born_s = process.create_time()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return started_s is None or abs(born_s - started_s) < START_TOLERANCE_S
+
+
+# --- run folder --------------------------------------------------------------------------------
+# The folder of a run: its manifest ``run.json``, its live stream and, at the end, its tables.
+#
+# Rank 0 writes through ``RunWriter``; everybody else reads. While ``live.jsonl`` exists it is the
+# whole truth about the run's records; it is removed only after every table is safely on disk.
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"

@@ -1,4 +1,4 @@
-"""The capacity bound of a config, as text of 80 columns and as JSON. Called by ``cli.bound``."""
+"""The capacity bound of a config, as text of 80 columns and as JSON. Called by ``cli.check``."""
 
 from __future__ import annotations
 

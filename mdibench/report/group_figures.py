@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mdibench.analysis.exits import reliability
+from mdibench.analysis.accuracy import reliability
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.metrics import CURVE, due_in, read_items
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup

@@ -17,16 +17,15 @@ from typing import TextIO
 
 from mdibench.assembly.environment import host_facts
 from mdibench.assembly.manifest import RunPreamble, open_run, outcome
-from mdibench.assembly.progress import Progress
-from mdibench.assembly.sampling import link_rows, log_line, telemetry_row
+from mdibench.assembly.sampling import Progress, link_rows, log_line, telemetry_row
 from mdibench.assembly.state_machines import generator, make_node
-from mdibench.codec.sizes import task_bytes
+from mdibench.codec.codecs import task_bytes
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task
 from mdibench.core.rows import EventRow, Row
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import INTERRUPTED, OK
-from mdibench.network.event_checks import check_events
+from mdibench.network.planning import check_events
 from mdibench.record.run_folder import RunWriter
 from mdibench.simulation.scenario import Scenario, service_times
 from mdibench.simulation.scripted_events import Script

@@ -10,7 +10,7 @@ from mdibench.core.events import Presence
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.rows import EventRow
-from mdibench.network.event_checks import absent_at_start, changed_link, event_text
+from mdibench.network.planning import absent_at_start, changed_link, event_text
 from mdibench.simulation.world import SILENT, World
 
 MakeNode = Callable[[int, float], Node]

@@ -28,7 +28,7 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import OK, UserError, say
 from mdibench.rank import launch
 from mdibench.rank.lifecycle import RunOptions, run_in
-from mdibench.record.process_identity import lives
+from mdibench.record.run_folder import lives
 
 if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup

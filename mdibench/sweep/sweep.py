@@ -20,9 +20,8 @@ from mdibench.config.messages import toml
 from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
-from mdibench.sweep.folder_lock import only_here
 from mdibench.sweep.matrix import Cell, Matrix, read_matrix, shuffled_cells
-from mdibench.sweep.sweep_record import RunOutcome, SweepRecord
+from mdibench.sweep.sweep_record import RunOutcome, SweepRecord, only_here
 
 GUESSED_OVERHEAD_S = 3.0
 """Time of a run beyond warm-up and window, drain included; used until one was measured."""

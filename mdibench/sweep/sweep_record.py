@@ -2,12 +2,17 @@
 
 The folder holds ``<cell>/repeat-<r>/<run>``. An unfinished run is moved to ``.abandoned``, which
 reports ignore.
+
+One sweep at a time writes in one folder: a lock that the system releases with its process.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +23,37 @@ from mdibench.errors import Problem, UserError
 from mdibench.record.files import write_text_whole
 from mdibench.record.run_folder import find_runs, read_manifest, status
 from mdibench.sweep.matrix import Cell, Matrix, folder_name
+
+NAME = ".lock"
+
+
+@contextmanager
+def only_here(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process; UserError where another one holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / NAME).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            remedy = "wait until it has ended, or use --anew or another run.name"
+            what = f"{holder} works in this folder already"
+            raise UserError(Problem(what, str(folder), remedy)) from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        file.flush()
+        yield
+
+
+# --- sweep record ------------------------------------------------------------------------------
+# The record of a sweep, ``sweep.json`` in its folder: which runs are done, for resuming.
+#
+# The folder holds ``<cell>/repeat-<r>/<run>``. An unfinished run is moved to ``.abandoned``, which
+# reports ignore.
 
 SWEEP_FILE = "sweep.json"
 ABANDONED = ".abandoned"

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mdibench.__main__ import run as mdibench
-from mdibench.analysis import gate
-from mdibench.analysis.comparison import Comparison, compare, pair
+from mdibench.analysis.comparison import Comparison, compare, pair, parse_criterion
 from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
 from mdibench.errors import IncomparableRuns, UserError
 from mdibench.record.reader import RunReader
@@ -162,7 +161,7 @@ def test_one_run_against_several_says_what_is_missing(baseline: RunGroup, tmp_pa
     found = compare(baseline, single, [METRICS["throughput"]])
     assert found.differences[0].word == "cannot tell"
     with pytest.raises(IncomparableRuns, match="give at least two on both sides"):
-        gate.parse_criterion("throughput < 0.95").fires(found)
+        parse_criterion("throughput < 0.95").fires(found)
 
 
 def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def test_what_cannot_be_compared(baseline: RunGroup, partial_run: Path, tmp_path
     ],
 )
 def test_criteria(text: str, limit: float, below: bool, points: bool) -> None:
-    criterion = gate.parse_criterion(text)
+    criterion = parse_criterion(text)
     assert criterion.limit == pytest.approx(limit)
     assert (criterion.below, criterion.points) == (below, points)
 
@@ -192,7 +191,7 @@ def test_criteria(text: str, limit: float, below: bool, points: bool) -> None:
 @pytest.mark.parametrize("text", ["throughput", "p99 = 3", "p99 > 5%", "p99 > x", "speed < 1", ""])
 def test_unreadable_criteria_say_how_to_write_one(text: str) -> None:
     with pytest.raises(UserError, match=r"write e\.g\.|one of throughput"):
-        gate.parse_criterion(text)
+        parse_criterion(text)
 
 
 @pytest.fixture(scope="module")

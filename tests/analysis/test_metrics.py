@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mdibench.analysis import exits, workers
+from mdibench.analysis import workers
+from mdibench.analysis.accuracy import calibration_error, reliability
 from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
 from mdibench.analysis.statistics import Estimate, wilson
 from mdibench.errors import UserError
@@ -172,9 +173,9 @@ def test_calibration_error_by_hand() -> None:
     confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
     correct = np.array([1, 1, 1, 0, 1, 0.0])
     expected = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
-    assert exits.calibration_error(confidence, correct) == pytest.approx(expected)
-    assert np.isnan(exits.calibration_error(np.empty(0), np.empty(0)))
-    assert exits.reliability(np.array([1.0]), np.array([1.0]))[2].tolist() == [1.0]
+    assert calibration_error(confidence, correct) == pytest.approx(expected)
+    assert np.isnan(calibration_error(np.empty(0), np.empty(0)))
+    assert reliability(np.array([1.0]), np.array([1.0]))[2].tolist() == [1.0]
 
 
 def test_counters_gain_between_samples_and_start_from_nothing() -> None:

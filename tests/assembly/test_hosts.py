@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdibench.assembly.hosts import clock_warnings, with_own_names
+from mdibench.assembly.manifest import clock_warnings, with_own_names
 
 
 def test_two_boards_of_one_name_are_two_hosts() -> None:

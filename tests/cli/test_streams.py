@@ -64,7 +64,7 @@ def test_any_terminal_name(term: str) -> None:
 
 def test_signs_become_plain_letters() -> None:
     code = (
-        "from mdibench.cli.streams import adapt_streams; adapt_streams();"
+        "from mdibench.__main__ import adapt_streams; adapt_streams();"
         "print('\\u03c4 \\u2192 \\u2265 1 \\u2502\\u2588 \\u4e00 \\udcff')"
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | LATIN, check=True,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.monitor.playhead import Playhead
+from mdibench.monitor.history import Playhead
 
 HEADS = st.builds(
     Playhead, st.none() | st.floats(0, 100), st.booleans(), st.sampled_from([0.1, 1.0, 8.0])

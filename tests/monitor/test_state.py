@@ -1,7 +1,7 @@
 import pytest
 
 from mdibench.core.rows import EventRow
-from mdibench.monitor.state import STALLED_AFTER_S, Signs, phase_at, state_of
+from mdibench.monitor.snapshot import STALLED_AFTER_S, Signs, phase_at, state_of
 
 
 def phase(text: str) -> EventRow:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.analysis.shares import right_samples
-from mdibench.monitor.statistics import EXACT_UP_TO, Share, bucket, percentiles
+from mdibench.monitor.figures import EXACT_UP_TO, Share, bucket, percentiles
 
 
 def test_wilson_interval_agrees_with_the_published_example() -> None:

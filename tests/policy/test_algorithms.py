@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mdibench.policy import exits, offloading
-from mdibench.policy.admission import (
-    Gains,
-    ThresholdCurve,
-    adapt_interarrival,
-    adapt_threshold,
-)
+from mdibench.policy.admission import Gains, ThresholdCurve, adapt_interarrival, adapt_threshold
 from mdibench.policy.exits import leaves
 from mdibench.policy.schemes import SCHEMES
 from mdibench.policy.views import Candidate, Keep, Offload, OffloadView, PlacingView, Wait

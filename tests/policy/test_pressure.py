@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from mdibench.policy.pressure import (
-    NEARER,
-    HopView,
-    block_pressure,
-    hop_pressure,
-    result_pressure,
-)
+from mdibench.policy.pressure import NEARER, HopView, block_pressure, hop_pressure, result_pressure
 
 HOP = HopView(
     fall=4.0,

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mdibench.record.process_identity import lives, may_live, this_process
-from mdibench.record.run_folder import RunWriter, status
+from mdibench.record.run_folder import RunWriter, lives, may_live, status, this_process
 
 
 def test_this_process_lives() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdibench.errors import UserError
-from mdibench.sweep.folder_lock import only_here
+from mdibench.sweep.sweep_record import only_here
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:

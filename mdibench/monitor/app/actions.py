@@ -13,12 +13,12 @@ from mdibench.monitor.app import export
 from mdibench.monitor.app.dialogs import Help, ItemStory, Question
 from mdibench.monitor.app.layout import PANELS
 from mdibench.monitor.app.paint import charts
-from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.app.paint.canvas import Options
 from mdibench.monitor.app.paint.ranks import SORT_KEYS, visible
 from mdibench.monitor.app.pane import Pane, RankPane
 from mdibench.monitor.app.themes import THEME_CYCLE
 from mdibench.monitor.feed import RunFeed
-from mdibench.monitor.playhead import Playhead
+from mdibench.monitor.history import Playhead
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.monitor.snapshot_view import ViewRequest
 

@@ -30,12 +30,12 @@ from mdibench.monitor.app.actions import Actions
 from mdibench.monitor.app.keys import BINDINGS
 from mdibench.monitor.app.layout import Arrangement, arrange
 from mdibench.monitor.app.paint import charts, frame, panels, ranks, tiles
+from mdibench.monitor.app.paint.canvas import Options
 from mdibench.monitor.app.paint.lines import DIM, Line
-from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.app.pane import Heading, Painter, Pane, RankPane, Tile
 from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
-from mdibench.monitor.playhead import Playhead
+from mdibench.monitor.history import Playhead
 from mdibench.monitor.snapshot import Snapshot
 from mdibench.monitor.snapshot_view import ViewRequest
 

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from mdibench.monitor.app.paint import charts
-from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.app.paint.canvas import Options
 from mdibench.monitor.app.paint.panels import LINK_CELL
 from mdibench.monitor.app.pane import Pane
 

@@ -19,8 +19,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mdibench.monitor.app.paint.canvas import Options
 from mdibench.monitor.app.paint.lines import PLAIN, Line
-from mdibench.monitor.app.paint.options import Options
 from mdibench.monitor.snapshot import Snapshot
 
 if TYPE_CHECKING:

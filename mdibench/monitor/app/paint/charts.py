@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, resample, shade
+from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, Options, resample, shade
 from mdibench.monitor.app.paint.lines import (
     ACCENT,
     BAD,
@@ -25,9 +25,8 @@ from mdibench.monitor.app.paint.lines import (
     rank_role,
     width_of,
 )
-from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.figures import bare_milliseconds, count, figure, rate, whole_percent
 from mdibench.monitor.snapshot import Floats, Snapshot
-from mdibench.monitor.text import bare_milliseconds, count, figure, rate, whole_percent
 
 CHARTS = ("queues", "rate", "accuracy", "latency", "control")
 LINES_UP_TO = 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdibench.monitor.app.paint.canvas import Glyphs
+from mdibench.monitor.app.paint.canvas import Glyphs, Options
 from mdibench.monitor.app.paint.lines import (
     ACCENT,
     BAD,
@@ -20,9 +20,8 @@ from mdibench.monitor.app.paint.lines import (
     padded,
     width_of,
 )
-from mdibench.monitor.app.paint.options import Options
+from mdibench.monitor.figures import accuracy, clock, count, milliseconds, rate
 from mdibench.monitor.snapshot import Snapshot
-from mdibench.monitor.text import accuracy, clock, count, milliseconds, rate
 
 STATE_ROLES = {
     "starting": DIM, "warm-up": ACCENT, "running": ACCENT, "draining": ACCENT,

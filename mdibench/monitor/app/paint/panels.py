@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 
-from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, bar, shade
+from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, Options, bar, matches, shade
 from mdibench.monitor.app.paint.lines import (
     ACCENT,
     BAD,
@@ -21,9 +21,8 @@ from mdibench.monitor.app.paint.lines import (
     rank_role,
     width_of,
 )
-from mdibench.monitor.app.paint.options import Options, matches
+from mdibench.monitor.figures import accuracy, count, figure, margin, rate, whole_percent
 from mdibench.monitor.snapshot import EventLine, ExitView, RankView, Snapshot
-from mdibench.monitor.text import accuracy, count, figure, margin, rate, whole_percent
 
 # --- exits ----------------------------------------------------------------------------------------
 

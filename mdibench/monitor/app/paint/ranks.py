@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mdibench.monitor.app.paint.canvas import bar, sparkline
+from mdibench.monitor.app.paint.canvas import Options, bar, matches, sparkline
 from mdibench.monitor.app.paint.lines import (
     ACCENT,
     BAD,
@@ -28,9 +28,8 @@ from mdibench.monitor.app.paint.lines import (
     rank_role,
     width_of,
 )
-from mdibench.monitor.app.paint.options import Options, matches
+from mdibench.monitor.figures import UNKNOWN_TEXT, bytes_of, count, figure, rate, whole_percent
 from mdibench.monitor.snapshot import RankView, Snapshot
-from mdibench.monitor.text import UNKNOWN_TEXT, bytes_of, count, figure, rate, whole_percent
 
 SPARK_WIDTH = 6
 BAR_WIDTH = 6

@@ -19,8 +19,8 @@ from mdibench.monitor.app.paint.lines import (
     rank_role,
     width_of,
 )
+from mdibench.monitor.figures import bytes_of, count, milliseconds, percent
 from mdibench.monitor.story import Story, StoryStep
-from mdibench.monitor.text import bytes_of, count, milliseconds, percent
 
 
 def story_lines(story: Story, width: int) -> list[Line]:

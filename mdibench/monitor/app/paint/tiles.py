@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mdibench.monitor.app.paint.canvas import resample, sparkline
+from mdibench.monitor.app.paint.canvas import Options, resample, sparkline
 from mdibench.monitor.app.paint.lines import (
     BAD,
     DIM,
@@ -19,9 +19,7 @@ from mdibench.monitor.app.paint.lines import (
     cut,
     justified,
 )
-from mdibench.monitor.app.paint.options import Options
-from mdibench.monitor.snapshot import Floats, Snapshot
-from mdibench.monitor.text import (
+from mdibench.monitor.figures import (
     UNKNOWN_TEXT,
     accuracy,
     bare_milliseconds,
@@ -30,6 +28,7 @@ from mdibench.monitor.text import (
     milliseconds,
     rate,
 )
+from mdibench.monitor.snapshot import Floats, Snapshot
 
 TILES = ("throughput", "accuracy", "latency", "control")
 
