@@ -56,8 +56,12 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Everything, real MPI jobs included; arguments go to pytest."""
-    session.run("pytest", "-q", *session.posargs)
+    """All tests: those without ranks on all cores, then the MPI jobs; or pytest's arguments."""
+    if session.posargs:
+        session.run("pytest", "-q", *session.posargs)
+        return
+    session.run("pytest", "-q", "-m", "not mpi", "-n", "auto", "--dist", "worksteal")
+    session.run("pytest", "-q", "-m", "mpi")
 
 
 @nox.session

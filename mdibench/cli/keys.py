@@ -16,7 +16,8 @@ import click
 from pydantic.fields import FieldInfo
 
 from mdibench.config.messages import choose, toml, type_in_words
-from mdibench.config.schema import ConfigSection, RunConfig
+from mdibench.config.network_keys import ConfigSection
+from mdibench.config.schema import RunConfig
 from mdibench.data.registry import DATASETS
 from mdibench.errors import Problem, UserError
 from mdibench.network.devices import DEVICES, LINKS

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from mdibench.config.network_keys import LARGEST, ConfigSection
 from mdibench.config.origins import KeyPath
-from mdibench.config.schema import LARGEST, ConfigSection, RunConfig
+from mdibench.config.schema import RunConfig
 
 RANGE_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 LONGEST_VALUE = 40

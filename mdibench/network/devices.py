@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from mdibench.config.schema import EmulationSection
+from mdibench.config.network_keys import EmulationSection
 from mdibench.core.records import SOURCE
 from mdibench.network.plan import Device, Link
 from mdibench.network.topology import Graph

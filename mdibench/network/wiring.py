@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mdibench.config.messages import choose
-from mdibench.config.schema import DeviceTable, LinkEntry, RunConfig
+from mdibench.config.network_keys import DeviceTable, LinkEntry
+from mdibench.config.schema import RunConfig
 from mdibench.errors import Problem
 from mdibench.network import topology
 from mdibench.network.devices import (

@@ -21,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from mdibench.config.schema import ConfigSection, RunConfig
+from mdibench.config.network_keys import ConfigSection
+from mdibench.config.schema import RunConfig
 
 LONGEST_INTEGER = 18
 """Digits: more do not fit a column."""

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from mdibench.cli.keys import keys, reference, sections
 from mdibench.config import schema
+from mdibench.config.network_keys import ConfigSection
 from mdibench.config.reading import parse_config, resolved
-from mdibench.config.schema import ConfigSection, RunConfig
+from mdibench.config.schema import RunConfig
 from mdibench.errors import UserError
 
 PAGE = Path(__file__).parents[2] / "docs" / "config.md"
