@@ -6,7 +6,6 @@ Results that reach rank 0 and items that the source admits never leave this room
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -106,15 +105,13 @@ class Node:
         if FOR_SOURCE.isdisjoint(map(type, instructions)):
             return instructions
         settled: list[Instruction] = []
-        waiting = deque(instructions)
-        while waiting:
-            instruction = waiting.popleft()
+        for instruction in instructions:  # which grows meanwhile
             if isinstance(instruction, Finish):
                 said = source.finish(instruction.result, now)
-                waiting.extend(self._follow(*said, now))
+                instructions += self._follow(*said, now)
             elif isinstance(instruction, ReportSuspect):
                 event = Suspected(instruction.rank, instruction.copies)
-                waiting.extend(self._follow(*source.suspect(event, now), now))
+                instructions += self._follow(*source.suspect(event, now), now)
             else:
                 settled.append(instruction)
         return settled
@@ -123,7 +120,7 @@ class Node:
         self, admissions: list[Task], instructions: list[Instruction], now: float
     ) -> list[Instruction]:
         """What the source said, then what the worker makes of new thresholds and admitted items."""
-        followed = list(instructions)
+        followed = instructions.copy()
         for instruction in instructions:
             if isinstance(instruction, Announce):
                 followed += self.worker.handle(ThresholdsSet(instruction.thresholds), now)

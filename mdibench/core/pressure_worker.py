@@ -29,7 +29,7 @@ from mdibench.core.queues import BlockQueue, Entry
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.story import Known
+from mdibench.core.transitions import Known
 from mdibench.core.transitions import (
     ADMITTED,
     FORWARDED,

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
-from mdibench.core.records import Task
+from mdibench.core.records import Task, statically_frozen
 from mdibench.errors import InvariantError
 
 
-class Entry(NamedTuple):
+@statically_frozen
+class Entry:
     """A waiting task: since when it waits, and which rank its item last came from."""
 
     task: Task
@@ -74,7 +74,7 @@ class TaskQueue:
     def pop_batch(self, limit: int, now: float) -> list[Entry]:
         """Take the head and up to ``limit - 1`` later tasks of the same block, in order."""
         batch = [self.pop(now)]
-        if limit == 1:
+        if limit == 1 or not self.entries:
             return batch
         kept: deque[Entry] = deque()
         block = batch[0].task.block

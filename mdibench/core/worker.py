@@ -15,7 +15,7 @@ from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.story import Known
+from mdibench.core.transitions import Known
 from mdibench.core.transitions import (
     ADMITTED,
     HOSTED,
@@ -81,14 +81,10 @@ class Worker(WorkerBase):
         if admitted and hosts and not setup.offers_raw:
             joins_input = True
         else:
+            output_queue = len(self.output_queue.entries)
             joins_input = setup.scheme.place(
                 PlacingView(
-                    block=task.block,
-                    hosts_block=hosts,
-                    input_queue=self.waiting,
-                    output_queue=len(self.output_queue.entries),
-                    output_limit=setup.output_limit,
-                    admitted=admitted,
+                    task.block, hosts, self.waiting, output_queue, setup.output_limit, admitted
                 )
             )
         if admitted:
@@ -138,10 +134,12 @@ class Worker(WorkerBase):
         """Serve the output queue as far as the policy wants, then the engine."""
         while self.output_queue.entries and self._offload_head():
             pass
-        while self._startable.entries and len(self._batches) <= self.setup.lookahead:
-            batch = self._startable.pop_batch(self.setup.max_batch, self._now)
-            self._ahead += len(batch) if self._batches else 0
-            self._batches.append(batch)
+        startable, batches = self._startable, self._batches
+        while startable.entries and len(batches) <= self.setup.lookahead:
+            batch = startable.pop_batch(self.setup.max_batch, self._now)
+            if batches:
+                self._ahead += len(batch)
+            batches.append(batch)
             self._out.append(Compute(tuple([entry.task for entry in batch])))
         return self._out
 
