@@ -1,4 +1,4 @@
-"""The source's ledger: every offered item until it is accounted for, and how well figures are known.
+"""The source's ledger: every offered item until it is accounted for; how well figures are known.
 
 ``Ledger`` makes the moves of ``transitions.ITEM_MOVES`` and the rows of the table ``items``.
 ``Precision`` is what ``run.until`` waits for: batch means that test themselves as a run goes on.

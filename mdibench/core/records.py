@@ -1,7 +1,8 @@
 """What travels between workers: tasks, results and the state that neighbours tell each other.
 
-All records are frozen (``statically_frozen``), and carry the item they belong to, so that one item's story can be told
-from any of them. A payload (a tensor, or nothing at all in a simulation) is opaque here.
+All records are frozen (``statically_frozen``), and carry the item they belong to, so that one
+item's story can be told from any of them. A payload (a tensor, or nothing at all in a simulation)
+is opaque here.
 """
 
 from __future__ import annotations
@@ -9,27 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        return lambda decorator: decorator
-
-
 SOURCE = 0
 """Rank of the source: it admits items, keeps the ledger and may host blocks like any worker."""
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True)
-def statically_frozen(kind: type[T]) -> type[T]:
-    """A slotted dataclass whose fields the type checker lets nobody assign.
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
 
-    Python itself does not check: a dataclass that is frozen at run time takes 0.1 µs longer per
-    field to make, and some twenty of these are made for every task.
-    """
-    return dataclass(slots=True, unsafe_hash=True)(kind)
+    @dataclass_transform(frozen_default=True)
+    def statically_frozen(kind: type[T]) -> type[T]:
+        """A slotted dataclass whose fields the type checker lets nobody assign.
+
+        Python itself does not check: a dataclass that is frozen at run time takes 0.1 µs longer
+        per field to make, and some ten of these are made for every task.
+        """
+        ...
+
+else:
+    statically_frozen = dataclass(slots=True, unsafe_hash=True)
 
 
 @statically_frozen

@@ -15,7 +15,6 @@ from mdibench.core.queues import Entry, TaskQueue
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.transitions import Known
 from mdibench.core.transitions import (
     ADMITTED,
     HOSTED,
@@ -27,6 +26,7 @@ from mdibench.core.transitions import (
     RELAYED,
     STARTED,
     VOID_ARRIVED,
+    Known,
     Move,
     Place,
 )
