@@ -30,6 +30,11 @@ class QueueStatistics:
     """Summed waiting time of the tasks that have left it."""
 
 
+def tasks_of(batch: list[Entry]) -> tuple[Task, ...]:
+    """The tasks of a batch; mostly it is one."""
+    return (batch[0].task,) if len(batch) == 1 else tuple([entry.task for entry in batch])
+
+
 class TaskQueue:
     """I_n or O_n. ``capacity`` is a bound that the source's in-flight cap guarantees.
 

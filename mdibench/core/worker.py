@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from mdibench.core.events import Compute, Finish, Instruction, Note, Send
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.queues import Entry, TaskQueue
+from mdibench.core.queues import Entry, TaskQueue, tasks_of
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
@@ -140,7 +140,7 @@ class Worker(WorkerBase):
             if batches:
                 self._ahead += len(batch)
             batches.append(batch)
-            self._out.append(Compute(tuple([entry.task for entry in batch])))
+            self._out.append(Compute(tasks_of(batch)))
         return self._out
 
     def _offload_head(self) -> bool:
