@@ -14,10 +14,17 @@ from typing import Any, cast
 from mdibench.assembly.workload import SourceItems, last_blocks
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
-from mdibench.core.precision import Figure, Until
 from mdibench.core.pressure_worker import PressureWorker
 from mdibench.core.records import SOURCE
-from mdibench.core.setup import SourceSetup, WorkerSetup, constant, poisson, traced_arrivals
+from mdibench.core.setup import (
+    Figure,
+    SourceSetup,
+    Until,
+    WorkerSetup,
+    constant,
+    poisson,
+    traced_arrivals,
+)
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.plan import Plan

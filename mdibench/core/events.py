@@ -6,16 +6,15 @@ in which world it runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from mdibench.core.records import Copy, Outcome, Result, State, Task
+from mdibench.core.records import Copy, Outcome, Result, State, Task, statically_frozen
 from mdibench.core.rows import Row
 
 # --- events: what happened -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Arrived:
     """A message from a neighbour: its state, and a task or a result unless it was pure gossip."""
 
@@ -24,7 +23,7 @@ class Arrived:
     body: Task | Result | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Computed:
     """The engine finished its oldest batch: one outcome per task, in order."""
 
@@ -32,14 +31,14 @@ class Computed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class LinkFree:
     """The link to ``target`` took one more task in full: it has room for another."""
 
     target: int
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Delivered:
     """A task reached ``target``, ``seconds`` after it was handed to the link."""
 
@@ -47,14 +46,14 @@ class Delivered:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class ThresholdsSet:
     """The source announced new exit thresholds, one per exit."""
 
     thresholds: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Suspected:
     """A worker lost touch with ``rank``, which may hold ``copies``."""
 
@@ -62,7 +61,7 @@ class Suspected:
     copies: tuple[Copy, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Refused:
     """A task of ``copy`` came from ``sender`` and could not be read: it is not in any queue."""
 
@@ -70,14 +69,14 @@ class Refused:
     copy: Copy
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Cancelled:
     """The source is done with these items: whatever copy of one is still about is for nothing."""
 
     items: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Presence:
     """The neighbour ``rank`` is part of the fleet, or leaves it in good order.
 
@@ -90,12 +89,12 @@ class Presence:
     fresh: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Tick:
     """The time that ``next_wake`` asked for has come."""
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class StopRequested:
     """Somebody wants the run to end: admit nothing more, drain, finish."""
 
@@ -119,7 +118,7 @@ Event: TypeAlias = (
 # --- instructions: what to do --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Compute:
     """Run these tasks, all of one block, after those of earlier ``Compute``s.
 
@@ -129,7 +128,7 @@ class Compute:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Send:
     """Send ``body`` (or pure state) to the neighbour ``target``.
 
@@ -141,14 +140,14 @@ class Send:
     body: Task | Result | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Finish:
     """A result is at home: the source's ledger takes it."""
 
     result: Result
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class ReportSuspect:
     """Tell the source that ``rank`` fell silent, with ``copies`` possibly in its hands."""
 
@@ -156,28 +155,28 @@ class ReportSuspect:
     copies: tuple[Copy, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Announce:
     """Tell every worker the new thresholds."""
 
     thresholds: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Cancel:
     """Tell every worker that copies of these items are for nothing."""
 
     items: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Note:
     """A row for the run's files."""
 
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class EndRun:
     """Everything admitted is accounted for: stop all ranks. ``reason``: who ended it early."""
 

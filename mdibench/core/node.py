@@ -6,9 +6,8 @@ Results that reach rank 0 and items that the source admits never leave this room
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from mdibench.core.events import (
     Announce,
@@ -24,19 +23,14 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.records import Task
-from mdibench.core.source import Source
+from mdibench.core.source import Said, Source
 from mdibench.core.worker_base import WorkerBase
 
-Said: TypeAlias = tuple[list[Task], list[Instruction]]
 TO_SOURCE: dict[type[Event], Callable[[Source, Any, float], Said]] = {
     Suspected: Source.suspect,
     StopRequested: Source.stop,
 }
 """Events for the source. A ``Tick`` is for both machines, every other event for the worker."""
-
-
-FOR_SOURCE = frozenset({Finish, ReportSuspect})
-"""Instructions of the worker on rank 0 that the source takes."""
 
 
 class Node:
@@ -50,21 +44,22 @@ class Node:
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """What this rank must do about ``event`` at ``now``."""
-        source = self.source
+        source, kind = self.source, type(event)
         if source is None:
             return self.worker.handle(event, now)
-        instructions = self._handle(source, event, now)
+        if kind is Tick:
+            instructions = self._tick(source, event, now)
+        elif kind in TO_SOURCE:
+            said = TO_SOURCE[kind](source, event, now)
+            instructions = self._settle(source, self._follow(*said, now), now)
+        else:
+            instructions = self._settle(source, self.worker.handle(event, now), now)
         while source.held_back and self.worker.room > 0:
             admitted = self._follow(*source.admit_more(now), now)
             instructions += self._settle(source, admitted, now)
         return instructions
 
-    def _handle(self, source: Source, event: Event, now: float) -> list[Instruction]:
-        ask = TO_SOURCE.get(type(event))
-        if ask is not None:
-            return self._settle(source, self._follow(*ask(source, event, now), now), now)
-        if type(event) is not Tick:
-            return self._settle(source, self.worker.handle(event, now), now)
+    def _tick(self, source: Source, event: Event, now: float) -> list[Instruction]:
         instructions: list[Instruction] = []
         if now >= self.worker.next_wake():
             instructions = self._settle(source, self.worker.handle(event, now), now)
@@ -103,18 +98,13 @@ class Node:
         Everything leaves in the order in which it was made: a batch of an item that the source
         admits now must not come before those that the worker has handed to its engine already.
         """
-        if FOR_SOURCE.isdisjoint(map(type, instructions)):
-            return instructions
         settled: list[Instruction] = []
-        waiting = deque(instructions)
-        while waiting:
-            instruction = waiting.popleft()
-            if isinstance(instruction, Finish):
-                said = source.finish(instruction.result, now)
-                waiting.extend(self._follow(*said, now))
-            elif isinstance(instruction, ReportSuspect):
+        for instruction in instructions:  # which grows by what follows from it
+            if type(instruction) is Finish:
+                instructions += self._follow(*source.finish(instruction.result, now), now)
+            elif type(instruction) is ReportSuspect:
                 event = Suspected(instruction.rank, instruction.copies)
-                waiting.extend(self._follow(*source.suspect(event, now), now))
+                instructions += self._follow(*source.suspect(event, now), now)
             else:
                 settled.append(instruction)
         return settled
@@ -123,11 +113,11 @@ class Node:
         self, admissions: list[Task], instructions: list[Instruction], now: float
     ) -> list[Instruction]:
         """What the source said, then what the worker makes of new thresholds and admitted items."""
-        followed = list(instructions)
+        followed = instructions.copy()
         for instruction in instructions:
-            if isinstance(instruction, Announce):
+            if type(instruction) is Announce:
                 followed += self.worker.handle(ThresholdsSet(instruction.thresholds), now)
-            elif isinstance(instruction, Cancel):
+            elif type(instruction) is Cancel:
                 followed += self.worker.handle(Cancelled(instruction.items), now)
         for task in admissions:
             followed += self.worker.admit(task, now)

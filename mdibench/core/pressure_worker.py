@@ -29,7 +29,6 @@ from mdibench.core.queues import BlockQueue, Entry
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.story import Known
 from mdibench.core.transitions import (
     ADMITTED,
     FORWARDED,
@@ -42,6 +41,7 @@ from mdibench.core.transitions import (
     VOID_ARRIVED,
     VOID_LEAVING,
     VOID_WAITING,
+    Known,
     Move,
 )
 from mdibench.core.worker_base import REACTIONS, WorkerBase

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
-from mdibench.core.records import Task
+from mdibench.core.records import Task, statically_frozen
 from mdibench.errors import InvariantError
 
 
-class Entry(NamedTuple):
+@statically_frozen
+class Entry:
     """A waiting task: since when it waits, and which rank its item last came from."""
 
     task: Task
@@ -28,6 +28,11 @@ class QueueStatistics:
     peak: int
     waited_s: float
     """Summed waiting time of the tasks that have left it."""
+
+
+def tasks_of(batch: list[Entry]) -> tuple[Task, ...]:
+    """The tasks of a batch; mostly it is one."""
+    return (batch[0].task,) if len(batch) == 1 else tuple([entry.task for entry in batch])
 
 
 class TaskQueue:
@@ -74,7 +79,7 @@ class TaskQueue:
     def pop_batch(self, limit: int, now: float) -> list[Entry]:
         """Take the head and up to ``limit - 1`` later tasks of the same block, in order."""
         batch = [self.pop(now)]
-        if limit == 1:
+        if limit == 1 or not self.entries:
             return batch
         kept: deque[Entry] = deque()
         block = batch[0].task.block

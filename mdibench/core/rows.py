@@ -161,18 +161,19 @@ def compute_step(
     now: float,
     rank: int,
     entry: Entry,
-    batch: int,
-    batch_s: float,
+    batch: tuple[int, float],
     confidence: float,
     threshold: float,
     prediction: int,
     verdict: str,
-    input_queue: int,
-    output_queue: int,
+    queues: tuple[int, int],
     gamma_s: float,
 ) -> StepRow:
-    """A block was run on ``batch`` tasks, in ``batch_s`` together."""
-    task = entry.task
+    """A block was run on a ``batch`` of so many tasks, in so many seconds together.
+
+    ``queues`` are |I_n| and |O_n| before the task joined one of them.
+    """
+    task, (count, batch_s), (input_queue, output_queue) = entry.task, batch, queues
     return StepRow.__new__(
         StepRow,
         t_s=now, rank=rank, item=task.item, attempt=task.attempt, block=task.block, kind="compute",
@@ -180,7 +181,7 @@ def compute_step(
         confidence=confidence, threshold=threshold, prediction=prediction, verdict=verdict,
         target=None, input_queue=input_queue, output_queue=output_queue, gamma_s=gamma_s,
         target_input_queue=None, target_gamma_s=None, hop_delay_s=None, info_age_s=None,
-        payload_bytes=None, batch=batch,
+        payload_bytes=None, batch=count,
     )  # fmt: skip
 
 

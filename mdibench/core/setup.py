@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Literal
 
-from mdibench.core.precision import Until
 from mdibench.policy.admission import Gains
 from mdibench.policy.pressure import PressureParameters
 from mdibench.policy.schemes import Scheme
@@ -63,6 +62,17 @@ class WorkerSetup:
     def heartbeat_s(self) -> float:
         """Three heartbeats fit into the silence that raises suspicion."""
         return self.suspect_after_s / 3 or float("inf")
+
+
+Figure = Literal["rate", "latency", "accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Which figure a run shall know, and to which share of its value (half the 95 % interval)."""
+
+    figure: Figure
+    share: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from mdibench.core.events import (
     Announce,
@@ -22,45 +21,21 @@ from mdibench.core.events import (
     StopRequested,
     Suspected,
 )
-from mdibench.core.precision import Precision
-from mdibench.core.records import SOURCE, Copy, Result, Task
+from mdibench.core.ledger import Flight, Ledger, Precision
+from mdibench.core.records import SOURCE, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import NO_LIMIT, SourceSetup
-from mdibench.core.story import Story, listed
-from mdibench.core.transitions import ITEM_MOVES, PHASE_MOVES, ItemStatus, SourcePhase
+from mdibench.core.transitions import PHASE_MOVES, SourcePhase, Story, listed
 from mdibench.errors import InvariantError
 from mdibench.policy.admission import ThresholdCurve, adapt_interarrival, adapt_threshold
+
+Said: TypeAlias = tuple[list[Task], list[Instruction]]
+"""Raw items for the worker beside the source, and instructions."""
 
 
 def unlimited() -> int:
     """The room of a worker that takes everything."""
     return NO_LIMIT
-
-
-@dataclass(slots=True)
-class Flight:
-    """An admitted item that has no result yet."""
-
-    item: int
-    sample: int
-    scheduled_s: float
-    admitted_s: float
-    attempt: int = 0
-    status: ItemStatus = "new"
-
-
-@dataclass(slots=True)
-class Totals:
-    """The ledger's sums. offered = ok + dropped + lost + in flight, at any time."""
-
-    offered: int = 0
-    admitted: int = 0
-    ok: int = 0
-    correct: int = 0
-    dropped: int = 0
-    lost: int = 0
-    duplicates: int = 0
-    reruns: int = 0
 
 
 class Source:
@@ -71,11 +46,12 @@ class Source:
         self.phase: SourcePhase = "admitting"
         self.interarrival_s = setup.interarrival_s
         self.thresholds = setup.thresholds
-        self.totals = Totals()
+        self.ledger = Ledger(setup.labels, setup.attempts, self._break)
+        self.totals = self.ledger.totals
+        self._flights = self.ledger.flights
         self._curve = ThresholdCurve.through(setup.thresholds)
         self._severity = self._curve.start
         self._start_s = start_s
-        self._flights: dict[int, Flight] = {}
         self._next_period_s = start_s + setup.period_s
         self._deadline_s = start_s + setup.warmup_s + setup.duration_s
         if setup.items is not None:
@@ -92,6 +68,9 @@ class Source:
         """Of the figure that ``setup.until`` names, over the measured window so far."""
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
+        self._closed_loop = setup.mode in ("offline", "single-stream")
+        """Whether a completion, not a clock, lets the next item in."""
+        self._most_in_flight = 1 if setup.mode == "single-stream" else setup.max_in_flight
         self._next_arrival_s = start_s if self._closed_loop else start_s + self._gap()
         """In a closed loop the first one; completions let the others in."""
         self._known = False
@@ -121,7 +100,7 @@ class Source:
         wake = min(self._deadline_s, self._next_period_s, self._next_arrival_s)
         return wake if self._warm else min(wake, self._start_s + self.setup.warmup_s)
 
-    def tick(self, now: float, queued: int) -> tuple[list[Task], list[Instruction]]:
+    def tick(self, now: float, queued: int) -> Said:
         """Do what is due at ``now``; ``queued`` is q = |I_0| + |O_0|.
 
         Answers with the raw items to admit and with instructions.
@@ -133,29 +112,31 @@ class Source:
         self._end_phases(now)
         return self._admissions, self._out
 
-    def finish(self, result: Result, now: float) -> tuple[list[Task], list[Instruction]]:
+    def finish(self, result: Result, now: float) -> Said:
         """Enter a result into the ledger; the first one counts, others are duplicates."""
         self._begin()
         flight = self._flights.pop(result.item, None)
         self._story.remember((now, result))
-        self._check_copy((result.item, result.attempt), flight, now)
+        self.ledger.check_copy(result.item, result.attempt, flight, now)
         if flight is None:
             self.totals.duplicates += 1
         else:
-            self._enter(flight, result, now)
+            row = self.ledger.complete(flight, result, now)
+            self._out.append(Note(row))
+            if self.setup.until is not None:
+                self._learn(row, now)
+            self._completed_s = now
             if flight.attempt:
                 self._out.append(Cancel((flight.item,)))
-        self._admit_due(now)
-        self._end_phases(now)
-        return self._admissions, self._out
+        return self._go_on(now)
 
-    def admit_more(self, now: float) -> tuple[list[Task], list[Instruction]]:
+    def admit_more(self, now: float) -> Said:
         """Admit what was held back, now that the worker has room again."""
         self._begin()
         self._admit_due(now)
         return self._admissions, self._out
 
-    def suspect(self, event: Suspected, now: float) -> tuple[list[Task], list[Instruction]]:
+    def suspect(self, event: Suspected, now: float) -> Said:
         """Re-run (or give up) the items that a silent worker may hold.
 
         Every neighbour of that worker tells of it: a copy that was replaced already is no news.
@@ -163,16 +144,14 @@ class Source:
         self._begin()
         self._story.remember((now, event))
         for item, attempt in event.copies:
-            self._check_copy((item, attempt), self._flights.get(item), now)
-        held = [flight for copy in event.copies if (flight := self._flight_of(copy))]
+            self.ledger.check_copy(item, attempt, self._flights.get(item), now)
+        held = [flight for copy in event.copies if (flight := self.ledger.latest(copy))]
         lost = tuple(flight.item for flight in held if not self._recover(flight, event.rank, now))
         if lost:
             self._out.append(Cancel(lost))
-        self._admit_due(now)
-        self._end_phases(now)
-        return self._admissions, self._out
+        return self._go_on(now)
 
-    def stop(self, event: StopRequested, now: float) -> tuple[list[Task], list[Instruction]]:
+    def stop(self, event: StopRequested, now: float) -> Said:
         """Admit nothing more and drain."""
         self._begin()
         self._story.remember((now, event))
@@ -196,22 +175,16 @@ class Source:
         error.tell(self.story(now, item))
         raise error
 
-    def _check_copy(self, copy: Copy, flight: Flight | None, now: float) -> None:
-        """What comes back was offered before, and that attempt at it was made."""
-        item, attempt = copy
-        known = self.setup.attempts - 1 if flight is None else flight.attempt
-        if not 0 <= item < self.totals.offered or attempt > known:
-            self._break(f"item {item} attempt {attempt} was never sent out", now, item)
-
     # --- admission ----------------------------------------------------------------------------
-
-    @property
-    def _closed_loop(self) -> bool:
-        """Whether a completion, not a clock, lets the next item in."""
-        return self.setup.mode in ("offline", "single-stream")
 
     def _begin(self) -> None:
         self._out, self._admissions = [], []
+
+    def _go_on(self, now: float) -> Said:
+        """After a result or a suspicion: admit what may come in, and see whether a phase ends."""
+        self._admit_due(now)
+        self._end_phases(now)
+        return self._admissions, self._out
 
     def _gap(self) -> float:
         return next(self.setup.gaps) * self.interarrival_s
@@ -220,14 +193,7 @@ class Source:
         if self.phase != "admitting":
             return
         if self._closed_loop:
-            self._next_arrival_s = math.inf
-            limit = 1 if self.setup.mode == "single-stream" else self.setup.max_in_flight
-            self.held_back = False
-            while now < self._deadline_s and self.in_flight < limit and not self._all_offered:
-                self.held_back = not self._has_room
-                if self.held_back:
-                    return
-                self._offer(now, now)
+            self._refill(now)
             return
         while self._next_arrival_s <= now and not self._all_offered:
             scheduled_s = self._next_arrival_s
@@ -236,10 +202,22 @@ class Source:
             self._next_arrival_s += self._gap()
             self._offer(scheduled_s, now)
 
+    def _refill(self, now: float) -> None:
+        """A closed loop: as many items in flight as may be, and as the worker takes."""
+        self._next_arrival_s = math.inf
+        self.held_back = False
+        while len(self._flights) < self._most_in_flight and now < self._deadline_s:
+            if self._all_offered:
+                return
+            self.held_back = self._lacks_room
+            if self.held_back:
+                return
+            self._offer(now, now)
+
     @property
-    def _has_room(self) -> bool:
-        """Whether the worker takes one more raw item than those that were just admitted."""
-        return self.room() > len(self._admissions)
+    def _lacks_room(self) -> bool:
+        """Whether the worker takes no more raw items than those that were just admitted."""
+        return self.room() <= len(self._admissions)
 
     @property
     def _all_offered(self) -> bool:
@@ -248,51 +226,37 @@ class Source:
     def _offer(self, scheduled_s: float, now: float) -> None:
         """One item arrives: admit it, or turn it away when too many are in flight."""
         item = self.totals.offered
-        sample = self.setup.order[item % len(self.setup.order)]
+        order = self.setup.order
         self.totals.offered += 1
-        flight = Flight(item, sample, scheduled_s, now)
-        if self.in_flight >= self.setup.max_in_flight or not self._has_room:
-            self._move(flight, "dropped", now)
-            self.totals.dropped += 1
-            full = self.in_flight >= self.setup.max_in_flight
-            reason = "too many items in flight" if full else "too many raw items wait"
-            self._record_failure(flight, "dropped", reason)
-            return
-        self.totals.admitted += 1
-        self._flights[item] = flight
-        self._move(flight, "in flight", now)
-        self._launch(flight)
+        flight = Flight(item, order[item % len(order)], scheduled_s, now)
+        if self.in_flight >= self.setup.max_in_flight:
+            self._drop(flight, "too many items in flight", now)
+        elif not self._closed_loop and self._lacks_room:
+            self._drop(flight, "too many raw items wait", now)
+        else:
+            self.ledger.admit(flight, now)
+            self._launch(flight)
+
+    def _drop(self, flight: Flight, reason: str, now: float) -> None:
+        self._out.append(Note(self.ledger.drop(flight, reason, now)))
 
     def _launch(self, flight: Flight) -> None:
         payload, payload_bytes = self.setup.fetch(flight.sample)
-        self._admissions.append(
-            Task(
-                flight.item,
-                1,
-                payload,
-                payload_bytes,
-                attempt=flight.attempt,
-                sample=flight.sample,
-            )
-        )
-
-    def _flight_of(self, copy: Copy) -> Flight | None:
-        """The item in flight of which ``copy`` is the latest run."""
-        flight = self._flights.get(copy[0])
-        return flight if flight is not None and flight.attempt == copy[1] else None
+        task = Task.raw(flight.item, flight.sample, payload, payload_bytes, flight.attempt)
+        self._admissions.append(task)
 
     def _recover(self, flight: Flight, rank: int, now: float) -> bool:
         """Run the item anew, where it may be; otherwise it is lost."""
         flight.attempt += 1
         if self.setup.rerun and flight.attempt < self.setup.attempts:
-            self.totals.reruns += 1
-            self._move(flight, "re-run", now)
+            self.ledger.rerun(flight, now)
             self._launch(flight)
             return True
-        del self._flights[flight.item]
-        self._move(flight, "lost", now)
-        self._lose(flight, f"rank {rank} fell silent or could not read it")
+        self._lose(flight, f"rank {rank} fell silent or could not read it", now)
         return False
+
+    def _lose(self, flight: Flight, reason: str, now: float) -> None:
+        self._out.append(Note(self.ledger.lose(flight, reason, now)))
 
     # --- control (algorithms 3 and 4) -----------------------------------------------------------
 
@@ -346,7 +310,7 @@ class Source:
             self._give_up(now)
             self._end(now, self._stopped)
 
-    def _learn(self, flight: Flight, correct: bool, now: float) -> None:
+    def _learn(self, row: ItemRow, now: float) -> None:
         """Let a completed item add to the precision of the figure that the run waits for.
 
         Of the samples that a run sends again and again, each tells of the accuracy once.
@@ -356,10 +320,10 @@ class Source:
             return
         values = {
             "rate": now - self._completed_s,
-            "latency": now - flight.scheduled_s,
-            "accuracy": float(correct),
+            "latency": now - row.scheduled_s,
+            "accuracy": float(row.correct or False),
         }
-        fresh = until.figure != "accuracy" or flight.item < len(self.setup.order)
+        fresh = until.figure != "accuracy" or row.item < len(self.setup.order)
         if fresh and self.precision.add(values[until.figure]):
             self._known = self.precision.half_share <= until.share
 
@@ -371,10 +335,8 @@ class Source:
         self._note_phase(now, f"draining {self.in_flight} items: {reason}")
 
     def _give_up(self, now: float) -> None:
-        for flight in self._flights.values():
-            self._move(flight, "lost", now)
-            self._lose(flight, "no result when the drain time was up")
-        self._flights.clear()
+        for flight in list(self._flights.values()):
+            self._lose(flight, "no result when the drain time was up", now)
 
     def _close_window(self) -> None:
         """Let the window of a closed loop end with the last completion, which it includes."""
@@ -386,9 +348,7 @@ class Source:
     def _end(self, now: float, reason: str) -> None:
         self._enter_phase("ended", now)
         self._close_window()
-        totals = self.totals
-        if totals.offered != totals.ok + totals.dropped + totals.lost:
-            self._break("the run ends, and items are unaccounted for", now)
+        self.ledger.check_sum(now)
         self._note_phase(now, "ended")
         self._out.append(EndRun(reason))
 
@@ -396,72 +356,6 @@ class Source:
         if (self.phase, phase) not in PHASE_MOVES:
             self._break(f"no move from {self.phase} to {phase}", now)
         self.phase = phase
-
-    # --- the ledger -------------------------------------------------------------------------------
-
-    def _move(self, flight: Flight, status: ItemStatus, now: float) -> None:
-        """The item of ``flight`` becomes ``status``."""
-        if (flight.status, status) not in ITEM_MOVES:
-            what = f"item {flight.item}: no move from {flight.status} to {status}"
-            self._break(what, now, flight.item)
-        flight.status = status
-
-    def _enter(self, flight: Flight, result: Result, now: float) -> None:
-        self._move(flight, "ok", now)
-        label = int(self.setup.labels[flight.sample])
-        correct = result.prediction == label
-        self.totals.ok += 1
-        self._learn(flight, correct, now)
-        self._completed_s = now
-        self.totals.correct += correct
-        row = ItemRow(
-            item=flight.item,
-            sample=flight.sample,
-            label=label,
-            prediction=result.prediction,
-            correct=correct,
-            exit=result.exit,
-            confidence=result.confidence,
-            threshold=result.threshold,
-            scheduled_s=flight.scheduled_s,
-            admitted_s=flight.admitted_s,
-            completed_s=now,
-            latency_s=now - flight.scheduled_s,
-            hops=result.hops,
-            wire_bytes=result.wire_bytes,
-            path=">".join(map(str, result.path)),
-            attempts=flight.attempt + 1,
-            status="ok",
-            reason="",
-        )
-        self._out.append(Note(row))
-
-    def _lose(self, flight: Flight, reason: str) -> None:
-        self.totals.lost += 1
-        self._record_failure(flight, "lost", reason)
-
-    def _record_failure(self, flight: Flight, status: str, reason: str) -> None:
-        row = ItemRow(
-            item=flight.item,
-            sample=flight.sample,
-            label=int(self.setup.labels[flight.sample]),
-            prediction=None,
-            correct=None,
-            exit=None,
-            confidence=None,
-            threshold=None,
-            scheduled_s=flight.scheduled_s,
-            admitted_s=None if status == "dropped" else flight.admitted_s,
-            completed_s=None,
-            latency_s=None,
-            hops=None,
-            wire_bytes=None,
-            path="",
-            attempts=flight.attempt + 1,
-            status=status,
-            reason=reason,
-        )
-        self._out.append(Note(row))
 
     def _note_phase(self, now: float, text: str) -> None:
         row = EventRow(t_s=now, rank=SOURCE, level="info", kind="phase", text=text)

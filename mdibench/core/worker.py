@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 
 from mdibench.core.events import Compute, Finish, Instruction, Note, Send
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.queues import Entry, TaskQueue
+from mdibench.core.queues import Entry, TaskQueue, tasks_of
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import keep_step, send_step, traced
 from mdibench.core.setup import WorkerSetup
-from mdibench.core.story import Known
 from mdibench.core.transitions import (
     ADMITTED,
     HOSTED,
@@ -27,6 +26,7 @@ from mdibench.core.transitions import (
     RELAYED,
     STARTED,
     VOID_ARRIVED,
+    Known,
     Move,
     Place,
 )
@@ -81,14 +81,10 @@ class Worker(WorkerBase):
         if admitted and hosts and not setup.offers_raw:
             joins_input = True
         else:
+            output_queue = len(self.output_queue.entries)
             joins_input = setup.scheme.place(
                 PlacingView(
-                    block=task.block,
-                    hosts_block=hosts,
-                    input_queue=self.waiting,
-                    output_queue=len(self.output_queue.entries),
-                    output_limit=setup.output_limit,
-                    admitted=admitted,
+                    task.block, hosts, self.waiting, output_queue, setup.output_limit, admitted
                 )
             )
         if admitted:
@@ -138,11 +134,13 @@ class Worker(WorkerBase):
         """Serve the output queue as far as the policy wants, then the engine."""
         while self.output_queue.entries and self._offload_head():
             pass
-        while self._startable.entries and len(self._batches) <= self.setup.lookahead:
-            batch = self._startable.pop_batch(self.setup.max_batch, self._now)
-            self._ahead += len(batch) if self._batches else 0
-            self._batches.append(batch)
-            self._out.append(Compute(tuple([entry.task for entry in batch])))
+        startable, batches = self._startable, self._batches
+        while startable.entries and len(batches) <= self.setup.lookahead:
+            batch = startable.pop_batch(self.setup.max_batch, self._now)
+            if batches:
+                self._ahead += len(batch)
+            batches.append(batch)
+            self._out.append(Compute(tasks_of(batch)))
         return self._out
 
     def _offload_head(self) -> bool:

@@ -79,6 +79,7 @@ class Loop:
         script: Script | None = None,
     ) -> None:
         self.setup = setup
+        self._clock = setup.clock
         self._script = script
         self.node = node
         self.post = post
@@ -107,7 +108,7 @@ class Loop:
         except BaseException as error:
             self.hooks.keep(self._rows)
             if isinstance(error, InvariantError) and not error.story:
-                error.tell(self.node.story(self.setup.clock()))
+                error.tell(self.node.story(self._clock()))
             raise
 
     def _turn(self) -> None:
@@ -137,12 +138,12 @@ class Loop:
 
         The others had no way to be heard meanwhile. Returns the time of this turn.
         """
-        now = self.setup.clock()
+        now = self._clock()
         if now - self._turned_s > STALL_S:
             for _ in range(CATCH_UP_POLLS):
                 if not self._poll():
                     break
-            now = self.setup.clock()
+            now = self._clock()
         self._turned_s = now
         return now
 
@@ -168,18 +169,24 @@ class Loop:
         incoming = [] if self._alone else self.post.poll()
         for event in incoming:
             self._take(event)
-        if not self._collect(0.0):
-            return bool(incoming)
-        until_s = self.setup.clock() + BATCHES_S
-        while self.setup.clock() < until_s and self._collect(0.0):
-            pass
-        return True
+        return self._collect_all() or bool(incoming)
+
+    def _collect_all(self) -> bool:
+        """Feed finished batches to the node, for ``BATCHES_S`` at most; whether there was one."""
+        compute, clock, until_s = self.compute, self._clock, 0.0
+        while (computed := compute.wait(0.0)) is not None:
+            now = clock()
+            self._feed(computed, now)
+            until_s = until_s or now + BATCHES_S
+            if now >= until_s:
+                break
+        return until_s > 0
 
     def _rest(self) -> None:
         """Sleep until something is due, a batch is finished, or it is time to poll again."""
-        due_s = min(self.node.next_wake(), self._next_sample_s) - self.setup.clock()
+        due_s = min(self.node.next_wake(), self._next_sample_s) - self._clock()
         if self._script is not None:
-            due_s = min(due_s, self._script.next_s - self.setup.clock())
+            due_s = min(due_s, self._script.next_s - self._clock())
         due_s = min(due_s, self.post.next_due() - time.perf_counter())
         if not self._alone:
             if self.compute.supplied:
@@ -194,13 +201,13 @@ class Loop:
         computed = self.compute.wait(seconds)
         if computed is None:
             return False
-        self._feed(computed, self.setup.clock())
+        self._feed(computed, self._clock())
         return True
 
     # --- events in, instructions out ------------------------------------------------------------
 
     def _take(self, event: Event | Mail) -> None:
-        now = self.setup.clock()
+        now = self._clock()
         if isinstance(event, Mail):
             self.hooks.mail(event, now)
         else:

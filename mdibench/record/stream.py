@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from mdibench.core.rows import Row, table_of
 from mdibench.errors import Problem, UserError
@@ -45,7 +46,7 @@ class LiveWriter:
         if not self._pending:
             return
         rows, self._pending = self._pending, []
-        self._unwritten += "".join([_line(row) for row in rows]).encode()
+        self._unwritten += b"".join([_line(row) for row in rows])
         self._write()
 
     def check_in_place(self) -> None:
@@ -174,22 +175,19 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong into a run's records")
 
 
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain).encode
+def _line(row: Row) -> bytes:
+    values = (table_of(row), *row)
+    try:  # six times as fast as the standard library's encoder; null for what JSON has no number
+        return to_json(values, inf_nan_mode="null", fallback=_plain) + b"\n"
+    except ValueError:  # half of a surrogate pair, or no value at all: looked for only now
+        return to_json([_whole(value) for value in values], inf_nan_mode="null") + b"\n"
 
 
-def _line(row: Row) -> str:
-    table = table_of(row)
-    try:
-        return _encode((table, *row)) + "\n"
-    except ValueError:  # JSON has neither NaN nor infinity: rare, so looked for only now
-        return _encode((table, *(_finite(value) for value in row))) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    try:
-        return value if isinstance(value, (str, list, tuple)) or math.isfinite(value) else None
-    except TypeError:
-        return value
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    is_plain = isinstance(value, (int, float, list, tuple, type(None)))
+    return value if is_plain else _plain(value)
 
 
 def _decode_all(lines: list[bytes]) -> list[Any]:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mdibench.core.precision import FEWEST, FIRST_SIZE, Precision
+from mdibench.core.ledger import FEWEST, FIRST_SIZE, Precision
 
 
 def stopped(draw: random.Random, correlation: float, share: float) -> tuple[float, int]:

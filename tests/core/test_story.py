@@ -158,7 +158,7 @@ def started() -> tuple[Node, Source]:
         (lambda s: s.suspect(Suspected(1, ((99, 0),)), 0.2), "item 99 attempt 0 was never sent"),
         (lambda s: s._enter_phase("ended", 0.2), "no move from admitting to ended"),
         (
-            lambda s: s._move(next(iter(s._flights.values())), "dropped", 0.2),
+            lambda s: s.ledger.move(next(iter(s._flights.values())), "dropped", 0.2),
             "no move from in flight to dropped",
         ),
     ],
