@@ -33,7 +33,7 @@ RUN_COLUMNS: Mapping[str, tuple[str, str]] = {
     "status": ("string", "complete, running, aborted or failed"),
     "partial": ("boolean", "whether its records end before the run's orderly end"),
     "reason": ("string", "why it ended, where it did not end by itself"),
-    "kind": ("string", "hardware, emulated, shaped link or simulated"),
+    "kind": ("string", "hardware; emulated; emulated, recorded answers; shaped link; simulated"),
     "scheme": ("string", "the scheme that decides"),
     "model": ("string", "the network"),
     "seed": ("Int64", "seed of everything random in the run"),

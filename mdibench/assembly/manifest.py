@@ -65,7 +65,7 @@ def clock_warnings(ranks: Sequence[Mapping[str, Any]], offsets_s: Sequence[float
 # --- manifest ----------------------------------------------------------------------------------
 # The run's manifest ``run.json``: what is known before the first item, and the outcome.
 
-RunKind = Literal["hardware", "emulated", "shaped link", "simulated"]
+RunKind = Literal["hardware", "emulated", "emulated, recorded answers", "shaped link", "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,8 @@ class RunPreamble:
 
 def run_kind(config: RunConfig, plan: Plan) -> RunKind:
     """How the run's figures must be labelled."""
+    if config.model.recorded:
+        return "emulated, recorded answers"
     emulated = any(plan.devices) or any(link.emulated for link in plan.links.values())
     return "emulated" if emulated else config.run.measured_on
 
@@ -141,7 +143,7 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
     for host, count in Counter(rank["host"] for rank in preamble.ranks).items():
         cores = next(rank["cores"] for rank in preamble.ranks if rank["host"] == host)
         threads = sum(rank["threads"] for rank in preamble.ranks if rank["host"] == host)
-        if threads > cores and preamble.kind != "emulated":
+        if threads > cores and not preamble.kind.startswith("emulated"):
             warnings.append(
                 f"{host}: {count} ranks with {threads} compute threads share {cores} cores; "
                 "times are not those of one device per rank (use [emulation], or fewer ranks)"

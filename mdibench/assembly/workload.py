@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 from mdibench.policy.exits import stay_if_hosted
+
+if TYPE_CHECKING:
+    from mdibench.training.recordings import Recordings
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -50,6 +53,10 @@ def model_info(model: ModelSection) -> ModelInfo:
         block = BlockInfo(0, 0, (1, _NULL_SIDE, _NULL_SIDE), _NULL_SIDE**2)
         shape = (1, _NULL_SIDE, _NULL_SIDE)
         return ModelInfo(NULL, 1, shape, _NULL_SIDE**2, (block,) * _NULL_EXITS)
+    if model.recorded:
+        from mdibench.training.scores import known_info
+
+        return known_info(model)
     if model.engine != "torch" and ":" not in model.name and has_onnxruntime():
         from mdibench.compute.onnx_export import kept
 
@@ -143,6 +150,20 @@ def load_items(
         arrivals_s,
         data_facts(model.dataset, run_seed, split.originals),
     )
+
+
+def recorded_items(
+    model: ModelSection,
+    info: ModelInfo,
+    recordings: Recordings,
+    arrivals_s: Sequence[float] = (),
+    run_seed: int = 1,
+    item: NDArray[np.uint8] | None = None,
+) -> SourceItems:
+    """The items whose answers are recorded; ``item`` stands for each of them, or nothing does."""
+    labels, size = recordings.labels.tolist(), info.input_bytes
+    data = data_facts(model.dataset, run_seed, recordings.originals)
+    return SourceItems(labels, lambda sample: (item, size), arrivals_s, data)
 
 
 def data_facts(dataset: str, run_seed: int, originals: NDArray[np.int64] | None) -> dict[str, Any]:

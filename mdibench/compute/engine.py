@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from mdibench.core.records import Outcome, Task
 
@@ -73,7 +73,8 @@ class RecordedEngine:
     """Returns the recorded outcomes of a real network for each sample at each exit.
 
     ``predictions[k-1][sample]`` and ``confidences[k-1][sample]``; ``output_bytes[k-1]`` is the
-    size of the feature map behind block k.
+    size of the feature map behind block k. ``maps[k-1]``, if given, stands for that feature map: it
+    has its shape and element type, so that messages have their true size.
     """
 
     def __init__(
@@ -82,21 +83,23 @@ class RecordedEngine:
         confidences: Sequence[Sequence[float]],
         output_bytes: Sequence[int],
         hosted: Hosted,
+        maps: Sequence[Any] = (),
     ) -> None:
+        self._maps = maps or (None,) * len(output_bytes)
         self._predictions = predictions
         self._confidences = confidences
         self._output_bytes = output_bytes
         self._hosted = hosted
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
-        """The recorded outcomes; payloads are empty."""
+        """The recorded outcomes; without ``maps``, payloads are empty."""
         last = self._hosted.last_block[tasks[0].block]
-        size = self._output_bytes[last - 1]
+        size, features = self._output_bytes[last - 1], self._maps[last - 1]
         if last not in self._hosted.heads:
-            return [Outcome(UNASKED, 0.0, None, size)] * len(tasks)
+            return [Outcome(UNASKED, 0.0, features, size)] * len(tasks)
         predictions, confidences = self._predictions[last - 1], self._confidences[last - 1]
         return [
-            Outcome(predictions[task.sample], confidences[task.sample], None, size)
+            Outcome(predictions[task.sample], confidences[task.sample], features, size)
             for task in tasks
         ]
 

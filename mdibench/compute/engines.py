@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mdibench.compute.onnx_export import Export
 
-EngineName = Literal["torch", "onnxruntime"]
+EngineName = Literal["torch", "onnxruntime", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def has_onnxruntime() -> bool:
 def choose(model: ModelSection, lacking: str = "") -> EngineChoice:
     """The engine for ``model.engine``; ``lacking`` names a rank without ONNX Runtime.
 
+    For ``recorded``, the one that a computed run would have.
     Raises UserError where the config names ONNX Runtime and it cannot run the network.
     """
     if model.engine == "torch":

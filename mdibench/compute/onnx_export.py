@@ -29,6 +29,7 @@ from mdibench.compute.onnx_engine import FEATURES, INPUT, LOGITS, OnnxEngine
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
+from mdibench.models.network_key import network_key
 from mdibench.network.plan import ModelInfo
 from mdibench.record.files import cache_folder, write_text_whole, write_whole
 
@@ -83,7 +84,9 @@ def kept(model: ModelSection) -> Export | None:
 
 
 def _folder(model: ModelSection) -> Path:
-    return cache_folder() / "engines" / _key(model)
+    libraries = " ".join(f"{library} {_version(library)}" for library in _LIBRARIES)
+    key = network_key(model, f"{_FORMAT} {libraries}", Path(__file__))
+    return cache_folder() / "engines" / key
 
 
 # --- exporting -----------------------------------------------------------------------------------
@@ -187,48 +190,6 @@ def _quiet() -> Iterator[None]:
 
 
 # --- the cache -----------------------------------------------------------------------------------
-
-
-def _key(model: ModelSection) -> str:
-    """A name that changes with the weights, the network's code and the exporter.
-
-    For networks of the package it is made without loading torch.
-    """
-    digest = hashlib.sha256(f"{_FORMAT} {model.name} {model.dataset}".encode())
-    for library in _LIBRARIES:
-        digest.update(f"{library} {_version(library)}".encode())
-    sources = [*sorted(Path(__file__).parents[1].glob("models/*.py")), Path(__file__)]
-    if ":" in model.name:
-        sources += _code_and_weights(model, digest)
-    elif (file := _weights(model)) is not None and file.is_file():
-        sources.append(file)
-    for source in sources:
-        digest.update(hashlib.sha256(source.read_bytes()).digest())
-    return digest.hexdigest()[:32]
-
-
-def _weights(model: ModelSection) -> Path | None:
-    from mdibench.models.packaged import weights_file
-
-    return weights_file(model.name, model.weights)
-
-
-def _code_and_weights(model: ModelSection, digest: Any) -> list[Path]:
-    """The source files of a user's network; its weights go into ``digest``."""
-    import sys
-
-    from mdibench.models.registry import load_model
-
-    network = load_model(model)
-    files = set()
-    for part in (*network.blocks, *network.heads):
-        digest.update(repr(part).encode())
-        for name, value in part.state_dict().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(value.float().cpu().numpy()).data)
-        files |= {sys.modules[type(module).__module__].__file__ for module in part.modules()}
-    files.add(sys.modules[model.name.partition(":")[0]].__file__)
-    return sorted(Path(file) for file in files if file and "site-packages" not in file)
 
 
 def _read(folder: Path) -> Export | None:

@@ -23,6 +23,7 @@ def contradictions(config: RunConfig) -> list[Mistake]:
         _trace,
         _placement,
         _devices,
+        _recorded,
         _events,
     )
     return [finding for check in checks for finding in check(config)]
@@ -149,6 +150,18 @@ def _devices(config: RunConfig) -> Iterator[Mistake]:
                 "neither gflops nor block_ms is given",
                 "give one: the sustained rate, or a measured time for each block",
             )
+
+
+def _recorded(config: RunConfig) -> Iterator[Mistake]:
+    """Recorded answers take no time of their own: every rank needs an emulated device."""
+    path: KeyPath = ("model", "engine")
+    if not config.model.recorded:
+        return
+    if config.model.name == "null":
+        yield Mistake(path, "the null block has no answers to record", "leave out model.engine")
+    elif config.emulation is None:
+        what = '"recorded" computes nothing, and so needs the times of emulated devices'
+        yield Mistake(path, what, "give emulation.device, or another engine")
 
 
 EVENT_KEYS = {

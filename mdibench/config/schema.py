@@ -131,12 +131,21 @@ class ModelSection(ConfigSection):
     """Folder of the data set's files; by default $MDIBENCH_DATA, else the user's cache."""
     max_batch: Count = 1
     """Waiting tasks of the same block that are computed together, at most."""
-    engine: Literal["auto", "torch", "onnxruntime"] = "auto"
-    """What runs the blocks; ``auto``: ONNX Runtime where the network exports faithfully."""
+    engine: Literal["auto", "torch", "onnxruntime", "recorded"] = "auto"
+    """What runs the blocks; ``auto``: ONNX Runtime where the network exports faithfully.
+
+    ``recorded``: nothing; a rank sleeps for its emulated device's time, sends maps of the right
+    size and answers what the network once said of each item.
+    """
     device: Literal["cpu", "cuda", "tensorrt", "openvino", "auto"] = "cpu"
     """What every rank computes its blocks on; ``auto``: CUDA on the ranks that have it."""
     confidence: Literal["max-softmax", "entropy", "margin", "patience"] = "max-softmax"
     """What C_k is (docs/models.md)."""
+
+    @property
+    def recorded(self) -> bool:
+        """Whether answers are recorded ones, and no rank computes."""
+        return self.engine == "recorded"
 
 
 class SchemeSection(ConfigSection):

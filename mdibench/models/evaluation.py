@@ -1,16 +1,22 @@
-"""Scores of a network: the logits of every exit for every item of a split."""
+"""Scores of a network: the logits of every exit for every item of a split.
+
+Only ``score`` and ``all_logits`` load torch: kept scores are read without it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mdibench.data.dataset import Split
-from mdibench.models.network import MultiExitNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mdibench.models.network import MultiExitNetwork
 
 BATCH = 250
 
@@ -47,6 +53,8 @@ def all_logits(network: MultiExitNetwork, pixels: Tensor) -> list[Tensor]:
 
 def score(network: MultiExitNetwork, split: Split) -> ExitScores:
     """Logits of every exit for every item, in evaluation mode, on the network's device."""
+    import torch
+
     device = next(network.heads[0].parameters()).device
     for part in (*network.blocks, *network.heads):
         part.eval()

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import psutil
 
 from mdibench.assembly import environment
@@ -37,6 +38,7 @@ from mdibench.assembly.workload import (
     make_engine,
     measured,
     planned,
+    recorded_items,
     set_up_compute,
     with_seconds,
 )
@@ -63,12 +65,14 @@ from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
+from mdibench.rank.recorded import RecordedCompute, check_devices, shared_recordings
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
 from mdibench.record.run_folder import boot_id
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:
     from mdibench.codec.bottleneck import CodecPair
+    from mdibench.training.recordings import Recordings
     from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 
@@ -174,9 +178,10 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     source = group.rank == SOURCE
-    engine = _engine(config, prepared, group, threads)
+    recordings = shared_recordings(config, rule, group) if config.model.recorded else None
+    engine = _engine(config, prepared, group, threads, recordings)
     pairs = _pairs(config, plan, group)
-    items = together(group, lambda: _items(file) if source else None)
+    items = together(group, lambda: _items(file, info, recordings) if source else None)
     kept = noted(file.text, options.overrides)
     preamble = _preamble(config, kept, prepared, group, threads, launch)
     preamble = replace(preamble, data=items.data if items else None)
@@ -216,8 +221,13 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     compute.stop()
 
 
-def _items(file: ConfigFile) -> SourceItems:
+def _items(file: ConfigFile, info: ModelInfo, recordings: Recordings | None) -> SourceItems:
     config = file.config
+    if recordings is not None:
+        item = np.zeros(info.input_shape, np.uint8)
+        return recorded_items(
+            config.model, info, recordings, file.arrivals_s, config.run.seed, item
+        )
     return load_items(config.model, file.arrivals_s, config.run.seed)
 
 
@@ -256,7 +266,10 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         from mdibench.network.planning import make_plan
 
         info, plan = planned(config, group.size)
-        if config.model.name != NULL:
+        if config.model.recorded:
+            check_devices(config, plan)
+            chosen.append(EngineChoice("recorded", "the config says so"))
+        elif config.model.name != NULL:
             chosen.append(choose(config.model, lacking))
         if group.size > 1 and config.emulation is None:
             info = with_seconds(info, measured(config, info, *chosen))
@@ -272,11 +285,19 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
     return Prepared(info, plan, ExitRule.from_json(**rule), chosen[0] if chosen else None)
 
 
-def _engine(config: RunConfig, prepared: Prepared, group: RankGroup, threads: int) -> Engine:
+def _engine(
+    config: RunConfig,
+    prepared: Prepared,
+    group: RankGroup,
+    threads: int,
+    recordings: Recordings | None,
+) -> Engine:
     """This rank's engine; rank 0 cuts the graphs of all ranks and scatters them."""
     info, choice, temperatures = prepared.info, prepared.choice, prepared.rule.temperatures
     hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
     own = hosted[group.rank]
+    if recordings is not None:
+        return recordings.engine(info, own, maps=True)
     if choice is None:
         return make_engine(config.model, info, own)
     parcels = None
@@ -385,7 +406,8 @@ def _computing(
     def slow(factor: float) -> None:
         task_s[:] = [factor * seconds for seconds in emulated_s]
 
-    return ComputeThread(engine, task_s), slow
+    paced = RecordedCompute if config.model.recorded else ComputeThread
+    return paced(engine, task_s), slow
 
 
 def _newcomer(config: RunConfig, plan: Plan, rank: int, rule: ExitRule, now: float) -> Node:

@@ -271,9 +271,14 @@ def _limits(inputs: ReportInput) -> ReportSection:
         text.append("Groups of one run: their intervals say nothing about how much runs differ.")
     if "simulated" in kinds:
         text.append("Simulated runs compare policies; they do not measure the speed of a device.")
-    if "emulated" in kinds:
+    if any(kind.startswith("emulated") for kind in kinds):
         text.append(
             "Emulated devices and links are only as close to real ones as their profiles are."
+        )
+    if "emulated, recorded answers" in kinds:
+        text.append(
+            "With recorded answers no rank computes: devices keep their times exactly, and answers "
+            "are those that the network gave of these items before."
         )
     if len(kinds) > 1:
         text.append("Runs of different kinds stand side by side here; do not compare their times.")

@@ -16,12 +16,12 @@ from mdibench.assembly.workload import (
     NULL,
     SourceItems,
     call_seconds,
-    data_facts,
     hosted_by,
     last_blocks,
     load_items,
     measured,
     planned,
+    recorded_items,
     set_up_compute,
     with_seconds,
 )
@@ -90,9 +90,7 @@ class Scenario:
         model, seed = self.config.model, self.config.run.seed
         if self.recordings is None:
             return load_items(model, self.arrivals_s, seed)
-        size, labels = self.model.input_bytes, self.recordings.labels.tolist()
-        data = data_facts(model.dataset, seed, self.recordings.originals)
-        return SourceItems(labels, lambda sample: (None, size), self.arrivals_s, data)
+        return recorded_items(model, self.model, self.recordings, self.arrivals_s, seed)
 
 
 def load_scenario(

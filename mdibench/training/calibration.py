@@ -9,30 +9,21 @@ that only the first run with a network computes them.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.compute.confidence import MEASURES, Measure
 from mdibench.config.schema import ModelSection, SchemeSection
-from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
-from mdibench.models.evaluation import ExitScores, score
-from mdibench.models.packaged import weights_file
-from mdibench.models.registry import load_model, network_info
-from mdibench.record.files import cache_folder, write_whole
+from mdibench.models.evaluation import ExitScores
+from mdibench.training.scores import calibration_scores, known_info
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
-
-log = logging.getLogger(__name__)
 
 TEMPERATURES = (0.05, 20.0)
 """Range of the search for a temperature."""
@@ -225,7 +216,7 @@ def calibrated_exits(model: ModelSection, scheme: SchemeSection) -> CalibratedEx
     temperatures = tuple(fit_temperature(logits, scores.labels) for logits in scores.logits)
     confidence = confidences(scores, model.confidence, temperatures)
     target = accuracy_target(scores.correct, scheme.target_accuracy, scheme.accuracy_drop)
-    costs = list(accumulate(block.flops for block in network_info(model).blocks))
+    costs = list(accumulate(block.flops for block in known_info(model).blocks))
     return CalibratedExits(
         calibrate(confidence, scores.correct, target, costs),
         temperatures,
@@ -247,41 +238,3 @@ def confidences(
         for logits, temperature in zip(scores.logits, scale, strict=True)
     ]
     return np.stack(rows)
-
-
-def calibration_scores(model: ModelSection) -> ExitScores:
-    """Logits of every exit on the calibration split, from the cache if it has them."""
-    split = load_dataset(model.dataset, model.data_dir).calibration
-    kept = _cache_file(model, split)
-    if kept is not None and kept.exists():
-        logits = np.load(kept, allow_pickle=False)
-        return ExitScores(logits, split.labels)
-    log.info("scoring %d calibration items, once for these weights", len(split))
-    scores = score(load_model(model), split)
-    if kept is not None:
-        _keep(kept, scores.logits)
-    return scores
-
-
-def _cache_file(model: ModelSection, split: Split) -> Path | None:
-    """The cache file, named by network, weights and items; None without a weights file."""
-    weights = weights_file(model.name, model.weights)
-    if weights is None or not weights.exists():
-        return None
-    digest = hashlib.sha256(model.name.encode())
-    for content in (weights.read_bytes(), split.inputs.tobytes()):
-        digest.update(hashlib.sha256(content).digest())
-    return cache_folder() / "logits" / f"{digest.hexdigest()[:32]}.npy"
-
-
-def _keep(path: Path, logits: NDArray[np.float32]) -> None:
-    """Write the cache file if possible: a run does not fail without a cache."""
-
-    def write(draft: Path) -> None:
-        with draft.open("wb") as file:
-            np.save(file, logits, allow_pickle=False)
-
-    try:
-        write_whole(path, write)
-    except OSError as failure:
-        log.info("calibration logits not kept: %s", failure)

@@ -1,34 +1,24 @@
 """Recordings: the outcome of a real network for every item at every exit.
 
-With them a simulation needs no network: its time is virtual, its accuracy and exits are real. A
-recording is cached in a file named by everything it depends on: weights, items and confidence
-measure.
+With them simulations and emulated runs need no network: their accuracy and exits are real.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.config.schema import ModelSection
-from mdibench.data.dataset import Split
-from mdibench.models.network import MultiExitNetwork
-from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder, write_whole
-
-if TYPE_CHECKING:
-    from mdibench.compute.confidence import Measure
-
-_FORMAT = b"1"
+from mdibench.network.plan import BlockInfo, ModelInfo
+from mdibench.training.calibration import confidences
+from mdibench.training.scores import evaluation_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +37,18 @@ class Recordings:
         hits: NDArray[np.bool_] = self.predictions == self.labels
         return hits
 
-    def engine(self, model: ModelInfo, hosted: Hosted) -> RecordedEngine:
-        """An engine that answers from these recordings for the blocks of ``hosted``."""
-        sizes = [block.output_bytes for block in model.blocks[:-1]]
+    def engine(self, model: ModelInfo, hosted: Hosted, maps: bool = False) -> RecordedEngine:
+        """An engine that answers from these recordings for the blocks of ``hosted``.
+
+        With ``maps`` its payloads are feature maps of zeros, for a run that sends them.
+        """
+        inner = model.blocks[:-1]
         return RecordedEngine(
             self.predictions.tolist(),
             self.confidences.tolist(),
-            [*sizes, 0],
+            [*(block.output_bytes for block in inner), 0],
             hosted,
+            [*(_zeros(block) for block in inner), None] if maps else (),
         )
 
     def compared(self, patience: bool) -> NDArray[np.float64]:
@@ -81,28 +75,23 @@ class Recordings:
         return exits
 
 
+def _zeros(block: BlockInfo) -> NDArray[np.generic]:
+    """A feature map of the right shape and size."""
+    elements = prod(block.output_shape)
+    return np.zeros(block.output_shape, f"f{block.output_bytes // elements}")
+
+
 def record(
     model: ModelSection, temperatures: Sequence[float] = (), run_seed: int = 1
 ) -> Recordings:
-    """The recordings of the configured network over a run's items, cached where possible.
+    """The recordings of the configured network over a run's items.
 
     ``temperatures`` divide the logits of each exit (calibration). Raises UserError where network,
     weights or data are missing.
     """
-    from mdibench.data.registry import load_evaluation
-    from mdibench.models.registry import load_model
-
-    network = load_model(model)
-    split = load_evaluation(model.dataset, model.data_dir, run_seed)
-    key = _key(network, split, f"{model.confidence} {temperatures}")
-    path = cache_folder() / "recordings" / f"{key}.npz"
-    known = _read(path)
-    if known is not None:
-        return replace(known, originals=split.originals)
-    recordings = observe(network, split, model.confidence, temperatures)
-    with suppress(OSError):  # a run does not fail without a cache
-        _write(path, recordings)
-    return recordings
+    scores, originals = evaluation_scores(model, run_seed)
+    scaled = confidences(scores, model.confidence, tuple(temperatures) or None)
+    return Recordings(scores.logits.argmax(2), scaled.astype(np.float64), scores.labels, originals)
 
 
 def recorded_in(profile: Path) -> Recordings:
@@ -117,52 +106,22 @@ def recorded_in(profile: Path) -> Recordings:
     )
 
 
-def observe(
-    network: MultiExitNetwork,
-    split: Split,
-    measure: Measure,
-    temperatures: Sequence[float] = (),
-) -> Recordings:
-    """Run the network over ``split``, in batches."""
-    from mdibench.models.evaluation import score
-    from mdibench.training.calibration import confidences
-
-    scores = score(network, split)
-    scaled = confidences(scores, measure, tuple(temperatures) or None)
-    return Recordings(
-        scores.logits.argmax(2), scaled.astype(np.float64), split.labels, split.originals
+def packed(recordings: Recordings) -> bytes:
+    """What the ranks of a run need of the recordings, as one message."""
+    message: bytes = save(
+        {
+            "predictions": recordings.predictions.astype(np.int32),
+            "confidences": recordings.confidences.astype(np.float32),
+        }
     )
+    return message
 
 
-def _key(network: MultiExitNetwork, split: Split, measure: str) -> str:
-    digest = hashlib.sha256(_FORMAT)
-    digest.update(f"{network.name} {measure} {network.blocks} {network.heads}".encode())
-    for part in (*network.blocks, *network.heads):
-        for name, value in part.state_dict().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(value.cpu().numpy()).data)
-    digest.update(np.ascontiguousarray(split.inputs).data)
-    digest.update(np.ascontiguousarray(split.labels).data)
-    return digest.hexdigest()[:32]
-
-
-def _read(path: Path) -> Recordings | None:
-    """The recordings in ``path``; None if the file is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Recordings(stored["predictions"], stored["confidences"], stored["labels"])
-    except (OSError, KeyError, ValueError, BadZipFile, EOFError):
-        return None
-
-
-def _write(path: Path, recordings: Recordings) -> None:
-    def write(draft: Path) -> None:
-        with draft.open("wb") as file:
-            np.savez_compressed(
-                file,
-                predictions=recordings.predictions,
-                confidences=recordings.confidences,
-                labels=recordings.labels,
-            )
-
-    write_whole(path, write)
+def unpacked(message: bytes) -> Recordings:
+    """The reverse of ``packed``: recordings without labels."""
+    arrays = load(message)
+    return Recordings(
+        arrays["predictions"].astype(np.int64),
+        arrays["confidences"].astype(np.float64),
+        np.empty(0, np.int64),
+    )

@@ -23,6 +23,7 @@ from mdibench.data.registry import load_dataset
 from mdibench.errors import InvariantError, UserError
 from mdibench.models.evaluation import score
 from mdibench.models.network import MultiExitNetwork
+from mdibench.models.network_key import network_key
 from mdibench.models.registry import load_network
 
 pytestmark = pytest.mark.slow
@@ -168,7 +169,7 @@ def test_other_weights_have_another_key(tmp_path: Path) -> None:
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     one.write_bytes(b"1")
     other.write_bytes(b"2")
-    keys = {onnx_export._key(ModelSection(weights=str(path))) for path in (one, other)}
+    keys = {network_key(ModelSection(weights=str(path))) for path in (one, other)}
     assert len(keys) == 2
 
 

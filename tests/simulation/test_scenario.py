@@ -103,7 +103,7 @@ def test_recordings_are_those_of_the_engine_and_are_kept(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = ModelSection()
     recorded = record(model)
-    (kept,) = (tmp_path / "mdibench" / "recordings").iterdir()
+    (kept,) = (tmp_path / "mdibench" / "scores").glob("*.npy")
     items, engine = load_items(model), make_engine(model, model_info(model), Hosted.every_block(5))
     for sample in range(20):
         task = Task(0, 1, items.fetch(sample)[0], sample=sample)

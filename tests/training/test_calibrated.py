@@ -9,13 +9,13 @@ from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
 from mdibench.models.registry import load_network
-from mdibench.training import calibration
+from mdibench.training import scores as module
 from mdibench.training.calibration import (
     calibrated_exits,
-    calibration_scores,
     confidences,
     exits_taken,
 )
+from mdibench.training.scores import calibration_scores
 
 ITEMS = 200
 
@@ -29,7 +29,7 @@ def own_cache_and_few_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         part = Split(full.calibration.inputs[:ITEMS], full.calibration.labels[:ITEMS])
         return Dataset(name, full.classes, part, part, part)
 
-    monkeypatch.setattr(calibration, "load_dataset", few)
+    monkeypatch.setattr(module, "load_dataset", few)
 
 
 @pytest.mark.slow
@@ -50,7 +50,7 @@ def test_the_accuracy_drop_is_kept_and_flops_are_saved(measure) -> None:
 @pytest.mark.slow
 def test_the_second_time_scores_come_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     first = calibration_scores(ModelSection())
-    monkeypatch.setattr(calibration, "score", lambda *_: pytest.fail("scored twice"))
+    monkeypatch.setattr(module, "score", lambda *_: pytest.fail("scored twice"))
     again = calibration_scores(ModelSection())
     np.testing.assert_array_equal(first.logits, again.logits)
 
