@@ -141,8 +141,6 @@ def cells() -> Iterator[Cell]:
             yield Cell(network, RATES_MBPS[0], LONG_DELAY_MS)
 
 
-
-
 def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
     """A cell under a scheme with at most ``in_flight`` items at once."""
     text = CONFIG.format(
