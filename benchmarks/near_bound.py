@@ -1,43 +1,64 @@
 """How near schemes come to the capacity bound, network by network; all figures are simulated.
 
-    python -m benchmarks.near_bound [--only PATTERN ...] [--schemes NAME ...] [--repeats N]
+    python -m benchmarks.near_bound FILE [--only PATTERN ...] [--schemes NAME ...] [--seeds N]
+    python -m benchmarks.near_bound FILE --table
 
 Workers are emulated Jetson Nanos (the tree has tiers of its own) with the digits network, links are
 emulated Wi-Fi or of another rate or delay. The source admits as much as goes in; raw items may
-leave it. The bound takes the exit shares of the whole evaluation set. Markdown on stdout.
+leave it. The bound takes the exit shares of the whole evaluation set.
+
+A run is watched over windows that double, each of which is the later half of the run so far. It
+ends with the first window in which enough items completed and in which the number of items in
+flight hardly grew: before that, items that leave early come first, and more items complete than any
+policy can sustain. A run that reaches ``MOST_ITEMS`` before is marked as not steady.
+
+Every run adds a line of JSON to FILE, and what is there is not run again. ``--table`` prints FILE
+as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.scaling import completed_items
+from mdibench.analysis.statistics import mean_of_independent
 from mdibench.bounds.capacity import capacity, fleet_of
+from mdibench.core.records import SOURCE
+from mdibench.core.rows import ItemRow, Row
 from mdibench.network.devices import MBIT, MS
 from mdibench.report.bound_text import demand_of
+from mdibench.simulation.run import build_world
 from mdibench.simulation.scenario import Scenario, load_scenario
 
 SCHEMES = ("pressure", "mdi-exit", "join-shortest-queue", "ddi")
 RATES_MBPS = (200.0, 50.0, 12.5, 3.0)
 LONG_DELAY_MS = 20.0
-SLOW_ITEMS_PER_S = 1000.0
-"""Below it, a cell is measured for longer, so that the window holds enough items."""
-IN_FLIGHT = {"pressure": 1_000_000}
-"""Scheme -> cap of the items in flight; ``pressure`` limits them by its own price."""
-USUAL_IN_FLIGHT = 400
+FIRST_WINDOW_S = 2.0
+"""The first window begins and ends after so long, and after twice as long."""
+BATCHES = 10
+"""Parts of a window, for the interval of a single run."""
+FEWEST_ITEMS, MOST_ITEMS = 4_000, 400_000
+"""Completed in a window; in a run."""
+STEADY = 0.005
+"""Growth of the items in flight over a window, as a share of the items completed in it."""
+PRICED_IN_FLIGHT = 1_000_000
+"""No limit: ``pressure`` limits the items in flight by its price."""
+USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
+"""Items in flight under other schemes: so many, and at least this many seconds of the bound."""
 
 CONFIG = """\
 [run]
-warmup_s = {warmup_s}
-duration_s = {measured_s}
+warmup_s = 0.0
+duration_s = 1e6
 seed = {seed}
 trace = 0.0
 
@@ -120,14 +141,12 @@ def cells() -> Iterator[Cell]:
             yield Cell(network, RATES_MBPS[0], LONG_DELAY_MS)
 
 
-def scenario_of(cell: Cell, scheme: str, seed: int, window_s: tuple[float, float]) -> Scenario:
-    """A cell under a scheme; ``window_s`` is warm-up and measured time."""
+def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
+    """A cell under a scheme with at most ``in_flight`` items at once."""
     text = CONFIG.format(
-        warmup_s=window_s[0],
-        measured_s=window_s[1],
         seed=seed,
         scheme=scheme,
-        in_flight=IN_FLIGHT.get(scheme, USUAL_IN_FLIGHT),
+        in_flight=in_flight,
         placement=cell.network.placement,
         topology=cell.network.topology,
         devices=cell.network.devices,
@@ -143,42 +162,139 @@ def scenario_of(cell: Cell, scheme: str, seed: int, window_s: tuple[float, float
     return replace(scenario, plan=replace(scenario.plan, links=links))
 
 
-def measure(cell: Cell, scheme: str, seed: int) -> tuple[float, float]:
-    """Sustained rate and bound, items per second."""
-    scenario = scenario_of(cell, scheme, seed, (3.0, 4.0))
+class Watched:
+    """A world on its way, with the moments and hops of the items that are completed."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.completed_s: list[float] = []
+        self.hops: list[int] = []
+        self.world = build_world(scenario, self._record)
+        source = self.world.parts.nodes[SOURCE].source
+        assert source is not None
+        self.source = source
+
+    def _record(self, row: Row) -> None:
+        if isinstance(row, ItemRow) and row.completed_s is not None:
+            self.completed_s.append(row.completed_s)
+            self.hops.append(row.hops or 0)
+
+    def last_window(self, most_items: int) -> Window:
+        """The first window that is steady, or the last one that ``most_items`` allow."""
+        start_s = FIRST_WINDOW_S
+        self.world.run(start_s)
+        while True:
+            before, in_flight = len(self.completed_s), self.source.in_flight
+            self.world.run(2 * start_s)
+            growth = self.source.in_flight - in_flight
+            done = len(self.completed_s) - before
+            steady = done >= FEWEST_ITEMS and abs(growth) <= STEADY * done
+            if steady or len(self.completed_s) >= most_items:
+                return self._window((start_s, 2 * start_s), growth, steady)
+            start_s *= 2
+
+    def _window(self, span_s: tuple[float, float], growth: int, steady: bool) -> Window:
+        edges = np.linspace(*span_s, BATCHES + 1)
+        counts = np.diff(np.searchsorted(self.completed_s, edges))
+        rate = mean_of_independent(counts / (edges[1] - edges[0]))
+        hops = float(np.mean(self.hops[-int(counts.sum()) :])) if counts.sum() else 0.0
+        in_flight = self.source.in_flight
+        return Window(span_s, rate.value, rate.half_width, hops, in_flight, growth, steady)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was seen in a window: the rate with half its interval's width, and items in flight."""
+
+    span_s: tuple[float, float]
+    rate_per_s: float
+    half_per_s: float
+    hops_per_item: float
+    in_flight: int
+    growth: int
+    steady: bool
+
+
+def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, Any]:
+    """One run: a line of the file."""
+    scenario = scenario_of(cell, scheme, seed, USUAL_IN_FLIGHT)
     bound = capacity(fleet_of(scenario.plan), demand_of(scenario)).rate_per_s
-    if bound < SLOW_ITEMS_PER_S:
-        scenario = scenario_of(cell, scheme, seed, (10.0, 30.0))
-    run = scenario.config.run
-    _, items = completed_items(scenario)
-    at_s = items["completed_s"]
-    done = np.count_nonzero((at_s >= run.warmup_s) & (at_s < run.warmup_s + run.duration_s))
-    return done / run.duration_s, bound
+    cap = PRICED_IN_FLIGHT if scheme == "pressure" else int(IN_FLIGHT_S * bound)
+    scenario = scenario_of(cell, scheme, seed, max(USUAL_IN_FLIGHT, cap))
+    begun_s = time.process_time()
+    watched = Watched(scenario)
+    window = watched.last_window(most_items)
+    return {
+        "cell": cell.name,
+        "scheme": scheme,
+        "seed": seed,
+        "bound_per_s": bound,
+        **asdict(window),
+        "events": watched.world.events,
+        "processor_s": time.process_time() - begun_s,
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file, none where there is no file yet."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> None:
+    """Run what the file lacks, one seed of all cells after the other."""
+    known = {(line["cell"], line["scheme"], line["seed"]) for line in read(path)}
+    for seed in range(1, options.seeds + 1):
+        for cell in wanted:
+            for scheme in options.schemes:
+                if (cell.name, scheme, seed) in known:
+                    continue
+                line = measure(cell, scheme, seed, options.most_items)
+                with path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[str]:
+    """Markdown: shares of the bound with their intervals, by cell and scheme."""
+    schemes = [name for name in SCHEMES if any(line["scheme"] == name for line in lines)]
+    yield f"| network | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
+    yield f"| --- | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
+    for cell in wanted:
+        own = [line for line in lines if line["cell"] == cell.name]
+        if own:
+            seeds = len({line["seed"] for line in own})
+            found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
+            hops = np.mean([line["hops_per_item"] for line in own if line["scheme"] == "pressure"])
+            bound = own[0]["bound_per_s"]
+            yield f"| {cell.name} | {seeds} | {bound:,.0f} | {' | '.join(found)} | {hops:.1f} |"
+
+
+def share(runs: Sequence[dict[str, Any]]) -> str:
+    """The mean share of the bound over the seeds, with its interval; marked where not steady."""
+    if not runs:
+        return ""
+    shares = [run["rate_per_s"] / run["bound_per_s"] for run in runs]
+    between = mean_of_independent(shares).half_width if len(shares) > 1 else 0.0
+    within = np.mean([run["half_per_s"] / run["bound_per_s"] for run in runs]) / len(runs) ** 0.5
+    text = f"{np.mean(shares):.3f} ± {max(between, within):.3f}"
+    return text if all(run["steady"] for run in runs) else f"{text} †"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what is missing, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, help="lines of JSON, one for each run")
     parser.add_argument("--only", nargs="*", default=["*"], help="patterns of the cells' names")
     parser.add_argument("--schemes", nargs="*", default=list(SCHEMES))
-    parser.add_argument("--repeats", type=int, default=1, help="seeds of each cell")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each cell")
+    parser.add_argument("--most-items", type=int, default=MOST_ITEMS, help="of a run")
+    parser.add_argument("--table", action="store_true", help="print the file as Markdown")
     options = parser.parse_args()
-    print(f"| network | bound, /s | {' | '.join(options.schemes)} |")
-    print(f"| --- | ---: {'| ---: ' * len(options.schemes)}|")
-    for cell in cells():
-        if any(fnmatch(cell.name, pattern) for pattern in options.only):
-            print(row(cell, options.schemes, options.repeats), flush=True)
-
-
-def row(cell: Cell, schemes: Sequence[str], repeats: int) -> str:
-    """A line of the table: each scheme's mean share of its own bound."""
-    shares, bounds = [], []
-    for scheme in schemes:
-        found = [measure(cell, scheme, seed) for seed in range(1, repeats + 1)]
-        shares.append(f"{np.mean([rate / bound for rate, bound in found]):.3f}")
-        bounds.append(found[0][1])
-        print(f"{cell.name}: {scheme} {shares[-1]}", file=sys.stderr, flush=True)
-    return f"| {cell.name} | {bounds[0]:,.0f} | {' | '.join(shares)} |"
+    wanted = [
+        cell for cell in cells() if any(fnmatch(cell.name, pattern) for pattern in options.only)
+    ]
+    if options.table:
+        print("\n".join(table(read(options.file), wanted)))
+    else:
+        fill(options.file, wanted, options)
 
 
 if __name__ == "__main__":

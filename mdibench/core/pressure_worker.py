@@ -23,8 +23,8 @@ from mdibench.core.events import (
     Send,
     Tick,
 )
-from mdibench.core.neighbours import Neighbour, smoothed
-from mdibench.core.pricing import USUAL_HOP_S, PricedLink
+from mdibench.core.neighbours import Neighbour
+from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink
 from mdibench.core.queues import BlockQueue, Entry
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
@@ -46,17 +46,9 @@ from mdibench.core.transitions import (
 )
 from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
-from mdibench.policy.pressure import (
-    WORK_LIMIT,
-    HopView,
-    block_pressure,
-    hop_pressure,
-    result_pressure,
-)
+from mdibench.policy.pressure import WORK_LIMIT, block_pressure
 from mdibench.policy.views import Generator, Offload, OffloadView
 
-USUAL_BLOCK_S = 0.005
-"""Stands in for block times as long as none was measured here."""
 NOTABLE_LENGTH = 0.05
 NOTABLE_WAY = 0.1
 """Relative changes of a price and of a distance that neighbours are told of."""
@@ -75,24 +67,21 @@ class PressureWorker(WorkerBase):
         self.output_queue = BlockQueue(setup.queue_capacity, exits)
         self.lengths = [0] * (exits + 1)
         """Messages of each kind that are here, those in the engine included."""
-        self.ways_s = [inf] * (exits + 1)
-        """Distance to the finish of each kind: compute and link times, without waiting."""
-        self.block_s = [0.0] * exits
-        """Mean time of one task; 0 where none was computed."""
-        self._computed_tasks = [0] * exits
-        self._gone_on = [0] * exits
-        self._own_ways_s = [inf] * exits
-        self._via_s = [inf] * (exits + 1)
-        self._per_s = 1 / USUAL_BLOCK_S
         self._results: deque[Result] = deque()
         self._hosted = [block in setup.blocks for block in range(1, exits + 1)]
         self._kinds = [block - 1 for block in sorted(setup.blocks)]
-        self._only_here = [
-            hosted and not setup.next_hops.get(kind + 1) for kind, hosted in enumerate(self._hosted)
+        self._movable = [
+            *(
+                not hosted or bool(setup.next_hops.get(k + 1))
+                for k, hosted in enumerate(self._hosted)
+            ),
+            setup.rank != SOURCE,
         ]
-        """Kinds that nobody else computes: they never leave."""
+        """Kinds that may leave: a task that nobody else computes stays, a result at home too."""
         self._result_kind = exits
-        self._links = {
+        following = [setup.last_block.get(block, block) for block in range(1, exits + 1)]
+        self.distances = Distances(self._hosted, following, setup.rank == SOURCE)
+        self.links = {
             rank: PricedLink(
                 frozenset(block - 1 for block in setup.outgoing.get(rank, ())),
                 exits + 1,
@@ -100,9 +89,12 @@ class PressureWorker(WorkerBase):
             )
             for rank in setup.neighbours
         }
+        self._ways: list[tuple[Neighbour, PricedLink]] = []
+        """Where messages may go: what is known of each neighbour, and of its prices."""
         self._open: set[int] = set()
         self._grown: set[int] = set()
-        self._measure_ways()
+        self._own_work: float | None = None
+        self._forget_ways()
 
     @property
     def waiting(self) -> int:
@@ -117,9 +109,15 @@ class PressureWorker(WorkerBase):
     # --- reactions --------------------------------------------------------------------------
 
     def _arrived(self, event: Arrived) -> None:
-        if event.sender in self._links and self._links[event.sender].hear(event.state):
-            self._open.add(event.sender)
-            self._known_state = None
+        link = self.links.get(event.sender)
+        if link is not None:
+            ways_s = link.ways_s
+            if link.hear(event.state):
+                if link.ways_s != ways_s:
+                    link.worth = self.distances.worth_of(link, self.setup.pressure.threshold)
+                link.reprice(self.distances.per_s)
+                self._open.add(event.sender)
+                self._known_state = None
         if isinstance(event.body, Result):
             self.neighbours[event.sender].received += 1
         super()._arrived(event)
@@ -129,31 +127,42 @@ class PressureWorker(WorkerBase):
             batch = self._batches[0]
             kind = batch[0].task.block - 1
             one_s = event.seconds / len(batch)
-            self.block_s[kind] = smoothed(self.block_s[kind], one_s, self.setup.smoothing)
-            self.lengths[kind] -= len(batch)
-            self._computed_tasks[kind] += len(batch)
-            self._known_state = None
+            self.distances.note_computed(kind, len(batch), one_s, self.setup.smoothing)
+            self._count(kind, -len(batch))
         super()._computed(event)
 
     def _link_free(self, event: LinkFree) -> None:
         super()._link_free(event)
         setup = self.setup
-        self._links[event.target].note_free(self._now, setup.smoothing, setup.link_window)
+        self.links[event.target].note_free(self._now, setup.smoothing, setup.link_window)
         self._open.add(event.target)
 
     def _delivered(self, event: Delivered) -> None:
         super()._delivered(event)
-        self._links[event.target].note_delivered(event.seconds, self.setup.smoothing)
+        self.links[event.target].note_delivered(event.seconds, self.setup.smoothing)
 
     def _tick(self, event: Tick) -> None:
-        self._measure_ways()
+        self._measure()
         super()._tick(event)
         if any(self.lengths):
             self._open.update(self.setup.outgoing)
         self._known_state = () if not any(self.lengths) else None
 
+    def _measure(self) -> None:
+        """Distances, and what hops are worth by them."""
+        distances, threshold = self.distances, self.setup.pressure.threshold
+        distances.measure([link for near, link in self._ways if not (near.suspected or near.left)])
+        for _, link in self._ways:
+            link.worth = distances.worth_of(link, threshold)
+            link.reprice(distances.per_s)
+        self._own_work = None
+
     def _forget(self, rank: int) -> None:
-        self._links[rank].restart()
+        self.links[rank].restart()
+        self._forget_ways()
+
+    def _forget_ways(self) -> None:
+        self._ways = [(self.neighbours[rank], self.links[rank]) for rank in self.setup.outgoing]
 
     # --- what waits -------------------------------------------------------------------------
 
@@ -163,7 +172,7 @@ class PressureWorker(WorkerBase):
             move = ADMITTED if hosted else OFFERED_RAW
         else:
             move = NEXT_HERE if hosted else NEXT_OFFERED
-            self._gone_on[task.block - 2] += 1
+            self.distances.note_gone_on(task.block - 2)
         self._remember((self._now, move, task.item, task.attempt, task.block, sender))
         self._put(Entry(task, self._now, sender))
         return "input" if hosted else "output"
@@ -171,8 +180,7 @@ class PressureWorker(WorkerBase):
     def _move_away(self, entry: Entry, move: Move) -> None:
         super()._move_away(entry, move)
         if move in (VOID_WAITING, VOID_LEAVING):
-            self.lengths[entry.task.block - 1] -= 1
-            self._known_state = None
+            self._count(entry.task.block - 1, -1)
 
     def _take_in(self, task: Task, sender: int) -> None:
         if task.item in self._void:
@@ -184,9 +192,8 @@ class PressureWorker(WorkerBase):
 
     def _put(self, entry: Entry) -> None:
         kind = entry.task.block - 1
-        self.lengths[kind] += 1
+        self._count(kind, 1)
         self._grown.add(kind)
-        self._known_state = None
         if self._hosted[kind]:
             to_stay = entry.task.hops >= self.setup.pressure.hop_limit
             self.input_queue.put(entry, to_stay)
@@ -200,9 +207,13 @@ class PressureWorker(WorkerBase):
         if not self.setup.outgoing:
             raise InvariantError("no neighbour leads to the source", result.item)
         self._results.append(result)
-        self.lengths[self._result_kind] += 1
+        self._count(self._result_kind, 1)
         self._grown.add(self._result_kind)
-        self._known_state = None
+
+    def _count(self, kind: int, more: int) -> None:
+        """There are ``more`` messages of a kind here than before."""
+        self.lengths[kind] += more
+        self._own_work = self._known_state = None
 
     def _line(self, kind: int) -> deque[Entry]:
         queue = self.input_queue if self._hosted[kind] else self.output_queue
@@ -227,74 +238,66 @@ class PressureWorker(WorkerBase):
 
     def _serve_kind(self, kind: int) -> None:
         """Send messages of a kind by the links that gain most, as long as one gains."""
+        if not self._movable[kind]:
+            return
         while self._waits(kind):
             best, most = None, 0.0
-            for rank in self.setup.outgoing:
-                if self._is_open(rank) and (gain := self._pressure(rank, kind)) > most:
-                    best, most = rank, gain
+            length, work, hops = self.lengths[kind], self._work(), self._hops(kind)
+            for way in self._ways:
+                near, link = way
+                if near.under_way >= link.window or near.suspected or near.left:
+                    continue
+                worth = link.worth[kind]
+                gain = length - link.prices[kind] + worth.own_work * work - worth.toll * hops
+                if gain > most:
+                    best, most = way, gain
             if best is None:
                 return
-            self._transfer(best, kind)
+            self._transfer(*best, kind)
 
     def _serve_link(self, rank: int) -> None:
         """Send the kinds with most to gain per second of the link's time, while it has room."""
-        while rank in self.setup.outgoing and self._is_open(rank):
-            best, most = None, 0.0
-            seconds = self._links[rank].transmission_s
-            for kind in range(self._result_kind + 1):
-                if self._waits(kind) and (gain := self._pressure(rank, kind)) > 0.0:
+        if rank not in self.setup.outgoing:
+            return
+        near, link = self.neighbours[rank], self.links[rank]
+        seconds, prices = link.transmission_s, link.prices
+        while near.under_way < link.window and not (near.suspected or near.left):
+            best, most, work = None, 0.0, self._work()
+            for kind, length in enumerate(self.lengths):
+                worth = link.worth[kind]
+                gain = length - prices[kind] + worth.own_work * work
+                if gain > 0.0 and self._movable[kind] and self._waits(kind):
+                    gain -= worth.toll * self._hops(kind)
                     gain /= seconds[kind] or USUAL_HOP_S
                     if gain > most:
                         best, most = kind, gain
             if best is None:
                 return
-            self._transfer(rank, best)
+            self._transfer(near, link, best)
 
-    def _is_open(self, rank: int) -> bool:
-        neighbour = self.neighbours[rank]
-        free = neighbour.under_way < self._links[rank].window
-        return free and not (neighbour.suspected or neighbour.left)
+    def _hops(self, kind: int) -> int:
+        """Hops that the first message that waits has made; 0 for results, which pay for none."""
+        return 0 if kind == self._result_kind else self._line(kind)[0].task.hops
 
-    def _pressure(self, rank: int, kind: int) -> float:
-        """What is gained by sending a message of a kind that waits, in messages."""
-        link = self._links[rank]
-        there_s = link.ways_s[kind]
-        if there_s == inf:
-            return 0.0
-        fall = self.lengths[kind] - link.lengths[kind] - link.unread[kind]
-        if kind == self._result_kind:
-            return result_pressure(fall, self._via_s[kind] - there_s, link.delay_s, self._per_s)
-        if self._only_here[kind]:
-            return 0.0
-        task = self._line(kind)[0].task
-        hosted, hosted_there = self._hosted[kind], kind in link.hosts
-        hop = HopView(
-            fall=fall,
-            here_s=self._own_ways_s[kind] if hosted else self._via_s[kind],
-            there_s=there_s,
-            cost_s=link.hop_s(kind),
-            hosted_here=hosted,
-            hosted_there=hosted_there,
-            own_work_s=self._work_s() if hosted else 0.0,
-            its_work_s=link.work_s if hosted_there else 0.0,
-            outward=link.ways_s[self._result_kind] > self.ways_s[self._result_kind],
-            hops=task.hops,
-        )
-        return hop_pressure(hop, self._per_s, self.setup.pressure.threshold)
+    def _work(self) -> float:
+        """Tasks that could be computed in the time that what is here takes, as far as it counts."""
+        if self._own_work is None:
+            self._own_work = self._work_s() * self.distances.per_s
+        return self._own_work
 
     def _work_s(self) -> float:
         """Compute time of what is here, as far as it counts."""
-        work_s = sum([self.lengths[kind] * self.block_s[kind] for kind in self._kinds])
-        return min(work_s, WORK_LIMIT / self._per_s)
+        lengths, block_s = self.lengths, self.distances.block_s
+        work_s = sum([lengths[kind] * block_s[kind] for kind in self._kinds])
+        return min(work_s, WORK_LIMIT / self.distances.per_s)
 
-    def _transfer(self, rank: int, kind: int) -> None:
-        neighbour, link = self.neighbours[rank], self._links[rank]
+    def _transfer(self, neighbour: Neighbour, link: PricedLink, kind: int) -> None:
         body: Task | Result
         if kind == self._result_kind:
             body = self._results.popleft()
         else:
             body = self._take_out(neighbour, kind)
-        self.lengths[kind] -= 1
+        self._count(kind, -1)
         neighbour.note_sent((body.item, body.attempt))
         link.note_sent(kind, self._now)
         self._under_way += 1
@@ -303,27 +306,28 @@ class PressureWorker(WorkerBase):
     def _take_out(self, neighbour: Neighbour, kind: int) -> Task:
         hosted = self._hosted[kind]
         queue, move = (self.input_queue, FORWARDED) if hosted else (self.output_queue, OFFLOADED)
-        view = self._view(kind)
+        if traced(self._line(kind)[0].task.item, self.setup.trace):
+            self._note_sent(self._line(kind)[0], neighbour)
         entry = queue.take(kind, self._now)
         task = entry.task
         self._remember((self._now, move, task.item, task.attempt, task.block, neighbour.rank))
-        if traced(task.item, self.setup.trace):
-            decision = Offload(neighbour.rank, "price")
-            rank = self.setup.rank
-            self._out.append(Note(send_step(self._now, rank, entry, decision, view, neighbour)))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         return task.moved(hops=1)
 
-    def _view(self, kind: int) -> OffloadView:
-        return OffloadView(
-            block=kind + 1,
-            hosts_block=self._hosted[kind],
+    def _note_sent(self, entry: Entry, neighbour: Neighbour) -> None:
+        block = entry.task.block
+        view = OffloadView(
+            block=block,
+            hosts_block=self._hosted[block - 1],
             input_queue=self.waiting,
             output_queue=len(self.output_queue),
             gamma_s=self.gamma_s,
             candidates=(),
             turn=0,
         )
+        decision = Offload(neighbour.rank, "price")
+        rank = self.setup.rank
+        self._out.append(Note(send_step(self._now, rank, entry, decision, view, neighbour)))
 
     # --- engine -------------------------------------------------------------------------------
 
@@ -334,7 +338,7 @@ class PressureWorker(WorkerBase):
             for kind in self._kinds:
                 if not (self.input_queue.lines[kind] or self.input_queue.staying[kind]):
                     continue
-                seconds = self.block_s[kind] or USUAL_BLOCK_S
+                seconds = self.distances.block_s[kind] or USUAL_BLOCK_S
                 gain = self._block_pressure(kind, seconds) / seconds
                 if gain > most:
                     best, most = kind, gain
@@ -346,62 +350,18 @@ class PressureWorker(WorkerBase):
             self._out.append(Compute(tuple(entry.task for entry in batch)))
 
     def _block_pressure(self, kind: int, seconds: float) -> float:
-        following = self._following(kind)
-        lengths, results = self.lengths, self.lengths[self._result_kind]
-        bias = self._per_s * seconds
-        return block_pressure(lengths[kind], lengths[following], results, self._goes_on(kind), bias)
-
-    def _following(self, kind: int) -> int:
-        """The kind that a call which begins with ``kind`` leaves behind."""
-        return self.setup.last_block.get(kind + 1, kind + 1)
-
-    def _goes_on(self, kind: int) -> float:
-        """q_k: the share of tasks that go on after the call; 1 where none was computed."""
-        last = self._following(kind)
-        if last == self._result_kind:
-            return 0.0
-        return (self._gone_on[last - 1] + 1) / (self._computed_tasks[kind] + 1)
-
-    # --- distances ----------------------------------------------------------------------------
-
-    def _measure_ways(self) -> None:
-        """Distances to the finish, from own block times and what neighbours told (Bellman-Ford)."""
-        known = [seconds for kind in self._kinds if (seconds := self.block_s[kind])]
-        if known:
-            self._per_s = len(known) / sum(known)
-        via_s = self._via_s = self._shortest_ways()
-        last = self._result_kind
-        self.ways_s[last] = 0.0 if self.setup.rank == SOURCE else via_s[last]
-        for kind in reversed(range(last)):
-            self.ways_s[kind] = via_s[kind]
-            if self._hosted[kind]:
-                self._own_ways_s[kind] = self._own_way(kind)
-                self.ways_s[kind] = min(via_s[kind], self._own_ways_s[kind])
-
-    def _shortest_ways(self) -> list[float]:
-        via_s = [inf] * (self._result_kind + 1)
-        for rank in self.setup.outgoing:
-            neighbour, link = self.neighbours[rank], self._links[rank]
-            if neighbour.suspected or neighbour.left:
-                continue
-            for kind, there_s in enumerate(link.ways_s):
-                way_s = there_s + link.hop_s(kind)
-                if way_s < via_s[kind]:
-                    via_s[kind] = way_s
-        return via_s
-
-    def _own_way(self, kind: int) -> float:
-        goes_on, home_s = self._goes_on(kind), self.ways_s[self._result_kind]
-        after_s = (1 - goes_on) * home_s if goes_on < 1 else 0.0
-        if goes_on:
-            after_s += goes_on * self.ways_s[self._following(kind)]
-        return self.block_s[kind] + after_s
+        distances, lengths = self.distances, self.lengths
+        next_price, result_price = lengths[distances.following[kind]], lengths[self._result_kind]
+        bias = distances.per_s * seconds
+        return block_pressure(
+            lengths[kind], next_price, result_price, distances.goes_on(kind), bias
+        )
 
     # --- what neighbours know -----------------------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        told = (*self.lengths, *self.ways_s, self._work_s())
-        self._links[neighbour.rank].told = told
+        told = (*self.lengths, *self.distances.here_s, self._work_s())
+        self.links[neighbour.rank].told = told
         neighbour.note_told(self.waiting, self.gamma_s, self._now)
         state = State(self.waiting, self.gamma_s, neighbour.received, told)
         self._out.append(Send(neighbour.rank, state, body))
@@ -411,7 +371,7 @@ class PressureWorker(WorkerBase):
             return True
         if neighbour.left or neighbour.suspected:
             return False
-        told = self._links[neighbour.rank].told
+        told = self.links[neighbour.rank].told
         idle = not any(self.lengths)
         if not told or (idle and neighbour.needs_telling(self.waiting, self.gamma_s)):
             return True
@@ -419,7 +379,7 @@ class PressureWorker(WorkerBase):
         lengths = zip(self.lengths, told, strict=False)
         if any(now != then and abs(now - then) > NOTABLE_LENGTH * then for now, then in lengths):
             return True
-        ways = zip(self.ways_s, told[kinds:], strict=False)
+        ways = zip(self.distances.here_s, told[kinds:], strict=False)
         return any(_moved(now, then) for now, then in ways)
 
     def _restless(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a worker of scheme ``pressure`` knows of a link: the prices at its end, its time and delay.
+"""What a worker of scheme ``pressure`` knows of its links, and how far tasks are from the finish.
 
 Kinds count from 0: kind k - 1 are tasks of block k, the last kind are results.
 """
@@ -6,15 +6,22 @@ Kinds count from 0: kind k - 1 are tasks of block k, the last kind are results.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from math import inf
 
 from mdibench.core.neighbours import smoothed
 from mdibench.core.records import State
+from mdibench.policy.pressure import HopView, HopWorth, hop_worth, result_bias
 
+USUAL_BLOCK_S = 0.005
+"""Stands in for block times as long as none was measured here."""
 USUAL_HOP_S = 0.001
 """Stands in for a link's delay as long as none was measured."""
 LONGEST_WINDOW = 256
 """Most messages that a link gets in advance, whatever was measured of it."""
+TRANSIT_WEIGHT = 0.05
+"""Weight of a new value in the usual number of messages on the way."""
+NO_WAY = HopWorth(-inf)
 
 
 class PricedLink:
@@ -22,6 +29,9 @@ class PricedLink:
 
     ``lengths[k]`` and ``ways_s[k]`` are the messages of kind k at m and their distance to the
     finish from there, as m last told; ``unread[k]`` are those that n sent and m had not counted.
+    ``prices[k]`` is what the price of kind k at n must exceed: the price at m, less what the hop
+    is worth otherwise. Messages that are always on the way, as many as the link's bandwidth-delay
+    product at its rate, do not count: m has dealt with as many before they arrive.
     """
 
     __slots__ = (
@@ -30,17 +40,20 @@ class PricedLink:
         "_last_free_s",
         "_shortest_s",
         "_spacing_s",
+        "_transit",
         "_unread_kinds",
         "_with_link",
         "delay_s",
         "hosts",
         "lengths",
+        "prices",
         "told",
         "transmission_s",
         "unread",
         "ways_s",
         "window",
         "work_s",
+        "worth",
     )
 
     def __init__(self, hosts: frozenset[int], kinds: int, window: int) -> None:
@@ -63,6 +76,10 @@ class PricedLink:
         self.ways_s: tuple[float, ...] = (inf,) * kinds
         self.work_s = 0.0
         self.unread = [0] * kinds
+        self._transit = [0.0] * kinds
+        self.worth: list[HopWorth] = [NO_WAY] * kinds
+        """What a hop of each kind is worth beyond the fall of the price."""
+        self.prices = [inf] * kinds
         self.told: tuple[float, ...] = ()
         """What n last told m."""
         self._unread_kinds: deque[int] = deque()
@@ -78,13 +95,30 @@ class PricedLink:
         self.ways_s = state.prices[kinds:-1]
         self.work_s = state.prices[-1]
         self._acknowledged = state.received
-        for _ in range(min(new, len(self._unread_kinds))):
-            self.unread[self._unread_kinds.popleft()] -= 1
+        unread, kinds_sent = self.unread, self._unread_kinds
+        for _ in range(min(new, len(kinds_sent))):
+            unread[kinds_sent.popleft()] -= 1
+        if new:
+            transit = self._transit
+            for kind, count in enumerate(unread):
+                transit[kind] += TRANSIT_WEIGHT * (count - transit[kind])
         return True
+
+    def reprice(self, per_s: float) -> None:
+        """Work out ``prices`` after m was heard; ``per_s`` are the tasks of a second's work."""
+        work = per_s * self.work_s
+        self.prices = [
+            length + (count - usual if count > usual else 0.0) - worth.bias + worth.its_work * work
+            for length, count, usual, worth in zip(
+                self.lengths, self.unread, self._transit, self.worth, strict=True
+            )
+        ]
 
     def note_sent(self, kind: int, now: float) -> None:
         """A message of ``kind`` is handed to the link."""
         self.unread[kind] += 1
+        if self.unread[kind] > self._transit[kind]:
+            self.prices[kind] += 1.0
         self._unread_kinds.append(kind)
         self._with_link.append((kind, now))
 
@@ -114,3 +148,86 @@ class PricedLink:
         Before a message of the kind was sent, the link counts as fast for it.
         """
         return (self.delay_s or USUAL_HOP_S) + self.transmission_s[kind]
+
+
+class Distances:
+    """Distances of each kind to the finish, in seconds without waiting, and what they come from.
+
+    ``here_s`` are told to neighbours. ``following[k]`` is the kind that a call which begins with
+    kind k leaves behind.
+    """
+
+    def __init__(self, hosted: Sequence[bool], following: Sequence[int], at_source: bool) -> None:
+        kinds = len(hosted)
+        self.results = kinds
+        self._hosted, self.following, self._at_source = hosted, following, at_source
+        self.here_s = [inf] * (kinds + 1)
+        self.block_s = [0.0] * kinds
+        """Mean time of one task; 0 where none was computed."""
+        self.per_s = 1 / USUAL_BLOCK_S
+        """η: tasks that this worker computes in a second."""
+        self._computed = [0] * kinds
+        self._gone_on = [0] * kinds
+        self._own_s = [inf] * kinds
+        self._via_s = [inf] * (kinds + 1)
+        self.measure(())
+
+    def note_computed(self, kind: int, tasks: int, one_s: float, weight: float) -> None:
+        """``tasks`` of a kind were computed, each in ``one_s``."""
+        self.block_s[kind] = smoothed(self.block_s[kind], one_s, weight)
+        self._computed[kind] += tasks
+
+    def note_gone_on(self, kind: int) -> None:
+        """A task of a kind did not leave."""
+        self._gone_on[kind] += 1
+
+    def goes_on(self, kind: int) -> float:
+        """q_k: the share of tasks that go on after the call; 1 where none was computed."""
+        last = self.following[kind]
+        if last == self.results:
+            return 0.0
+        return (self._gone_on[last - 1] + 1) / (self._computed[kind] + 1)
+
+    def measure(self, links: Iterable[PricedLink]) -> None:
+        """Distances from own block times and what neighbours told (Bellman-Ford)."""
+        known = [seconds for seconds in self.block_s if seconds]
+        if known:
+            self.per_s = len(known) / sum(known)
+        via_s = [inf] * (self.results + 1)
+        for link in links:
+            for kind, there_s in enumerate(link.ways_s):
+                if (way_s := there_s + link.hop_s(kind)) < via_s[kind]:
+                    via_s[kind] = way_s
+        self._via_s, last = via_s, self.results
+        self.here_s[last] = 0.0 if self._at_source else via_s[last]
+        for kind in reversed(range(last)):
+            self.here_s[kind] = via_s[kind]
+            if self._hosted[kind]:
+                self._own_s[kind] = self._own_way_s(kind)
+                self.here_s[kind] = min(via_s[kind], self._own_s[kind])
+
+    def _own_way_s(self, kind: int) -> float:
+        goes_on, home_s = self.goes_on(kind), self.here_s[self.results]
+        after_s = (1 - goes_on) * home_s if goes_on < 1 else 0.0
+        if goes_on:
+            after_s += goes_on * self.here_s[self.following[kind]]
+        return self.block_s[kind] + after_s
+
+    def worth_of(self, link: PricedLink, threshold: float) -> list[HopWorth]:
+        """What a hop of each kind over ``link`` is worth beyond the fall of its price."""
+        results = self.results
+        outward = link.ways_s[results] > self.here_s[results]
+        worth = []
+        for kind in range(results):
+            there_s, hosted = link.ways_s[kind], self._hosted[kind]
+            if there_s == inf:
+                worth.append(NO_WAY)
+                continue
+            here_s = self._own_s[kind] if hosted else self._via_s[kind]
+            cost_s, hosted_there = link.hop_s(kind), kind in link.hosts
+            hop = HopView(here_s, there_s, cost_s, hosted, hosted_there, outward)
+            worth.append(hop_worth(hop, self.per_s, threshold))
+        nearer_s = self._via_s[results] - link.ways_s[results]
+        known = link.ways_s[results] < inf
+        worth.append(HopWorth(result_bias(nearer_s, link.delay_s, self.per_s)) if known else NO_WAY)
+        return worth

@@ -34,56 +34,57 @@ class PressureParameters:
 
 
 class HopView(NamedTuple):
-    """What is known of a hop of one message from worker n to its neighbour m.
+    """What is known of a hop of one kind of message from worker n to its neighbour m.
 
-    ``fall`` is the price at n less that at m; ``here_s`` and ``there_s`` are the distances to the
-    finish in seconds without waiting, ``cost_s`` the time of the hop. ``own_work_s`` and
-    ``its_work_s`` are the work that waits at n and at m, 0 for a worker that is not to run it.
+    ``here_s`` and ``there_s`` are the distances to the finish in seconds without waiting,
+    ``cost_s`` the time of the hop.
     """
 
-    fall: float
     here_s: float
     there_s: float
     cost_s: float
     hosted_here: bool
     hosted_there: bool
-    own_work_s: float
-    its_work_s: float
     outward: bool
     """Whether m is farther from the source than n."""
-    hops: int
 
 
-def hop_pressure(hop: HopView, per_s: float, threshold: float) -> float:
-    """How much is to be gained by the hop, in messages; none where it is not positive.
+class HopWorth(NamedTuple):
+    """What a hop is worth beyond the fall of the price, in messages.
+
+    The work that waits at n adds to ``bias`` where ``own_work`` is 1, that at m takes from it where
+    ``its_work`` is 1; every hop before costs ``toll``.
+    """
+
+    bias: float
+    own_work: int = 0
+    its_work: int = 0
+    toll: float = 0.0
+
+
+def hop_worth(hop: HopView, per_s: float, threshold: float) -> HopWorth:
+    """What a hop of a task is worth beyond the fall of the price.
 
     Where a task could be computed, or as near to that as n is, a hop must also pay for its time
     and θ, and a hop back toward the source for θ once more with every hop before. Without that,
     equal prices would let tasks wander.
     """
-    fall = hop.fall
     nearer_s = hop.here_s - hop.there_s
-    if hop.hosted_here:
-        gain_s = nearer_s - hop.cost_s
-        if hop.hosted_there:
-            gain_s += hop.own_work_s - hop.its_work_s
-        else:
-            fall -= NEARER
-    elif 2 * nearer_s >= hop.cost_s:
-        return fall + NEARER - per_s * hop.its_work_s
-    else:
-        gain_s = nearer_s - hop.cost_s
-        if -2 * nearer_s >= hop.cost_s:
-            fall -= NEARER
-    toll = threshold if hop.outward else threshold * (1 + hop.hops)
-    return fall + per_s * gain_s - toll
+    if not hop.hosted_here and 2 * nearer_s >= hop.cost_s:
+        return HopWorth(NEARER, its_work=int(hop.hosted_there))
+    bias = per_s * (nearer_s - hop.cost_s) - threshold
+    farther = -2 * nearer_s >= hop.cost_s
+    if not hop.hosted_there if hop.hosted_here else farther:
+        bias -= NEARER
+    balanced = int(hop.hosted_here and hop.hosted_there)
+    return HopWorth(bias, balanced, balanced, 0.0 if hop.outward else threshold)
 
 
-def result_pressure(fall: float, nearer_s: float, cost_s: float, per_s: float) -> float:
+def result_bias(nearer_s: float, cost_s: float, per_s: float) -> float:
     """The same for a result on its way home; ``cost_s`` is the delay of the hop."""
     if 2 * nearer_s >= cost_s:
-        return fall + NEARER
-    return fall + per_s * (nearer_s - cost_s)
+        return NEARER
+    return per_s * (nearer_s - cost_s)
 
 
 def block_pressure(
