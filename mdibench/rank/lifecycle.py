@@ -79,6 +79,8 @@ if TYPE_CHECKING:
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
 SLOTS_PER_NEIGHBOUR = 2
+GONE_RANKS_S = 1.0
+"""At the end, how long messages may wait for ranks of which nobody knows yet that they are gone."""
 
 
 class RunDisplay(Protocol):
@@ -213,12 +215,19 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
         Loop(setup, node, post, compute, hooks, script).run()
     finally:
         gc.unfreeze()  # the next run of this process freezes its own
-    post.close()
-    if post.endpoint.failed:
+    _part(post, group)
+    compute.stop()
+
+
+def _part(post: PostOffice, group: RankGroup) -> None:
+    """End the traffic of all ranks; where a rank may be gone, of those that are left."""
+    from mdibench.transport.mpi import survives_failures
+
+    if survives_failures():
+        post.close(GONE_RANKS_S)
         group.meet_survivors()
     else:
-        group.barrier()
-    compute.stop()
+        post.close()
 
 
 def _items(file: ConfigFile, info: ModelInfo, recordings: Recordings | None) -> SourceItems:

@@ -108,7 +108,7 @@ class RunReader:
             yield path
         except FileNotFoundError:
             self._note(f"{path}: missing")
-        except (OSError, pa.ArrowException) as failure:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as failure:  # the last: of a name
             self._note(f"{path}: damaged, skipped ({str(failure).splitlines()[0]})")
 
     def _note(self, problem: str) -> None:

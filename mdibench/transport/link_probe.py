@@ -96,7 +96,7 @@ def probe(
         elif group.rank == target:
             _answer(endpoint, source, len(sizes) * (rounds + WARM_UP))
     group.barrier()
-    endpoint.free()
+    endpoint.close()
     return [
         size_rows(source, target, {int(size): times for size, times in exchanges.items()})
         for of_rank in group.share(measured)

@@ -61,6 +61,8 @@ class Endpoint:
         self._statuses = [MPI.Status() for _ in self._slots]
         self._sends: list[MPI.Request] = []
         self._sent: list[tuple[Buffer, object]] = []
+        self._sent_to, self._arrived = [0] * self.size, 0
+        """Messages to each rank, and from all of them."""
         self.failed: set[int] = set()
         """Ranks whose processes are gone, where MPI survives that."""
         self._tests = _test_each if survives_failures() else _test_some
@@ -83,6 +85,7 @@ class Endpoint:
         except MPI.Exception as failure:
             self._learn(failure)
             return
+        self._sent_to[target] += 1
         self._sent.append((buffer, token))
 
     def delivered(self) -> list[object]:
@@ -130,6 +133,7 @@ class Endpoint:
             messages.append((status.source, self._slots[slot], status.Get_count(MPI.BYTE)))
             self._slots[slot] = self.pool.take()
             self._receives[slot] = self._post(slot)
+        self._arrived += len(messages)
         return messages
 
     def _found(self, done: Sequence[int]) -> list[MPI.Status]:
@@ -153,20 +157,32 @@ class Endpoint:
         return len(self._sends)
 
     def close(self) -> None:
-        """Cancel the posted receives.
+        """Drop what is still under way, and give the communicator back. All ranks call it together.
 
-        The communicator is not freed: undelivered messages would reach the next communicator with
-        its number.
+        A message that nobody has received would reach the next communicator with this one's number,
+        so each rank first hears how many were sent to it. Where ranks may be gone, nobody waits for
+        them: the communicator stays.
         """
+        if survives_failures():
+            self._cancel()
+            return
+        to_here = np.zeros(self.size, np.int64)
+        told = self._comm.Ialltoall(
+            [np.array(self._sent_to, np.int64), MPI.INT64_T], [to_here, MPI.INT64_T]
+        )
+        while not told.Test() or self._sends or self._arrived < to_here.sum():
+            for _, buffer, _ in self.receive():
+                self.pool.give(buffer)
+            self.delivered()
+            time.sleep(_QUIET_POLL_S)
+        self._cancel()
+        self._comm.Free()
+
+    def _cancel(self) -> None:
         for request in self._receives:
             request.Cancel()
             request.Wait()
         self._receives = []
-
-    def free(self) -> None:
-        """Close, and give the communicator back: only where every message has been received."""
-        self.close()
-        self._comm.Free()
 
 
 FAULT_TOLERANCE = "OMPI_MCA_mpi_ft_enable"

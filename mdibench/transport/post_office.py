@@ -8,6 +8,7 @@ whatever does not follow the wire format is counted, logged with its sender and 
 from __future__ import annotations
 
 import logging
+import math
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -261,10 +262,15 @@ class PostOffice:
         self._sequence += 1
         heappush(self._held, (until_s, self._sequence, action))
 
-    def close(self, patience_s: float = 1.0) -> None:
-        """Wait for ``patience_s`` at most until what was sent is received; stop receiving."""
+    def close(self, patience_s: float = math.inf) -> None:
+        """Wait until what was sent is received, for ``patience_s`` at most; drop what comes.
+
+        All ranks call it together, when their loops have ended.
+        """
         deadline_s = self._clock() + patience_s
         while self._outbox.sending and self._clock() < deadline_s:
+            for _, buffer, _ in self.endpoint.receive():
+                self.endpoint.pool.give(buffer)
             self._outbox.delivered()
             time.sleep(0.001)
         self.endpoint.close()
