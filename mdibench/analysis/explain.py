@@ -189,6 +189,14 @@ class Usage:
 
     name: str
     used: float
+    subject: str
+    """With ``verb``, what it does: "rank 0", "computes"."""
+    verb: str
+
+    @property
+    def in_words(self) -> str:
+        """For instance "rank 0 computes 97 % of the time"."""
+        return f"{self.subject} {self.verb} {100 * self.used:.0f} % of the time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +229,13 @@ class Cut:
 
 def resources(summary: RunSummary) -> list[Usage]:
     """Workers and links by use, the most used first; links of unknown bandwidth are left out."""
-    found = [Usage(f"compute on rank {row.rank}", row.split["compute"]) for row in summary.ranks]
-    found += [Usage(f"link {row.source} to {row.target}", row.used) for row in summary.links]
+    found = [
+        Usage(f"compute on rank {row.rank}", row.split["compute"], f"rank {row.rank}", "computes")
+        for row in summary.ranks
+    ]
+    for row in summary.links:
+        name = f"link {row.source} to {row.target}"
+        found.append(Usage(name, row.used, f"the {name}", "carries data"))
     known = [resource for resource in found if not math.isnan(resource.used)]
     return sorted(known, key=lambda resource: -resource.used)
 

@@ -129,6 +129,13 @@ class Identity:
     group: str
     """Equal for repeats: all that the config fixes but the seed and the place of files. A partial
     run repeats no complete one."""
+    shared_host: bool
+    """Whether real ranks shared the cores of a host, so that they slowed each other."""
+
+    @property
+    def measured_on(self) -> str:
+        """The kind of run in full, e.g. ``hardware, shared host``."""
+        return f"{self.kind}, shared host" if self.shared_host else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +347,7 @@ def _identity(reader: RunReader) -> Identity:
         seed=int(manifest.get("seed") or 0),
         started_utc=str(manifest.get("started_utc") or ""),
         group=_group(manifest, reader.partial),
+        shared_host=bool(workers.crowded_hosts(manifest)),
     )
 
 

@@ -93,9 +93,8 @@ def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
 
 def _referee_page(groups: list[RunGroup]) -> Document:
     from mdibench.report.referee import referee_page
-    from mdibench.report.report import baseline_of
 
-    return referee_page(groups, baseline_of(groups))
+    return referee_page(groups)
 
 
 def _print(groups: list[RunGroup], referee: bool) -> None:
