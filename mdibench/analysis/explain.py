@@ -24,7 +24,6 @@ from mdibench.analysis.formatting import format_one
 from mdibench.analysis.metrics import RunSummary, due_in, read_items
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import SOURCE, LinkFigures, Window
-from mdibench.bounds.inputs import model_of, ratio_of
 from mdibench.codec.codecs import task_bytes
 from mdibench.record.reader import RunReader
 
@@ -292,6 +291,8 @@ def _mean_time(rows: Sequence[BlockTime], block: int, ranks: set[int]) -> float:
 
 def source_links(summary: RunSummary, manifest: dict[str, Any]) -> list[SourceLink]:
     """The links that may carry the source's tasks, as far as their rates are known."""
+    from mdibench.bounds.inputs import model_of, ratio_of  # imports a solver
+
     hops = {row.target: row for row in summary.links if row.source == SOURCE}
     found = []
     for link in (manifest.get("plan") or {}).get("links") or ():

@@ -22,7 +22,7 @@ from mdibench.core.events import (
     StopRequested,
     Suspected,
 )
-from mdibench.core.precision import Precision
+from mdibench.core.precision import precision_of
 from mdibench.core.records import SOURCE, Copy, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import NO_LIMIT, SourceSetup
@@ -88,7 +88,7 @@ class Source:
         is one batch, and measured from its start.
         """
         self._completed_s = -math.inf
-        self.precision = Precision()
+        self.precision = precision_of(setup.until)
         """Of the figure that ``setup.until`` names, over the measured window so far."""
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
@@ -257,6 +257,8 @@ class Source:
             full = self.in_flight >= self.setup.max_in_flight
             reason = "too many items in flight" if full else "too many raw items wait"
             self._record_failure(flight, "dropped", reason)
+            if self.setup.until and self.setup.until.figure == "latency p95":
+                self._learn(flight, correct=False, now=math.inf)
             return
         self.totals.admitted += 1
         self._flights[item] = flight
@@ -357,6 +359,7 @@ class Source:
         values = {
             "rate": now - self._completed_s,
             "latency": now - flight.scheduled_s,
+            "latency p95": now - flight.scheduled_s,
             "accuracy": float(correct),
         }
         fresh = until.figure != "accuracy" or flight.item < len(self.setup.order)
