@@ -210,12 +210,19 @@ def exit_figures(
 
     ``data`` is what the manifest says of the data set.
     """
-    return tuple(_row(k, columns, data) for k in range(1, count + 1))
+    exits = np.nan_to_num(columns["exit"]).astype(np.int16)
+    order = np.argsort(exits, kind="stable")
+    ends = np.searchsorted(exits[order], np.arange(1, count + 2))
+    by_exit = {name: values[order] for name, values in columns.items()}
+    return tuple(
+        _row(k, exits == k, {name: values[start:end] for name, values in by_exit.items()}, data)
+        for k, start, end in zip(range(1, count + 1), ends, ends[1:], strict=False)
+    )
 
 
-def _row(k: int, columns: Mapping[str, Numbers], data: dict[str, Any]) -> ExitFigures:
-    here = columns["exit"] == k
-    left = {name: values[here] for name, values in columns.items()}
+def _row(
+    k: int, here: NDArray[np.bool_], left: Mapping[str, Numbers], data: dict[str, Any]
+) -> ExitFigures:
     n, correct, confidence = len(left["exit"]), left["correct"], left["confidence"]
     return ExitFigures(
         exit=k,

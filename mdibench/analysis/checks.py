@@ -7,7 +7,6 @@ its figures are still shown, but they do not measure what they claim to.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mdibench.analysis.series import effective_size
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import time_average, warm_up_length
 from mdibench.analysis.steadiness import LEAST_SAMPLES, steady
-from mdibench.analysis.workers import telemetry
+from mdibench.analysis.workers import crowded_hosts, telemetry
 from mdibench.record.reader import RunReader
 
 __all__ = ["Finding", "check", "verdict"]
@@ -224,19 +223,12 @@ def _schedule(subject: CheckInput) -> Iterator[Finding]:
 
 
 def _oversubscribed(subject: CheckInput) -> Iterator[Finding]:
-    kind, plan = subject.summary.identity.kind, subject.manifest.get("plan") or {}
-    if kind == "simulated" or any(plan.get("devices") or ()):
-        return
     if any(" cores" in str(text) for text in subject.manifest.get("warnings") or ()):
         return  # the run itself has said so
-    facts = [rank for rank in subject.manifest.get("ranks") or () if rank.get("cores")]
-    ranks_on = Counter(str(rank.get("host")) for rank in facts)
-    cores_of = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
-    for host, ranks in ranks_on.items():
-        if ranks > cores_of[host]:
-            text = f"{ranks} ranks shared {cores_of[host]} cores on {host}: they slowed each other"
-            remedy = "use fewer ranks or more hosts, or emulate devices in [emulation]"
-            yield Finding("cores", "warning", text, remedy)
+    for host, (ranks, cores) in crowded_hosts(subject.manifest).items():
+        text = f"{ranks} ranks shared {cores} cores on {host}: they slowed each other"
+        remedy = "use fewer ranks or more hosts, or emulate devices in [emulation]"
+        yield Finding("cores", "warning", text, remedy)
 
 
 def _overruns(subject: CheckInput) -> Iterator[Finding]:

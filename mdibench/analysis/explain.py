@@ -24,7 +24,6 @@ from mdibench.analysis.formatting import format_one
 from mdibench.analysis.metrics import RunSummary, due_in, read_items
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import SOURCE, LinkFigures, Window
-from mdibench.bounds.inputs import model_of, ratio_of
 from mdibench.codec.codecs import task_bytes
 from mdibench.record.reader import RunReader
 
@@ -189,6 +188,14 @@ class Usage:
 
     name: str
     used: float
+    subject: str
+    """With ``verb``, what it does: "rank 0", "computes"."""
+    verb: str
+
+    @property
+    def in_words(self) -> str:
+        """For instance "rank 0 computes 97 % of the time"."""
+        return f"{self.subject} {self.verb} {100 * self.used:.0f} % of the time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +228,13 @@ class Cut:
 
 def resources(summary: RunSummary) -> list[Usage]:
     """Workers and links by use, the most used first; links of unknown bandwidth are left out."""
-    found = [Usage(f"compute on rank {row.rank}", row.split["compute"]) for row in summary.ranks]
-    found += [Usage(f"link {row.source} to {row.target}", row.used) for row in summary.links]
+    found = [
+        Usage(f"compute on rank {row.rank}", row.split["compute"], f"rank {row.rank}", "computes")
+        for row in summary.ranks
+    ]
+    for row in summary.links:
+        name = f"link {row.source} to {row.target}"
+        found.append(Usage(name, row.used, f"the {name}", "carries data"))
     known = [resource for resource in found if not math.isnan(resource.used)]
     return sorted(known, key=lambda resource: -resource.used)
 
@@ -279,6 +291,8 @@ def _mean_time(rows: Sequence[BlockTime], block: int, ranks: set[int]) -> float:
 
 def source_links(summary: RunSummary, manifest: dict[str, Any]) -> list[SourceLink]:
     """The links that may carry the source's tasks, as far as their rates are known."""
+    from mdibench.bounds.inputs import model_of, ratio_of  # imports a solver
+
     hops = {row.target: row for row in summary.links if row.source == SOURCE}
     found = []
     for link in (manifest.get("plan") or {}).get("links") or ():

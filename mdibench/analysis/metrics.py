@@ -129,6 +129,13 @@ class Identity:
     group: str
     """Equal for repeats: all that the config fixes but the seed and the place of files. A partial
     run repeats no complete one."""
+    shared_host: bool
+    """Whether real ranks shared the cores of a host, so that they slowed each other."""
+
+    @property
+    def measured_on(self) -> str:
+        """The kind of run in full, e.g. ``hardware, shared host``."""
+        return f"{self.kind}, shared host" if self.shared_host else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +176,16 @@ def read_items(reader: RunReader) -> ItemColumns:
     """The items table, ordered by scheduled arrival."""
     columns = reader.numbers("items", ITEM_NUMBERS)
     codes, statuses = reader.texts("items", "status")
-    order = np.lexsort((columns["item"], columns["scheduled_s"]))
-    codes = codes[order]
+    due = columns["scheduled_s"]
+    if not (due[:-1] < due[1:]).all():
+        order = np.lexsort((columns["item"], due))
+        codes = codes[order]
+        columns = {name: values[order] for name, values in columns.items()}
 
     def having(status: str) -> NDArray[np.bool_]:
         return np.equal(codes, statuses.index(status) if status in statuses else -2)
 
-    ordered = {name: values[order] for name, values in columns.items()}
-    return ItemColumns(ordered, having("ok"), having("dropped"), having("lost"))
+    return ItemColumns(columns, having("ok"), having("dropped"), having("lost"))
 
 
 def measured_window(reader: RunReader, items: ItemColumns) -> Window:
@@ -209,7 +218,9 @@ def _measured(
     latency_s, waited_s = items["latency_s"][ok], waited(items, due)
     rate = _rate_of(items, items.ok, window)
     judged, judged_offered = (_judged(manifest, items, o) for o in (due & ~items.dropped, due))
-    finished, (p50, p95, p99) = rate.n, quantiles(waited_s, (0.50, 0.95, 0.99))
+    ordered_s = np.sort(waited_s)
+    p50, p95, p99 = quantiles(waited_s, (0.50, 0.95, 0.99), ordered=ordered_s)
+    finished = rate.n
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),
         rate_per_s=rate,
@@ -231,7 +242,7 @@ def _measured(
         ),
         drop_share=share_of_series(items.dropped[due]),
         lost_share=share_of_series(items.lost[due]),
-        latency_curve_s=_curve(waited_s),
+        latency_curve_s=_curve(ordered_s),
         judged=judged,
         judged_offered=judged_offered,
     )
@@ -262,10 +273,12 @@ def _judged(manifest: dict[str, Any], items: ItemColumns, over: NDArray[np.bool_
     return Samples.of(items["sample"][over], right[over], manifest.get("data") or {})
 
 
-def _curve(waited_s: Numbers) -> tuple[float, ...]:
-    if not waited_s.size:
+def _curve(ordered_s: Numbers) -> tuple[float, ...]:
+    """The least value with each share of ``CURVE`` up to it."""
+    if not ordered_s.size:
         return ()
-    return tuple(np.quantile(waited_s, CURVE, method="inverted_cdf").tolist())
+    ranks = np.ceil(np.round(np.array(CURVE) * ordered_s.size, 9)).astype(np.int64) - 1
+    return tuple(ordered_s[np.maximum(ranks, 0)].tolist())
 
 
 def _energy_j(ranks: tuple[RankFigures, ...]) -> float:
@@ -340,6 +353,7 @@ def _identity(reader: RunReader) -> Identity:
         seed=int(manifest.get("seed") or 0),
         started_utc=str(manifest.get("started_utc") or ""),
         group=_group(manifest, reader.partial),
+        shared_host=bool(workers.crowded_hosts(manifest)),
     )
 
 

@@ -55,7 +55,7 @@ def effective_size(series: ArrayLike) -> float:
     size = max(1, x.size // POINTS)
     points = x[x.size % size :].reshape(-1, size).mean(axis=1)
     own = float(x.var())
-    if own == 0 or math.isclose(own, 0, abs_tol=1e-24 * float(np.abs(x).max()) ** 2):
+    if own <= 1e-24 * float(x[0]) ** 2:  # nothing but rounding
         return float(x.size)
     long_run = size * _long_run_variance(points)
     return float(min(x.size, x.size * own / long_run)) if long_run > 0 else float(x.size)
@@ -115,8 +115,8 @@ def event_rate(
     """
     if not end_s > start_s:
         return UNKNOWN
-    found, n = _rate(finite(times_s), start_s, end_s)
-    driving, caused = _rate(finite(driven_by_s), start_s, end_s)
+    found, n = _rate(np.asarray(times_s, np.float64), start_s, end_s)
+    driving, caused = _rate(np.asarray(driven_by_s, np.float64), start_s, end_s)
     half = max(found.half_width, driving.half_width if caused else 0.0)
     low, high = found.value - half, found.value + half
     return Estimate(found.value, low, high, n, found.sufficiency).within(0.0)
@@ -170,13 +170,20 @@ def quantile(series: ArrayLike, p: float, dependent: bool = True) -> Estimate:
     return quantiles(series, (p,), dependent)[0]
 
 
-def quantiles(series: ArrayLike, shares: Sequence[float], dependent: bool = True) -> list[Estimate]:
-    """Several of them."""
+def quantiles(
+    series: ArrayLike,
+    shares: Sequence[float],
+    dependent: bool = True,
+    ordered: Numbers | None = None,
+) -> list[Estimate]:
+    """Several of them; ``ordered`` are the sorted values, where the caller has them."""
     x = np.asarray(series, np.float64)
     x = x[~np.isnan(x)]
     if not x.size:
         return [UNKNOWN] * len(shares)
-    ordered, most = np.sort(x), effective_size(x) if dependent else math.inf
+    ordered, most = (np.sort(x) if ordered is None else ordered), math.inf
+    if dependent:
+        most = effective_size(x)
     return [_quantile(x, ordered, p, most) for p in shares]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -190,10 +191,21 @@ def _link_figures(
         tasks=_count(series.gain("tasks", window)),
         bytes=size,
         rate_bps=rate_bps,
-        used=rate_bps / (_known(facts.get("bandwidth_bps")) or math.nan),
+        used=_share(rate_bps / (_known(facts.get("bandwidth_bps")) or math.nan)),
         hop_delay_s=float(delays.mean()) if delays.size else math.nan,
         ping_pongs=_count(series.gain("ping_pongs", window)),
     )
+
+
+def crowded_hosts(manifest: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """Hosts with more real ranks than cores: number of ranks and of cores by host."""
+    plan = manifest.get("plan") or {}
+    if manifest.get("kind") == "simulated" or any(plan.get("devices") or ()):
+        return {}
+    facts = [rank for rank in manifest.get("ranks") or () if rank.get("cores")]
+    ranks = Counter(str(rank.get("host")) for rank in facts)
+    cores = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
+    return {host: (n, cores[host]) for host, n in ranks.items() if n > cores[host]}
 
 
 def _at(values: Any, index: int) -> Any:
@@ -205,6 +217,11 @@ def _largest(values: Numbers) -> float:
     """The largest known value; NaN where none is known."""
     known = values[np.isfinite(values)]
     return float(known.max()) if known.size else math.nan
+
+
+def _share(value: float) -> float:
+    """At most 1: samples of a counter are a little beside the window. NaN stays NaN."""
+    return 1.0 if value > 1 else value
 
 
 def _known(value: Any) -> float:

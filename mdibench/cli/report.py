@@ -41,12 +41,12 @@ def report(
     RUNS are folders of runs, or folders with runs below them. Without an option the tables are
     printed; with one, files are written instead.
     """
-    from mdibench.report import formats
-
     groups, skipped = _read_groups(runs)
     if not any((html, markdown, json_, csv_, png, svg)):
         _print(groups, referee)
         return
+    from mdibench.report import formats
+
     full = _referee_page(groups) if referee else _build(groups, skipped)
     pictures: dict[str, str] = {}
     for folder, form in ((png, "png"), (svg, "svg")):
@@ -93,9 +93,8 @@ def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
 
 def _referee_page(groups: list[RunGroup]) -> Document:
     from mdibench.report.referee import referee_page
-    from mdibench.report.report import baseline_of
 
-    return referee_page(groups, baseline_of(groups))
+    return referee_page(groups)
 
 
 def _print(groups: list[RunGroup], referee: bool) -> None:

@@ -38,7 +38,7 @@ from mdibench.config.network_keys import (
 from mdibench.config.origins import KeyPath, Origins
 from mdibench.policy.schemes import SCHEMES, Scheme
 
-UNTIL = r"^(rate|latency|accuracy) *(±|\+-) *(\d+(\.\d+)?) *%$"
+UNTIL = r"^(?P<figure>rate|latency|latency p95|accuracy) *(±|\+-) *(?P<percent>\d+(\.\d+)?) *%$"
 """What ``run.until`` may say."""
 DEFAULT_THRESHOLD = 0.8
 """T_e if the config gives neither a threshold nor a target."""
@@ -74,7 +74,7 @@ class RunSection(ConfigSection):
     items: Count | None = None
     """Admit exactly this many items, however long it takes, instead of stopping by the clock."""
     until: str | None = None
-    """Measure until a figure is known: "rate ± 2 %", or of latency (its mean) or accuracy.
+    """Measure until a figure is known: "rate ± 2 %", or latency (its mean), latency p95, accuracy.
 
     Half the 95 % interval, as a share of the figure; ``duration_s`` is the longest time for it.
     """
@@ -100,7 +100,7 @@ class RunSection(ConfigSection):
     def precision(self) -> tuple[str, float] | None:
         """The figure of ``until``, and half its interval as a share."""
         found = re.match(UNTIL, self.until or "")
-        return (found[1], float(found[3]) / 100) if found else None
+        return (found["figure"], float(found["percent"]) / 100) if found else None
 
     @property
     def admission_end_s(self) -> float:

@@ -64,7 +64,7 @@ class WorkerSetup:
         return self.suspect_after_s / 3 or float("inf")
 
 
-Figure = Literal["rate", "latency", "accuracy"]
+Figure = Literal["rate", "latency", "latency p95", "accuracy"]
 
 
 @dataclass(frozen=True, slots=True)

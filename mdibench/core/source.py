@@ -21,7 +21,8 @@ from mdibench.core.events import (
     StopRequested,
     Suspected,
 )
-from mdibench.core.ledger import Flight, Ledger, Precision
+from mdibench.core.ledger import Flight, Ledger
+from mdibench.core.precision import precision_of
 from mdibench.core.records import SOURCE, Result, Task
 from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import NO_LIMIT, SourceSetup
@@ -64,7 +65,7 @@ class Source:
         is one batch, and measured from its start.
         """
         self._completed_s = -math.inf
-        self.precision = Precision()
+        self.precision = precision_of(setup.until)
         """Of the figure that ``setup.until`` names, over the measured window so far."""
         self._warm = setup.warmup_s == 0
         self._dropped_before = 0
@@ -238,7 +239,7 @@ class Source:
             self._launch(flight)
 
     def _drop(self, flight: Flight, reason: str, now: float) -> None:
-        self._out.append(Note(self.ledger.drop(flight, reason, now)))
+        self._fail(self.ledger.drop(flight, reason, now))
 
     def _launch(self, flight: Flight) -> None:
         payload, payload_bytes = self.setup.fetch(flight.sample)
@@ -256,7 +257,13 @@ class Source:
         return False
 
     def _lose(self, flight: Flight, reason: str, now: float) -> None:
-        self._out.append(Note(self.ledger.lose(flight, reason, now)))
+        self._fail(self.ledger.lose(flight, reason, now))
+
+    def _fail(self, row: ItemRow) -> None:
+        """Note an item without a result, whose latency is infinite."""
+        self._out.append(Note(row))
+        if self.setup.until is not None and self.setup.until.figure == "latency p95":
+            self._learn(row, math.inf)
 
     # --- control (algorithms 3 and 4) -----------------------------------------------------------
 
@@ -311,7 +318,7 @@ class Source:
             self._end(now, self._stopped)
 
     def _learn(self, row: ItemRow, now: float) -> None:
-        """Let a completed item add to the precision of the figure that the run waits for.
+        """Let an item that ended at ``now`` add to the figure that the run waits for.
 
         Of the samples that a run sends again and again, each tells of the accuracy once.
         """
@@ -321,6 +328,7 @@ class Source:
         values = {
             "rate": now - self._completed_s,
             "latency": now - row.scheduled_s,
+            "latency p95": now - row.scheduled_s,
             "accuracy": float(row.correct or False),
         }
         fresh = until.figure != "accuracy" or row.item < len(self.setup.order)

@@ -136,7 +136,7 @@ BUILDERS: dict[ColumnType, Callable[[Sequence[Any]], pa.Array]] = {
 def to_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """A column of numbers or truth values as float64 ``[rows]``, null as NaN."""
     parts = [_floats(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.empty(0)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0)
 
 
 def _floats(chunk: pa.Array) -> NDArray[np.float64]:

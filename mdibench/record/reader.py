@@ -37,6 +37,7 @@ class RunReader:
         self.problems: list[str] = []
         """Files of this run that could not be read, one line each."""
         self._streamed: dict[str, pa.Table] | None = None
+        self._footers: dict[Path, pq.FileMetaData] = {}
 
     @property
     def partial(self) -> bool:
@@ -49,7 +50,7 @@ class RunReader:
             return
         for name in schema.TABLES:
             with self._naming(self.folder / f"{name}.parquet") as path:
-                pq.read_metadata(path)
+                self._footer(path)
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Table ``name`` with ``columns`` (all by default); a missing column reads as null."""
@@ -93,13 +94,22 @@ class RunReader:
     def _read_parquet(
         self, name: str, columns: Sequence[str], encoded: Sequence[str] | None
     ) -> pa.Table:
-        with (
-            self._naming(self.folder / f"{name}.parquet") as path,
-            pq.ParquetFile(path, read_dictionary=_there(path, encoded)) as file,
-        ):
-            there = [column for column in columns if column in file.schema_arrow.names]
-            return file.read(there or file.schema_arrow.names[:1])
+        with self._naming(self.folder / f"{name}.parquet") as path:
+            footer = self._footer(path)
+            known = footer.schema.to_arrow_schema().names
+            texts = [column for column in encoded or () if column in known]
+            with pq.ParquetFile(path, metadata=footer, read_dictionary=texts) as file:
+                return file.read(
+                    [column for column in columns if column in known] or known[:1],
+                    use_threads=False,
+                )
         return arrow_schema(name).empty_table()
+
+    def _footer(self, path: Path) -> pq.FileMetaData:
+        """What a file says of itself, read once."""
+        if path not in self._footers:
+            self._footers[path] = pq.read_metadata(path)
+        return self._footers[path]
 
     @contextmanager
     def _naming(self, path: Path) -> Iterator[Path]:
@@ -141,11 +151,6 @@ def _tell_apart(readers: Sequence[RunReader]) -> None:
     for reader in readers:
         if seen[reader.id] > 1:
             reader.id = str(reader.folder)
-
-
-def _there(path: Path, columns: Sequence[str] | None) -> list[str]:
-    """Those of ``columns`` that the file has."""
-    return [name for name in columns or () if name in pq.read_schema(path).names]
 
 
 def _plain(table: pa.Table, column: str) -> pa.DataType:

@@ -57,14 +57,23 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """Who leads a set of groups that can be compared, in sentences; ``label`` names the set."""
+
+    label: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportSection:
-    """A part of a report: text, then tables, then figures."""
+    """A part of a report: what leads, then text, figures and tables."""
 
     key: str
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    lead: tuple[Lead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

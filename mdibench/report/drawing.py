@@ -9,10 +9,11 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, ParamSpec
 from urllib.parse import quote, unquote
 
@@ -34,13 +35,21 @@ MOST_SERIES = 8
 
 INK = "#222222"
 PALE_INK = "#9a9a9a"
+PAPER = "#ffffff"
+GRID = "#e4e4e4"
+SHADE = "#f0f0f0"
+IDLE_EDGE = "#d0d0d0"
+ON_DARK, ON_LIGHT = "#fefefe", "#212121"
+"""Text on an area of a figure, which keeps its colour on dark paper."""
+THEMED = (INK, PALE_INK, PAPER, GRID, SHADE, IDLE_EDGE, "#000000")
+"""Colours that a page exchanges on dark paper: see ``to_svg`` and the page's style."""
 
 RC: dict[Any, Any] = {
     "axes.axisbelow": True, "axes.edgecolor": PALE_INK, "axes.grid": True, "axes.labelsize": 7,
     "axes.linewidth": 0.6, "axes.spines.right": False, "axes.spines.top": False,
     "axes.titlelocation": "left", "axes.titlesize": 7.5, "axes.titleweight": "bold",
     "axes.labelcolor": INK, "font.family": "sans-serif", "font.size": 7,
-    "grid.color": "#e4e4e4", "grid.linewidth": 0.5, "hatch.linewidth": 0.5,
+    "grid.color": GRID, "grid.linewidth": 0.5, "hatch.linewidth": 0.5,
     "legend.fontsize": 6.5, "legend.frameon": False, "legend.handlelength": 2.2,
     "lines.linewidth": 1.2, "lines.markersize": 4.5, "svg.hashsalt": "mdibench",
     "text.color": INK, "xtick.color": INK, "xtick.labelsize": 6.5, "xtick.major.width": 0.5,
@@ -80,16 +89,28 @@ def series_style(at: int) -> SeriesStyle:
 def area_style(at: int) -> dict[str, Any]:
     """Fill of an area of series number ``at``."""
     style = series_style(at)
-    return {"facecolor": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.4}
+    return {"facecolor": style.colour, "hatch": style.hatch, "edgecolor": PAPER, "linewidth": 0.4}
 
 
-IDLE_STYLE: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#d0d0d0", "linewidth": 0.4}
+IDLE_STYLE: dict[str, Any] = {"facecolor": SHADE, "edgecolor": IDLE_EDGE, "linewidth": 0.4}
 """Fill of idle time."""
 
 
-def short(name: str) -> str:
-    """``name`` in the space beside a figure."""
-    return name if len(name) <= 26 else name[:25] + "…"
+CHARACTERS_PER_INCH = 20
+LABEL_WIDTH = 34
+"""Characters of a label's line."""
+
+
+def row_heights(names: Sequence[str]) -> list[float]:
+    """Height of a row with each of these labels, inches."""
+    return [0.08 + 0.13 * max(1, len(wrap(name, LABEL_WIDTH))) for name in names]
+
+
+def label_rows(axis: Axes, names: Sequence[str]) -> None:
+    """Names beside rows 0, 1, ... from the top, whole, in several lines where they are long."""
+    lines = ["\n".join(wrap(name, LABEL_WIDTH)) for name in names]
+    axis.set_yticks(range(len(names)), lines)
+    axis.set_ylim(len(names) - 0.5, -0.5)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -112,11 +133,23 @@ def sheet(
     return figure, list(axes.flat)
 
 
-def legend_above(figure: Figure, axis: Axes, columns: int = 5) -> None:
+def legend_above(figure: Figure, axis: Axes, columns: int = 9) -> None:
     """The legend of ``axis`` above the whole figure, where it covers no data."""
-    handles, labels = axis.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+    legend_of_all(figure, [axis], columns)
+
+
+def legend_of_all(figure: Figure, axes: Sequence[Axes], columns: int = 9) -> None:
+    """One legend for several axes, each name once, in as many columns as its names leave room."""
+    found: dict[str, Artist] = {}
+    for axis in axes:
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault("\n".join(wrap(name, 2 * LABEL_WIDTH)), handle)
+    if found:
+        longest = max(len(line) for name in found for line in name.splitlines())
+        fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH / (longest + 8))
+        columns = max(1, min(columns, fitting))
+        handles, names = list(found.values()), list(found)
+        figure.legend(handles, names, loc="outside upper left", ncols=columns)
 
 
 def percent_axis(axis: Axis) -> None:
@@ -130,9 +163,16 @@ def tip(artist: Artist, text: str) -> None:
 
 
 def to_svg(figure: Figure, name: str) -> str:
-    """The figure as an ``<svg>`` element: text stays text, ``name`` makes the ids unique."""
+    """The figure as an ``<svg>`` element: text stays text, ``name`` makes the ids unique.
+
+    Colours of ``THEMED`` are variables ``--c-<hex>`` of the page; they keep their value without it.
+    """
     raw = _render(figure, "svg", "none").decode("utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", raw[raw.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\n?", "", body)
+    body = re.sub(r"(\.\d\d)\d+", r"\1", body)
+    for colour in THEMED:
+        body = body.replace(f": {colour}", f": var(--c-{colour[1:]}, {colour})")
     body = re.sub(r'<g id="tip:([^"]*)">', _titled, body)
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)

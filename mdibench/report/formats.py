@@ -19,6 +19,10 @@ def to_markdown(report: Document, pictures: dict[str, str] | None = None) -> str
     lines = [f"# {report.title}", "", report.subtitle, ""]
     for section in report.sections:
         lines += [f"## {section.title}", ""]
+        for lead in section.lead:
+            first, *rest = map(_escaped, lead.sentences)
+            label = f"{_escaped(lead.label)}: " if lead.label else ""
+            lines += [" ".join([f"{label}**{first}**", *rest]), ""]
         for text in section.text:
             lines += [_escaped(text), ""]
         for figure in section.figures:
@@ -54,6 +58,9 @@ def to_json(report: Document) -> str:
             {
                 "key": section.key,
                 "title": section.title,
+                "lead": [
+                    {"set": lead.label, "sentences": list(lead.sentences)} for lead in section.lead
+                ],
                 "text": list(section.text),
                 "tables": {table.key: _records(table) for table in section.tables},
             }

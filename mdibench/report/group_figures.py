@@ -16,22 +16,31 @@ from mdibench.analysis.accuracy import reliability
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.metrics import CURVE, due_in, read_items
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
+from mdibench.analysis.standings import ComparableSet
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.drawing import (
-    COLUMN_IN,
+    IDLE_STYLE,
     INK,
     MOST_SERIES,
+    ON_DARK,
+    ON_LIGHT,
     PAGE_IN,
     PALE_INK,
+    PAPER,
+    area_style,
+    label_rows,
     legend_above,
+    legend_of_all,
     percent_axis,
+    row_heights,
     series_style,
     sheet,
-    short,
     styled,
     tip,
 )
 
+MOST_ROWS = 3
+"""Sets whose latencies are drawn."""
 LARGEST_LINEAR_RATIO = 20
 """Latencies that differ more than this get a logarithmic axis."""
 LEAST_BIN_ITEMS = 10
@@ -39,15 +48,64 @@ LEAST_BIN_ITEMS = 10
 
 
 @styled
-def metric_figure(groups: Sequence[RunGroup]) -> Figure:
-    """Rate, accuracy and latencies of every group with their intervals."""
+def rate_figure(sets: Sequence[ComparableSet]) -> Figure:
+    """The rate of every group with its interval, the highest first; one panel for each set."""
+    rows = [sorted(of.groups, key=_descending_rate) for of in sets]
+    heights = [0.5 + sum(row_heights([g.name for g in groups])) for groups in rows]
+    figure, axes = sheet(PAGE_IN, sum(heights), len(sets), 1, height_ratios=heights)
+    for axis, of, groups in zip(axes, sets, rows, strict=True):
+        for at, group in enumerate(groups):
+            _rate_bar(axis, at, group)
+        label_rows(axis, [group.name for group in groups])
+        axis.set_title(of.label)
+        axis.margins(x=0.25)
+        axis.set_xlim(left=0)
+        axis.grid(axis="y", visible=False)
+    axes[-1].set_xlabel("rate (items/s), with its 95 % interval and the accuracy")
+    return figure
+
+
+def _descending_rate(group: RunGroup) -> float:
+    rate = group.estimate(METRICS["throughput"]).value
+    return math.inf if math.isnan(rate) else -rate
+
+
+def _rate_bar(axis: Axes, at: int, group: RunGroup) -> None:
+    rate, accuracy = (group.estimate(METRICS[key]) for key in ("throughput", "accuracy"))
+    if not rate.known:
+        axis.plot(0, at, alpha=0)
+        return
+    sound = all(run.verdict == "VALID" for run in group.counted)
+    style = area_style(0) if sound else IDLE_STYLE
+    (bar,) = axis.barh(at, rate.value, height=0.6, **style)
+    end = rate.value
+    if math.isfinite(rate.low) and math.isfinite(rate.high):
+        axis.plot([rate.low, rate.high], [at, at], color=INK, linewidth=1)
+        end = max(end, rate.high)
+    text = format_one("per_s", rate, "none")
+    if accuracy.known:
+        text += f" at {format_one('share', accuracy, 'none')}"
+    axis.annotate(text + ("" if sound else ", INVALID"), (end, at), (4, 0),
+                  textcoords="offset points", va="center")  # fmt: skip
+    values = [format_one("per_s", rate), format_one("share", accuracy)]
+    tip(bar, f"{group.name}: {' at '.join(values)}")
+
+
+@styled
+def metric_figure(sets: Sequence[ComparableSet]) -> Figure:
+    """Rate, accuracy and latencies of every group with their intervals, set by set."""
     metrics = [METRICS[key] for key in ("throughput", "accuracy", "p50", "p99")]
-    height = 0.55 + 0.19 * len(groups)
-    figure, axes = sheet(PAGE_IN, max(height, 1.2), 1, len(metrics), sharey=True)
-    for axis, metric in zip(axes, metrics, strict=True):
-        _dots(axis, groups, metric)
-    axes[0].set_yticks(range(len(groups)), [short(group.name) for group in groups])
-    axes[0].set_ylim(len(groups) - 0.5, -0.5)
+    heights = [0.7 + sum(row_heights([g.name for g in of.groups])) for of in sets]
+    figure, axes = sheet(
+        PAGE_IN, sum(heights), len(sets), len(metrics), sharey="row", height_ratios=heights
+    )
+    for row, of in enumerate(sets):
+        here = axes[row * len(metrics) : (row + 1) * len(metrics)]
+        for axis, metric in zip(here, metrics, strict=True):
+            _dots(axis, of.groups, metric)
+        label_rows(here[0], [group.name for group in of.groups])
+        if of.label:
+            here[0].set_title(f"{of.label}\n\n{here[0].get_title(loc='left')}")
     return figure
 
 
@@ -76,19 +134,27 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
 
 
 @styled
-def tradeoff_figure(groups: Sequence[RunGroup]) -> Figure:
-    """Rate against accuracy: one point per group, and the Pareto front of each scheme."""
-    figure, (axis,) = sheet(COLUMN_IN, 2.5)
-    by_scheme: dict[str, list[RunGroup]] = {}
-    for group in groups:
-        by_scheme.setdefault(group.first.identity.scheme, []).append(group)
-    for at, (scheme, members) in enumerate(by_scheme.items()):
-        _scheme_points(axis, at, scheme, members)
-    axis.set_xlabel("rate (items/s)")
-    axis.set_ylabel("accuracy")
-    percent_axis(axis.yaxis)
-    axis.margins(0.12)
-    legend_above(figure, axis, 3)
+def tradeoff_figure(sets: Sequence[ComparableSet]) -> Figure:
+    """Rate against accuracy: one point per group, and the Pareto front of each scheme.
+
+    Groups that cannot be compared have axes of their own.
+    """
+    rows = math.ceil(len(sets) / 2)
+    wide = 1 if len(sets) == 1 else 2
+    figure, axes = sheet(PAGE_IN, 2.6 * rows, rows, wide)
+    schemes = list(dict.fromkeys(g.first.identity.scheme for of in sets for g in of.groups))
+    for axis, of in zip(axes, sets, strict=False):
+        for at, scheme in enumerate(schemes):
+            members = [g for g in of.groups if g.first.identity.scheme == scheme]
+            _scheme_points(axis, at, scheme, members)
+        axis.set_title(of.label)
+        axis.set_xlabel("rate (items/s)")
+        axis.set_ylabel("accuracy")
+        percent_axis(axis.yaxis)
+        axis.margins(0.12)
+    for axis in axes[len(sets) :]:
+        axis.set_visible(False)
+    legend_of_all(figure, axes[: len(sets)])
     return figure
 
 
@@ -99,7 +165,7 @@ def _scheme_points(axis: Axes, at: int, scheme: str, groups: Sequence[RunGroup])
         _cross(axis, rate, accuracy, style.colour)
         (dot,) = axis.plot(
             rate.value, accuracy.value, style.marker, color=style.colour,
-            markerfacecolor=style.colour if group in front else "white",
+            markerfacecolor=style.colour if group in front else PAPER,
             label=scheme if group is groups[0] else None,
         )  # fmt: skip
         values = [format_one("per_s", rate), format_one("share", accuracy)]
@@ -135,16 +201,28 @@ def pareto(groups: Sequence[RunGroup]) -> list[RunGroup]:
 
 
 @styled
-def latency_figure(groups: Sequence[RunGroup]) -> Figure:
-    """Distribution of latency: the share of faster items, and the tail on a log scale."""
-    figure, (body, tail) = sheet(PAGE_IN, 2.3, 1, 2)
+def latency_figure(sets: Sequence[ComparableSet]) -> Figure:
+    """Distribution of latency: the share of faster items, and the tail on a log scale.
+
+    One row for each set, of the first ``MOST_ROWS``.
+    """
+    shown = sets[:MOST_ROWS]
+    figure, axes = sheet(PAGE_IN, 0.2 + 2.2 * len(shown), len(shown), 2)
+    for row, of in enumerate(shown):
+        _latencies(of.groups, *axes[2 * row : 2 * row + 2])
+        axes[2 * row].set_title(of.label)
+    legend_of_all(figure, axes)
+    return figure
+
+
+def _latencies(groups: Sequence[RunGroup], body: Axes, tail: Axes) -> None:
     curves = [(group, _mean_curve(group)) for group in groups]
     known = [(at, g, c) for at, (g, c) in enumerate(curves) if c.size]
     factor, unit = choose_scale("seconds", [float(c[50]) for _, _, c in known])
     shares = np.array(CURVE)
     for at, group, curve in known[:MOST_SERIES]:
         style = series_style(at)
-        marks = {"color": style.colour, "linestyle": style.line, "label": short(group.name)}
+        marks = {"color": style.colour, "linestyle": style.line, "label": group.name}
         curve = np.where(np.isfinite(curve), curve, np.nan)  # it ends below 1 where items failed
         (line,) = body.plot(curve / factor, shares, **marks)
         (rest,) = tail.plot(curve / factor, 1 - shares, **marks)
@@ -160,8 +238,6 @@ def latency_figure(groups: Sequence[RunGroup]) -> Figure:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     body.set_ylim(0, 1)
-    legend_above(figure, body)
-    return figure
 
 
 def _mean_curve(group: RunGroup) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -175,24 +251,24 @@ def _mean_curve(group: RunGroup) -> np.ndarray[tuple[int], np.dtype[np.float64]]
 def exit_figure(groups: Sequence[RunGroup]) -> Figure:
     """Where items left, by depth; and how accurate each exit was."""
     shown = groups[:MOST_SERIES]
-    figure, (left, right) = sheet(PAGE_IN, max(1.9, 0.7 + 0.24 * len(shown)), 1, 2)
+    names = [group.name for group in shown]
+    figure, (left, right) = sheet(PAGE_IN, max(1.9, 0.7 + sum(row_heights(names))), 1, 2)
     depth = max((len(g.first.exits) for g in shown), default=0)
     for at, group in enumerate(shown):
         start = 0.0
         for row in group.first.exits:
             (bar,) = left.barh(
                 at, row.share.value, left=start, height=0.66, color=_shade(row.exit, depth),
-                edgecolor="white", linewidth=0.8,
+                edgecolor=PAPER, linewidth=0.8,
             )  # fmt: skip
             tip(bar, f"{group.name}, exit {row.exit}: {format_one('share', row.share)} of items")
             if row.share.value > 0.06:
-                ink = "white" if row.exit > depth / 2 else INK
+                ink = ON_DARK if row.exit > depth / 2 else ON_LIGHT
                 middle = start + row.share.value / 2
                 left.text(middle, at, str(row.exit), ha="center", va="center", color=ink)
             start += row.share.value
         _exit_accuracy(right, at, group)
-    left.set_yticks(range(len(shown)), [short(group.name) for group in shown])
-    left.set_ylim(len(shown) - 0.5, -0.5)
+    label_rows(left, names)
     left.set_xlim(0, 1)
     left.set_xlabel("share of items by exit taken")
     percent_axis(left.xaxis)
@@ -215,7 +291,7 @@ def _exit_accuracy(axis: Axes, at: int, group: RunGroup) -> None:
         axis.plot([where] * 2, bounds, color=style.colour, linewidth=0.8)
     y = [row.accuracy.value for row in rows]
     (line,) = axis.plot(
-        x, y, style.marker, linestyle=style.line, color=style.colour, label=short(group.name)
+        x, y, style.marker, linestyle=style.line, color=style.colour, label=group.name
     )
     accuracies = ", ".join(
         f"exit {row.exit} {format_one('share', row.accuracy, 'none')}" for row in rows
@@ -231,7 +307,7 @@ def _shade(at: int, of: int) -> str:
 @styled
 def calibration_figure(groups: Sequence[RunGroup]) -> Figure:
     """Confidence against accuracy: above the diagonal the network is underconfident."""
-    figure, (axis,) = sheet(COLUMN_IN, 2.5)
+    figure, (axis,) = sheet(PAGE_IN, 2.7)
     axis.plot([0, 1], [0, 1], color=PALE_INK, linewidth=0.8, linestyle=(0, (2, 2)))
     lowest = 1.0
     for at, group in enumerate(groups[:MOST_SERIES]):
@@ -249,12 +325,12 @@ def calibration_figure(groups: Sequence[RunGroup]) -> Figure:
         style, error = series_style(at), run.summary.measured.calibration_error
         (line,) = axis.plot(
             confidence, accuracy, style.marker, linestyle=style.line, color=style.colour,
-            label=short(group.name),
+            label=group.name,
         )  # fmt: skip
         tip(line, f"{group.name}: expected calibration error {format_one('share', error)}")
     axis.set_xlim(max(0.0, lowest - 0.05), 1.02)
     axis.set_ylim(max(0.0, lowest - 0.05), 1.02)
     axis.set_xlabel("mean confidence of a bin")
     axis.set_ylabel("accuracy of the bin")
-    legend_above(figure, axis, 2)
+    legend_above(figure, axis)
     return figure

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mdibench.analysis.comparison import Difference, compare
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
+from mdibench.analysis.standings import comparable_sets
 from mdibench.analysis.statistics import Estimate
 from mdibench.errors import IncomparableRuns
 from mdibench.report.document import Column, Document, ReportSection, Table
@@ -35,10 +36,13 @@ class Claim:
     remedy: str = ""
 
 
-def referee_page(groups: Sequence[RunGroup], baseline: RunGroup) -> Document:
-    """All claims about ``groups``, and about each against ``baseline``."""
+def referee_page(groups: Sequence[RunGroup]) -> Document:
+    """All claims about ``groups``, and about each against the baseline of its comparable set."""
     found = [claim for group in groups for claim in (*_about(group), *_figures(group))]
-    found += [c for group in groups if group is not baseline for c in _against(baseline, group)]
+    for of in comparable_sets(groups, any_load=True):
+        for group in of.groups:
+            if group is not of.baseline:
+                found += _against(of.baseline, group)
     good = [claim for claim in found if claim.supported]
     open_ = [claim for claim in found if not claim.supported]
     columns = (Column("claim", "claim"), Column("reason", "why"))

@@ -14,8 +14,8 @@ from functools import partial
 
 from mdibench.analysis.comparison import Difference, compare
 from mdibench.analysis.explain import Breakdown, break_down
-from mdibench.analysis.formatting import format_one
 from mdibench.analysis.run_groups import METRICS, Run, RunGroup
+from mdibench.analysis.standings import ComparableSet, comparable_sets
 from mdibench.errors import IncomparableRuns
 from mdibench.report import explanation, group_figures, run_figures, run_tables, tables
 from mdibench.report.document import Document, Figure, ReportSection, Table
@@ -31,10 +31,15 @@ COMPARED = ("throughput", "accuracy", "p50", "p99")
 class ReportInput:
     """The input of every section."""
 
-    groups: list[RunGroup]
+    sets: list[ComparableSet]
     skipped: list[str]
     breakdowns: dict[str, Breakdown]
     """By group name, for the detailed groups whose run has steps."""
+
+    @property
+    def groups(self) -> list[RunGroup]:
+        """All groups, set by set."""
+        return [group for of in self.sets for group in of.groups]
 
     @property
     def runs(self) -> list[Run]:
@@ -54,7 +59,9 @@ class ReportInput:
 
 def build_report(groups: list[RunGroup], skipped: Sequence[str] = ()) -> Document:
     """The report on ``groups``; ``skipped`` names the runs that could not be read."""
-    inputs = ReportInput(groups, list(skipped), _breakdowns(groups[:MOST_DETAILED]))
+    sets = comparable_sets(groups)
+    groups = [group for of in sets for group in of.groups]
+    inputs = ReportInput(sets, list(skipped), _breakdowns(groups[:MOST_DETAILED]))
     runs = inputs.runs
     days = sorted({run.summary.identity.started_utc[:10] for run in runs} - {""})
     span = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
@@ -89,81 +96,74 @@ def _count(n: int, noun: str) -> str:
 
 
 def _summary(inputs: ReportInput) -> ReportSection:
-    kinds = Counter(run.summary.identity.kind for run in inputs.runs)
+    kinds = Counter(run.summary.identity.measured_on for run in inputs.runs)
     invalid = [run for run in inputs.runs if run.verdict != "VALID"]
     text = [
         "Measured on: "
-        + ", ".join(f"{kind} ({_count(n, 'run')})" for kind, n in kinds.items())
+        + "; ".join(f"{kind} ({_count(n, 'run')})" for kind, n in kinds.items())
         + ".",
         f"{_count(len(inputs.runs) - len(invalid), 'run')} VALID, {len(invalid)} INVALID"
         + ("; what to change is under Checks." if invalid else "."),
-        *_extremes(inputs.groups),
         *(f"Skipped: {problem}." for problem in inputs.skipped),
         *(f"{problem}." for run in inputs.runs for problem in run.reader.problems),
     ]
-    shown = [tables.group_table(inputs.groups), tables.run_table(inputs.groups)]
+    if len(inputs.sets) > tables.MOST_LED:
+        text.insert(
+            0, f"{len(inputs.sets) - tables.MOST_LED} more sets of groups are in the tables."
+        )
+    shown = [tables.group_table(inputs.sets), tables.run_table(inputs.groups)]
     shown.append(run_tables.bound_table(inputs.groups[:MOST_DETAILED]))
-    return ReportSection("summary", "Summary", tuple(text), _full(*shown))
-
-
-def _extremes(groups: Sequence[RunGroup]) -> list[str]:
-    lines = []
-    for key, word in (("throughput", "Highest rate"), ("accuracy", "Highest accuracy"),
-                      ("p99", "Lowest p99 latency")):  # fmt: skip
-        metric = METRICS[key]
-        known = [g for g in groups if g.valid and g.estimate(metric).known]
-        if len(known) > 1:
-            sign = 1 if metric.higher_is_better else -1
-            best = max(known, key=lambda g: sign * g.estimate(metric).value)
-            value = format_one(metric.kind, best.estimate(metric))
-            lines.append(f"{word} of VALID runs: {best.name}, {value}.")
-    return lines
+    draw = Figure("rates", "Rate", partial(group_figures.rate_figure, inputs.sets))
+    return ReportSection(
+        "summary", "Verdict", tuple(text), _full(*shown), (draw,), tables.leads(inputs.sets)
+    )
 
 
 def _comparison(inputs: ReportInput) -> ReportSection:
-    groups = inputs.groups
-    base = baseline_of(groups)
-    rows = [d for other in groups if other is not base for d in _against(base, other)]
-    text = [
-        f"Every group against {base.name}."
-        if len(groups) > 1
-        else "There is only one group: nothing to compare."
+    pairs = [
+        (of.baseline, other)
+        for of in inputs.sets
+        for other in of.groups
+        if other is not of.baseline
     ]
+    rows = [d for base, other in pairs for d in _against(base, other)]
+    bases = dict.fromkeys(base.name for base, _ in pairs)
+    text = [
+        f"Every group against {', or '.join(bases)}."
+        if pairs
+        else "There is only one group to a set: nothing to compare."
+    ]
+    if len(inputs.sets) > 1:
+        text.append("Groups of different sets stand apart: their figures do not compare.")
     text.append(
         "Bars and brackets are 95 % intervals: over repeats where a group has several runs, else "
         "within its run. Significance is at 5 % after Holm's correction over the metrics of a pair."
     )
     draw = Figure(
-        "dots", "Rate, accuracy and latency", partial(group_figures.metric_figure, groups)
+        "dots", "Rate, accuracy and latency", partial(group_figures.metric_figure, inputs.sets)
     )
     return ReportSection(
         "comparison", "Schemes and topologies", tuple(text),
-        _full(run_tables.difference_table(rows), tables.headline_table(groups)), (draw,),
+        _full(run_tables.difference_table(rows), tables.headline_table(inputs.sets)), (draw,),
     )  # fmt: skip
 
 
-def baseline_of(groups: Sequence[RunGroup]) -> RunGroup:
-    """One rank alone where there is such a group, else the scheme ``local``, else the first."""
-    local = [group for group in groups if group.first.identity.scheme == "local"]
-    alone = [group for group in local if group.first.identity.ranks == 1]
-    return [*alone, *local, groups[0]][0]
-
-
-def _against(base: RunGroup, other: RunGroup) -> list[tuple[str, Difference | str]]:
+def _against(base: RunGroup, other: RunGroup) -> list[tuple[str, str, Difference | str]]:
     try:
         found = compare(base, other, [METRICS[key] for key in COMPARED])
     except IncomparableRuns as reason:
-        return [(other.name, str(reason))]
-    return [(other.name, difference) for difference in found.differences]
+        return [(other.name, base.name, str(reason))]
+    return [(other.name, base.name, difference) for difference in found.differences]
 
 
 def _tradeoff(inputs: ReportInput) -> ReportSection:
     text = (
-        "Filled points are on the Pareto front of their scheme: no other group of it is both "
-        "faster and more accurate. Values of the paper: not available.",
+        "Filled points are on the Pareto front of their scheme: no other group of it, among those "
+        "that can be compared, is both faster and more accurate. Values of the paper: not "
+        "available.",
     )
     figure = Figure(
-        "tradeoff", "Rate against accuracy", partial(group_figures.tradeoff_figure, inputs.groups)
+        "tradeoff", "Rate against accuracy", partial(group_figures.tradeoff_figure, inputs.sets)
     )
     return ReportSection("tradeoff", "Rate against accuracy", text, (), (figure,))
 
@@ -171,7 +171,7 @@ def _tradeoff(inputs: ReportInput) -> ReportSection:
 def _latency(inputs: ReportInput) -> ReportSection:
     text = ("From the scheduled arrival of an item to its result, on the source's clock.",)
     figure = Figure(
-        "latency", "Distribution of latency", partial(group_figures.latency_figure, inputs.groups)
+        "latency", "Distribution of latency", partial(group_figures.latency_figure, inputs.sets)
     )
     shown = _full(run_tables.latency_table(inputs.groups))
     return ReportSection("latency", "Latency", text, shown, (figure,))

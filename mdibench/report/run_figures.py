@@ -17,16 +17,21 @@ from mdibench.analysis.shares import Numbers
 from mdibench.analysis.workers import STATES
 from mdibench.report.drawing import (
     COLUMN_IN,
+    GRID,
     IDLE_STYLE,
     INK,
     MOST_SERIES,
+    ON_DARK,
+    ON_LIGHT,
     PAGE_IN,
+    SHADE,
     area_style,
+    label_rows,
     legend_above,
     percent_axis,
+    row_heights,
     series_style,
     sheet,
-    short,
     styled,
     tip,
 )
@@ -92,7 +97,7 @@ def _shade_outside(axis: Axes, window: tuple[float, float]) -> None:
     left, right = axis.get_xlim()
     for start, end in ((left, window[0]), (window[1], right)):
         if end > start:
-            axis.axvspan(start, end, color="#f0f0f0", zorder=0, linewidth=0)
+            axis.axvspan(start, end, color=SHADE, zorder=0, linewidth=0)
     axis.set_xlim(left, right)
 
 
@@ -100,7 +105,8 @@ def _shade_outside(axis: Axes, window: tuple[float, float]) -> None:
 def time_split_figure(runs: Mapping[str, Run]) -> Figure:
     """How every worker spent its time."""
     rows = [(name, row) for name, run in runs.items() for row in run.summary.ranks][:24]
-    figure, (axis,) = sheet(PAGE_IN, 0.75 + 0.2 * max(2, len(rows)))
+    names = [f"{name} · {row.rank}" if len(runs) > 1 else f"rank {row.rank}" for name, row in rows]
+    figure, (axis,) = sheet(PAGE_IN, 0.75 + max(0.4, sum(row_heights(names))))
     for at, (name, row) in enumerate(rows):
         start = 0.0
         for n, state in enumerate(STATES):
@@ -116,11 +122,7 @@ def time_split_figure(runs: Mapping[str, Run]) -> Figure:
             )
             tip(bar, f"{name}, rank {row.rank}: {state} {share:.1%}")
             start += share
-    names = [
-        f"{short(name)} · {row.rank}" if len(runs) > 1 else f"rank {row.rank}" for name, row in rows
-    ]
-    axis.set_yticks(range(len(rows)), names)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    label_rows(axis, names)
     axis.set_xlim(0, max(1.0, *axis.get_xlim()))
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the measured window")
@@ -150,12 +152,12 @@ def offload_figure(decisions: Decisions) -> Figure:
     side = min(COLUMN_IN, 1.3 + 0.22 * len(matrix))
     figure, (axis,) = sheet(side, side - 0.15)
     axis.pcolormesh(
-        matrix, cmap="Greys", vmin=0, vmax=max(1, matrix.max() * 1.4), edgecolors="#e4e4e4",
+        matrix, cmap="Greys", vmin=0, vmax=max(1, matrix.max() * 1.4), edgecolors=GRID,
         linewidth=0.5,
     )  # fmt: skip
     for source, target in zip(*np.nonzero(matrix), strict=True):
         count = matrix[source, target]
-        ink = "white" if count > matrix.max() * 0.7 else INK
+        ink = ON_DARK if count > matrix.max() * 0.7 else ON_LIGHT
         axis.text(
             target + 0.5, source + 0.5, f"{count:,}", ha="center", va="center", color=ink,
             fontsize=6.5 if len(matrix) < 7 else 4.5,
@@ -175,7 +177,8 @@ def offload_figure(decisions: Decisions) -> Figure:
 def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
     """Where the time of an average item went."""
     rows = [(name, b.times[0]) for name, b in breakdowns.items() if b.times][:MOST_SERIES]
-    figure, (axis,) = sheet(PAGE_IN, 0.8 + 0.3 * max(2, len(rows)))
+    labels = [f"{name}: {format_one('seconds', time.latency_s)}" for name, time in rows]
+    figure, (axis,) = sheet(PAGE_IN, 0.8 + max(0.5, sum(row_heights(labels))))
     for at, (name, time) in enumerate(rows):
         start = 0.0
         for n, part in enumerate(LATENCY_PARTS):
@@ -183,9 +186,7 @@ def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
             (bar,) = axis.barh(at, share, left=start, height=0.7, **area_style(n))
             tip(bar, f"{name}: {part} {format_one('seconds', time.parts[part])} ({share:.0%})")
             start += share
-    labels = [f"{short(name)}\n{format_one('seconds', time.latency_s)}" for name, time in rows]
-    axis.set_yticks(range(len(rows)), labels)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    label_rows(axis, labels)
     axis.set_xlim(0, 1)
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the mean latency of an item")

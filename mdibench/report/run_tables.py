@@ -63,18 +63,18 @@ def latency_table(groups: Sequence[RunGroup]) -> Table:
     return Table("latency", "Latency", tuple(columns), tuple(rows), left_out(groups))
 
 
-def difference_table(rows: Sequence[tuple[str, Difference | str]]) -> Table:
-    """Every group against the baseline."""
+def difference_table(rows: Sequence[tuple[str, str, Difference | str]]) -> Table:
+    """Every group against the baseline of its set: group, baseline and difference."""
     columns = (
-        Column("group", "group"), Column("metric", "metric"), Column("ratio", "ratio", "number"),
-        Column("p_adjusted", "p (Holm)", "p"), Column("word", "result"),
-        Column("method", "by"),
+        Column("group", "group"), Column("baseline", "against"), Column("metric", "metric"),
+        Column("ratio", "ratio", "number"), Column("p_adjusted", "p (Holm)", "p"),
+        Column("word", "result"), Column("method", "by"),
     )  # fmt: skip
     cells: TableRows = [
-        (name, d.metric.title, d.ratio.estimate, d.p_adjusted, d.word, d.method)
+        (name, base, d.metric.title, d.ratio.estimate, d.p_adjusted, d.word, d.method)
         if isinstance(d, Difference)
-        else (name, "", None, None, d, "")
-        for name, d in rows
+        else (name, base, "", None, None, d, "")
+        for name, base, d in rows
     ]
     return Table("differences", "Against the baseline", columns, tuple(cells))
 

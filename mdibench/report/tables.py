@@ -9,12 +9,20 @@ from typing import Any
 from mdibench.analysis.formatting import Cell, format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import METRICS, Run, RunGroup, over_runs
+from mdibench.analysis.standings import ComparableSet, sentences, standing
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
-from mdibench.report.document import Column, Table
+from mdibench.report.document import Column, Lead, Table
 
 LEDGER = ("offered", "admitted", "ok", "late", "dropped", "lost", "in_flight")
+MOST_LED = 6
+"""Sets of groups whose leader is told in words."""
 GROUP_METRICS = ("throughput", "accuracy", "p50", "p99")
+
+
+def leads(sets: Sequence[ComparableSet]) -> tuple[Lead, ...]:
+    """Who leads each set, the first ``MOST_LED`` of them."""
+    return tuple(Lead(of.label, tuple(sentences(standing(of)))) for of in sets[:MOST_LED])
 
 
 def headline_figures(run: Run) -> list[tuple[str, Any, Estimate]]:
@@ -25,18 +33,31 @@ def headline_figures(run: Run) -> list[tuple[str, Any, Estimate]]:
     return rows
 
 
-def headline_table(groups: Sequence[RunGroup]) -> Table:
+def headline_table(sets: Sequence[ComparableSet]) -> Table:
     """Every metric of every group, in long form for CSV and JSON."""
-    columns = [
-        Column("group", "group"),
-        Column("scheme", "scheme"),
-        Column("kind", "kind"),
-    ]
+    columns = [Column("group", "group"), Column("scheme", "scheme"), Column("kind", "kind")]
     columns += [Column("ranks", "ranks", "count"), Column("runs", "runs", "count")]
     columns += [Column(_key(m.key, m.kind), m.title, m.kind) for m in METRICS.values()]
     columns.append(Column("verdict", "verdict"))
-    rows = tuple(_headline_row(group) for group in groups)
-    return Table("headline", "All figures by group", tuple(columns), rows, left_out(groups))
+    rows = [_headline_row(group) for of in sets for group in of.groups]
+    note = left_out([group for of in sets for group in of.groups])
+    return _by_set("headline", "All figures by group", columns, rows, sets, note)
+
+
+def _by_set(
+    key: str,
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[tuple[Cell, ...]],
+    sets: Sequence[ComparableSet],
+    note: str,
+) -> Table:
+    """A table with a row per group, and a column for their set where there are several."""
+    if len(sets) == 1:
+        return Table(key, title, tuple(columns), tuple(rows), note)
+    labels = [of.label for of in sets for _ in of.groups]
+    marked = tuple((*row, label) for row, label in zip(rows, labels, strict=True))
+    return Table(key, title, (*columns, Column("set", "comparable set")), marked, note)
 
 
 def left_out(groups: Sequence[RunGroup]) -> str:
@@ -64,7 +85,7 @@ def _with_all(group: RunGroup) -> str:
 
 def _headline_row(group: RunGroup) -> tuple[Cell, ...]:
     identity = group.first.identity
-    facts: list[Cell] = [group.name, identity.scheme, identity.kind, identity.ranks]
+    facts: list[Cell] = [group.name, identity.scheme, identity.measured_on, identity.ranks]
     return (*facts, len(group.runs), *map(group.estimate, METRICS.values()), group.verdict)
 
 
@@ -82,14 +103,16 @@ def _key(name: str, kind: str) -> str:
     return stem.get(name, name).replace("-", "_") + units.get(kind, "")  # fmt: skip
 
 
-def group_table(groups: Sequence[RunGroup]) -> Table:
+def group_table(sets: Sequence[ComparableSet]) -> Table:
     """One line per group."""
+    groups = [group for of in sets for group in of.groups]
     metrics = [METRICS[key] for key in GROUP_METRICS]
     columns = [Column("group", "group"), Column("runs", "runs", "count")]
     columns += [
         Column(_key(m.key, m.kind), m.title.removeprefix("latency "), m.kind) for m in metrics
     ]
     columns += [Column("ok", "ok", "count"), Column("failed", "failed", "count")]
+    columns.append(Column("verdict", "verdict"))
     rows: list[tuple[Cell, ...]] = [
         (
             group.name, len(group.runs), *map(group.estimate, metrics),
@@ -99,9 +122,7 @@ def group_table(groups: Sequence[RunGroup]) -> Table:
         )
         for group in groups
     ]  # fmt: skip
-    columns.append(Column("verdict", "verdict"))
-    title, note = "Groups of repeats", left_out(groups)
-    return Table("groups", title, tuple(columns), tuple(rows), note)
+    return _by_set("groups", "Groups of repeats", columns, rows, sets, left_out(groups))
 
 
 def run_table(groups: Sequence[RunGroup]) -> Table:
@@ -121,7 +142,8 @@ def run_table(groups: Sequence[RunGroup]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             run.summary.identity.id, run.summary.identity.status, run.verdict,
-            run.summary.identity.kind, run.summary.identity.scheme, run.summary.identity.seed,
+            run.summary.identity.measured_on, run.summary.identity.scheme,
+            run.summary.identity.seed,
             *(getattr(run.summary.ledger, name) for name in LEDGER), _use(group, run),
         )
         for group in groups

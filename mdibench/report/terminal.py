@@ -24,6 +24,7 @@ from mdibench.analysis import workers
 from mdibench.analysis.checks import Finding
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.run_groups import (
+    METRICS,
     Run,
     RunGroup,
     bound_of,
@@ -31,13 +32,17 @@ from mdibench.analysis.run_groups import (
     target_accuracy,
     target_result,
 )
+from mdibench.analysis.standings import ComparableSet, bound_in_words, comparable_sets
 from mdibench.record.reader import RunReader
 from mdibench.report import TEXT_WIDTH, tables
-from mdibench.report.document import Table, display
+from mdibench.report.document import Lead, Table, display
 
 Record = TypeVar("Record")
 MOST_DETAIL_ROWS = 32
 """Workers, and links, that are shown of one run: the busiest ones."""
+BAR_WIDTH = 24
+MOST_BARS = 12
+"""Groups of a set whose rates are drawn."""
 BARS = " ▁▂▃▄▅▆▇█"
 STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "invalid": "red"}
 
@@ -92,26 +97,44 @@ def _out_of(table: Table, number: int) -> Table:
 
 
 def groups_content(groups: Sequence[RunGroup]) -> RenderableType:
-    """One line per group of repeats, then the failed checks of all runs."""
+    """Who leads, one line per group of repeats, then the failed checks of all runs."""
+    sets = comparable_sets(groups)
     runs = [run for group in groups for run in group.runs]
-    kinds = sorted({run.summary.identity.kind for run in runs})
-    title = Text(f"{len(runs)} runs in {len(groups)} groups · {', '.join(kinds)}", style="bold")
+    kinds = sorted({run.summary.identity.measured_on for run in runs})
+    title = Text(f"{len(runs)} runs in {len(groups)} groups · {'; '.join(kinds)}", style="bold")
     note = (
         "valid: VALID runs of all. Intervals of 95 %: over the repeats of a group, else in its run."
     )
     note = f"{note} {tables.left_out(groups)}".strip()
-    return Group(title, _groups(groups), Text(note, style="dim"), Text(), _findings_of_all(groups))
+    parts: list[RenderableType] = [title]
+    for lead, of in zip(tables.leads(sets), sets, strict=False):
+        parts += [_lead(lead), _rates(of)] if len(of.groups) > 1 else [_lead(lead)]
+    parts.append(_groups(sets))
+    return Group(*parts, Text(note, style="dim"), Text(), _findings_of_all(groups))
+
+
+def _lead(lead: Lead) -> RenderableType:
+    """Who leads a set, its first sentence marked."""
+    first, *rest = lead.sentences
+    label = f"{lead.label}: " if lead.label else ""
+    text = Text.assemble(label, (first, "bold"), *(f" {line}" for line in rest))
+    return Padding(text, (1, 0, 0, 0))
 
 
 def _title(run: Run) -> RenderableType:
     identity, (start_s, end_s) = run.summary.identity, run.summary.window
     status = identity.status + (" (partial)" if identity.partial else "")
     head = Text.assemble((identity.id, "bold"), f"  {status}  ", (run.verdict, STYLES[run.verdict]))
-    facts = [identity.kind, identity.scheme, f"{identity.ranks} ranks {identity.topology}".strip()]
+    facts = [
+        identity.measured_on,
+        identity.scheme,
+        f"{identity.ranks} ranks {identity.topology}".strip(),
+    ]
     facts += [f"{identity.model} with {identity.exits} exits", identity.mode]
     line = " · ".join(fact for fact in [*facts, f"seed {identity.seed}"] if fact)
     window = f"measured from {start_s:.1f} s to {end_s:.1f} s of the run"
-    return Group(head, Text(line), Text(window, style="dim"))
+    bound = bound_in_words(run.summary)
+    return Group(head, Text(line), Text(window, style="dim"), *([Text(bound)] if bound else ()))
 
 
 def _figures(run: Run) -> RenderableType:
@@ -186,14 +209,39 @@ def _table(table: Table) -> RenderableType:
     return Padding(rich, (1, 0, 0, 0))
 
 
-def _groups(groups: Sequence[RunGroup]) -> RenderableType:
-    shown = display(tables.group_table(groups), intervals="half")
-    kept = [at for at, heading in enumerate(shown.headings) if heading not in ("runs", "verdict")]
+def _rates(of: ComparableSet) -> RenderableType:
+    """The rates of a set as bars, the highest first; those of INVALID runs are dim."""
+    rate = METRICS["throughput"]
+    known = [(group.estimate(rate), group) for group in of.groups]
+    known = sorted((row for row in known if row[0].known), key=lambda row: -row[0].value)
+    most = max((estimate.value for estimate, _ in known), default=0.0) or 1.0
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(max_width=36, overflow="fold")
+    grid.add_column(width=BAR_WIDTH)
+    grid.add_column(justify="right")
+    for estimate, group in known[:MOST_BARS]:
+        sound = all(run.verdict == "VALID" for run in group.counted)
+        bar = "█" * max(1, round(estimate.value / most * BAR_WIDTH))
+        told = format_one(rate.kind, estimate, "none") + ("" if sound else " INVALID")
+        grid.add_row(group.name, Text(bar, style="" if sound else "dim"), told)
+    return Padding(grid, (1, 0, 0, 2))
+
+
+def _groups(sets: Sequence[ComparableSet]) -> RenderableType:
+    """A table of all groups, set by set, so that the columns of all sets line up."""
+    groups = [group for of in sets for group in of.groups]
+    shown = display(tables.group_table(sets), intervals="half")
+    left_out = ("runs", "verdict", "comparable set")
+    kept = [at for at, heading in enumerate(shown.headings) if heading not in left_out]
     rich = _rich(
         ["group", "valid", *(shown.headings[at] for at in kept[1:])],
         [False, True, *(shown.numeric[at] for at in kept[1:])],
     )
+    firsts = {id(of.groups[0]): of.label for of in sets if len(sets) > 1}
     for group, row in zip(groups, shown.rows, strict=True):
+        if id(group) in firsts:
+            rich.add_section()
+            rich.add_row(Text(firsts[id(group)], style="italic"))
         rich.add_row(row[0], _valid(group), *(_stacked(row[at]) for at in kept[1:]))
     return Padding(rich, (1, 0, 1, 0))
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mdibench.core.ledger import FEWEST, FIRST_SIZE, Precision
+from mdibench.core.precision import FEWEST, FIRST_SIZE, P, PercentilePrecision, Precision
 
 
 def stopped(draw: random.Random, correlation: float, share: float) -> tuple[float, int]:
@@ -47,3 +47,46 @@ def test_batches_that_follow_each_other_tell_nothing() -> None:
     for value in range(3000):
         precision.add(float(value))
     assert precision.half_share == math.inf
+
+
+def exceeding(draw: random.Random, load: float, share: float) -> tuple[float, int]:
+    """How far from the truth p95 was when its precision was reached, in an M/M/1 queue."""
+    precision, waited, seen = PercentilePrecision(), 0.0, []
+    for _ in range(400_000):
+        service = draw.expovariate(1)
+        seen.append(waited + service)
+        waited = max(0.0, waited + service - draw.expovariate(load))
+        if precision.add(seen[-1]) and precision.half_share <= share:
+            found = sorted(seen)[math.ceil(P * len(seen)) - 1]
+            return found / (-math.log(1 - P) / (1 - load)) - 1, len(seen)
+    raise AssertionError("never known")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", [0.3, 0.6])
+def test_a_percentile_that_is_known_to_a_share_is_within_it(load: float) -> None:
+    draw, share, sets = random.Random(7), 0.1, 30
+    found = [exceeding(draw, load, share) for _ in range(sets)]
+    assert sum(abs(error) <= share for error, _ in found) / sets >= 0.9
+    assert max(count for _, count in found) < 60_000
+
+
+def test_a_percentile_of_few_values_or_of_dropped_ones_is_not_known() -> None:
+    precision = PercentilePrecision()
+    for at in range(FEWEST * FIRST_SIZE):
+        assert precision.half_share == math.inf
+        precision.add(1.0 + at % 7)
+    assert precision.half_share < 0.2
+    dropping = PercentilePrecision()
+    for at in range(FEWEST * FIRST_SIZE):
+        dropping.add(math.inf if at % 15 == 0 else 1.0 + at % 7)
+    assert dropping.half_share == math.inf
+
+
+def test_steps_of_a_percentile_are_fine_and_bounded() -> None:
+    for value in (1e-9, 1e-3, 7.0, 1e6, math.inf):
+        precision = PercentilePrecision()
+        for _ in range(64 * FIRST_SIZE):
+            precision.add(value)
+        known = precision.half_share
+        assert known == (math.inf if value == math.inf else 0.0)

@@ -21,7 +21,7 @@ def claims(folder: Path, *models: Model) -> dict[str, list[tuple[str, ...]]]:
         write_big_run(folder / f"{model.label}-{model.seed}", model)
     runs = sorted(folder.iterdir())
     groups = group_repeats(evaluate_run(RunReader(run)) for run in runs)
-    (section,) = referee_page(groups, groups[0]).sections
+    (section,) = referee_page(groups).sections
     return {t.key: [tuple(map(str, row)) for row in t.rows] for t in section.tables}
 
 

@@ -324,7 +324,12 @@ def test_an_offline_run_that_loses_its_window_is_invalid(run: Callable[..., Path
 
 @pytest.mark.parametrize(
     ("until", "known"),
-    [("rate ± 5 %", True), ("latency +- 10 %", True), ("accuracy ± 0.1 %", False)],
+    [
+        ("rate ± 5 %", True),
+        ("latency +- 10 %", True),
+        ("latency p95 ± 10 %", True),
+        ("accuracy ± 0.1 %", False),
+    ],
 )
 def test_a_run_goes_on_until_its_figure_is_known(
     run: Callable[..., Path], until: str, known: bool
