@@ -15,33 +15,10 @@ from mdibench.config.presets import DEFAULT, PRESETS, Preset, preset_named
 from mdibench.errors import Problem, UserError, say
 
 
-class PresetName(click.ParamType):
-    """The name of a preset, completed by the shell."""
-
-    name = "preset"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The presets that begin with what is typed."""
-        return preset_completions(incomplete)
-
-
-class ConfigPath(click.Path):
-    """The path of a config or the name of a preset; the shell completes both."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Presets, then files."""
-        return [*preset_completions(incomplete), CompletionItem(incomplete, type="file")]
-
-
-def preset_completions(incomplete: str) -> list[CompletionItem]:
-    """Names and meanings of the presets that begin with ``incomplete``."""
+def complete_preset(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """For the shell: the presets that begin with ``incomplete``."""
     return [
         CompletionItem(preset.name, help=preset.meaning)
         for preset in PRESETS.values()
@@ -49,8 +26,16 @@ def preset_completions(incomplete: str) -> list[CompletionItem]:
     ]
 
 
+def complete_config(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """For the shell: presets, then files."""
+    presets = complete_preset(ctx, param, incomplete)
+    return [*presets, CompletionItem(incomplete, type="file")]
+
+
 @click.command()
-@click.argument("preset", type=PresetName(), default=DEFAULT)
+@click.argument("preset", default=DEFAULT, shell_complete=complete_preset)
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="File to write.")
 @click.option("--force", is_flag=True, help="Overwrite a file that is there.")
 def init(preset: str, to: Path | None, force: bool) -> None:

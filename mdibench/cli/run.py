@@ -10,7 +10,7 @@ from shlex import quote
 import click
 
 from mdibench.cli import check_hostfile
-from mdibench.cli.init import ConfigPath, offer
+from mdibench.cli.init import complete_config, offer
 
 
 class _Monitor:
@@ -35,7 +35,9 @@ class _Monitor:
 
 
 @click.command()
-@click.argument("config", type=ConfigPath(), required=False)
+@click.argument(
+    "config", type=click.Path(path_type=Path), required=False, shell_complete=complete_config
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option("--ranks", type=click.IntRange(1), help="Start mpirun with this many ranks.")
 @click.option("--hostfile", type=click.Path(path_type=Path), help="Hosts for --ranks.")
@@ -120,7 +122,7 @@ def _check_cores(ranks: int) -> None:
 
 
 @click.command()
-@click.argument("config", type=ConfigPath())
+@click.argument("config", type=click.Path(path_type=Path), shell_complete=complete_config)
 @click.option("--workers", type=click.IntRange(1, 65_535), help="Number of ranks, the source too.")
 @click.option("--profile", type=click.Path(path_type=Path), help="Folder of `mdibench profile`.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")

@@ -7,7 +7,6 @@ shell completion and every reading of a config use it.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def located(path: Path) -> Path:
 
     A file of that name comes first. ``UserError`` where a bare word is neither.
     """
-    if _exists(path) or path.parent != Path() or not path.name:
+    if _may_exist(path) or path.parent != Path() or not path.name:
         return path
     name = _plain(path.stem)
     if not path.suffix:
@@ -108,7 +107,12 @@ def _nearest(name: str) -> str:
     return choose(name, PRESETS)
 
 
-def _exists(path: Path) -> bool:
-    with suppress(OSError, ValueError):  # a name that no file can have
-        return path.exists()
-    return False
+def _may_exist(path: Path) -> bool:
+    """Whether a file is there, or cannot be there by its name: its reader says that."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return True
