@@ -73,6 +73,12 @@ class Terminal:
             assert left > 0, f"no {wanted!r} in {self.text[-3000:]!r}"
             assert self._read(left), f"ended without {wanted!r}: {self.text[-3000:]!r}"
 
+    def read_for(self, seconds: float) -> None:
+        """Read what comes in the next ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self._read(left):
+            pass
+
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._master, keys.encode())

@@ -22,7 +22,9 @@ class _Monitor:
     def start(self, folder: Path) -> None:
         """Show the run in ``folder``."""
         from mdibench.monitor.mpirun_terminal import attach
+        from mdibench.rank.talk import tell
 
+        tell("opening", "the monitor")
         self._child = attach(folder)
         if self._child is None:
             where = quote(str(folder))
@@ -67,22 +69,28 @@ def run(
         launch = prepare_rank()
         from mdibench.rank.lifecycle import RunOptions, run_rank
 
-        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet)
+        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet, True)
         status, folder = run_rank(options, launch)
         if folder is not None:
             from mdibench.report.terminal import summary_lines
 
             click.echo(summary_lines(folder))
         return status
-    from mdibench.config.reading import load_config
-    from mdibench.rank.launch import run_ranks
+    from mdibench.rank.talk import Launching
 
-    load_config(config, overrides)
     if hostfile is None and not yes:
         _check_cores(ranks)
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]
     program += ["--tui"] * tui + ["--quiet"] * quiet
-    return run_ranks(ranks, hostfile, program, reads_keys=tui)
+    with Launching(ranks, shows=sys.stderr.isatty() and not quiet, monitored=tui) as launching:
+        from mdibench.config.reading import load_config
+        from mdibench.rank.launch import run_ranks
+
+        load_config(config, overrides)
+        interrupt = None if tui else launching.interrupt
+        status = run_ranks(ranks, hostfile, program, reads_keys=tui, interrupt=interrupt)
+    launching.say_end()
+    return status
 
 
 def _offered() -> int:
