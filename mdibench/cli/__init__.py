@@ -13,6 +13,8 @@ import click
 from mdibench import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init:init", "Write a commented config to start from."),
+    "presets": ("init:presets", "List the configs that ship with mdibench."),
     "run": ("run:run", "Run one benchmark, under mpirun or with --ranks N."),
     "monitor": ("monitor:monitor", "Watch a run live, or replay a finished one."),
     "report": ("report:report", "Turn runs into tables, figures and a verdict."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mdibench.cli.init import complete_config
 from mdibench.errors import UserError, say
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ DEFAULT_RANKS = 4
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), shell_complete=complete_config)
 @click.option("--ranks", type=click.IntRange(1, 10_000), help="Number of ranks to plan for.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option("--json", "as_json", is_flag=True, help="Print config, plan and costs as JSON.")
@@ -66,7 +67,7 @@ def _check_weights(model: ModelSection) -> None:
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), shell_complete=complete_config)
 @click.option("--ranks", type=click.IntRange(1, 65_535), help="Number of ranks, the source too.")
 @click.option("--profile", type=click.Path(path_type=Path), help="Folder of `mdibench profile`.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Best accuracy at this rate.")

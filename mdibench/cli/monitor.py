@@ -57,7 +57,8 @@ def monitor(
         return _on_terminal(folder, tty, theme, glyphs, pace_s)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
         return _as_lines(folder)
-    _leave(folder, _screen(folder, theme, glyphs, pace_s))
+    snapshot, _ = _screen(folder, theme, glyphs, pace_s)
+    _leave(folder, snapshot)
     return OK
 
 
@@ -77,7 +78,7 @@ def newest_run(path: Path, given: bool) -> Path:
 
 def _screen(
     folder: Path, theme: str, glyphs: str, pace_s: float, forwarded_keys: bool = False
-) -> Snapshot | None:
+) -> tuple[Snapshot | None, str]:
     from mdibench.monitor.app.app import watch
     from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
     from mdibench.monitor.app.themes import THEME_NAMES
@@ -97,15 +98,23 @@ def _screen(
 
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
-    from mdibench.monitor.app.terminal_driver import draw_on
+    from mdibench.monitor.app.terminal_driver import ForwardedKeysDriver, draw_on
+    from mdibench.rank.talk import open_talk, tell
 
+    held = open_talk()  # `run --ranks` waits for this process, and leaves the terminal to it
+    ForwardedKeysDriver.outlives_launcher = held is not None
+    tell("monitor")
     try:
         with draw_on(tty):
-            snapshot = _screen(folder, theme, glyphs, pace_s, forwarded_keys=True)
+            snapshot, picture = _screen(folder, theme, glyphs, pace_s, forwarded_keys=True)
     except OSError as failure:
         what = f"cannot be used as a terminal: {failure.strerror or failure}"
         raise UserError(Problem(what, tty)) from None
+    if snapshot is not None and not snapshot.state.healthy:
+        _write(picture + "\n")  # the terminal restores what was there before the screen
     _leave(folder, snapshot)
+    if held is not None:
+        os.close(held)
     return OK
 
 
@@ -118,6 +127,10 @@ def _leave(folder: Path, snapshot: Snapshot | None) -> None:
     text = summary(snapshot, str(folder))
     if not snapshot.over:
         text += f"  the run goes on; watch it again with: mdibench monitor {quote(str(folder))}\n"
+    _write(text)
+
+
+def _write(text: str) -> None:
     with suppress(OSError):  # the terminal may be gone by now
         os.write(1, text.encode())
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mdibench.cli.init import complete_config
+
 DEFAULT_BATCHES = "1,2,4,8,16"
 
 
@@ -20,7 +22,7 @@ def _batches(context: click.Context, option: click.Parameter, text: str) -> tupl
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), shell_complete=complete_config)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option(
     "--out",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 from shlex import quote
 
 import click
 
 from mdibench.cli import check_hostfile
+from mdibench.cli.init import complete_config, offer
 
 
 class _Monitor:
@@ -20,7 +22,9 @@ class _Monitor:
     def start(self, folder: Path) -> None:
         """Show the run in ``folder``."""
         from mdibench.monitor.mpirun_terminal import attach
+        from mdibench.rank.talk import tell
 
+        tell("opening", "the monitor")
         self._child = attach(folder)
         if self._child is None:
             where = quote(str(folder))
@@ -33,45 +37,92 @@ class _Monitor:
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument(
+    "config", type=click.Path(path_type=Path), required=False, shell_complete=complete_config
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option("--ranks", type=click.IntRange(1), help="Start mpirun with this many ranks.")
 @click.option("--hostfile", type=click.Path(path_type=Path), help="Hosts for --ranks.")
 @click.option("--tui", is_flag=True, help="Show the live monitor.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, only the summary.")
+@click.option("-y", "--yes", is_flag=True, help="Start many more ranks than cores unasked.")
 def run(
-    config: Path,
+    config: Path | None,
     overrides: tuple[str, ...],
     ranks: int | None,
     hostfile: Path | None,
     tui: bool,
     quiet: bool,
+    yes: bool,
 ) -> int:
-    """Run the benchmark that CONFIG describes.
+    """Run the benchmark that CONFIG describes: a file, or the name of a preset.
 
-    Under mpirun every rank runs this command. With --ranks N it starts mpirun itself.
+    Under mpirun every rank runs this command. With --ranks N it starts mpirun itself. Without
+    CONFIG, on a terminal, it offers the presets.
     """
     check_hostfile(hostfile, ranks)
+    if config is None:
+        return _offered()
     if ranks is None:
         from mdibench.rank.launch import prepare_rank
 
         launch = prepare_rank()
         from mdibench.rank.lifecycle import RunOptions, run_rank
 
-        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet)
+        options = RunOptions(config, overrides, _Monitor() if tui else None, quiet, True)
         status, folder = run_rank(options, launch)
         if folder is not None:
             from mdibench.report.terminal import summary_lines
 
             click.echo(summary_lines(folder))
         return status
-    from mdibench.config.reading import load_config
-    from mdibench.rank.launch import run_ranks
+    from mdibench.rank.talk import Launching
 
-    load_config(config, overrides)
+    if hostfile is None and not yes:
+        _check_cores(ranks)
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]
     program += ["--tui"] * tui + ["--quiet"] * quiet
-    return run_ranks(ranks, hostfile, program, reads_keys=tui)
+    with Launching(ranks, shows=sys.stderr.isatty() and not quiet, monitored=tui) as launching:
+        from mdibench.config.reading import load_config
+        from mdibench.rank.launch import run_ranks
+
+        load_config(config, overrides)
+        interrupt = None if tui else launching.interrupt
+        status = run_ranks(ranks, hostfile, program, reads_keys=tui, interrupt=interrupt)
+    launching.say_end()
+    return status
+
+
+def _offered() -> int:
+    """Start the preset that the user chooses."""
+    from mdibench.cli import cli
+
+    preset = offer()
+    if preset is None:
+        raise click.UsageError("Missing argument 'CONFIG': a file, or one of `mdibench presets`.")
+    arguments = preset.command.replace(preset.file_name, preset.name).split()[1:]
+    if "--hostfile" in arguments:  # the boards have to be named first
+        arguments = ["init", preset.name]
+    return int(cli.main(arguments, "mdibench", standalone_mode=False) or 0)
+
+
+RANKS_PER_CORE = 8
+"""More ranks than this on a core, and a run measures the host's scheduler; it may fill memory."""
+
+
+def _check_cores(ranks: int) -> None:
+    """Ask on a terminal, else warn, before a host gets far more ranks than it has cores."""
+    from mdibench.assembly.environment import cores
+    from mdibench.errors import say
+
+    if ranks <= RANKS_PER_CORE * cores():
+        return
+    what = f"{ranks} ranks on {cores()} cores of one host measure its scheduler, not the scheme"
+    remedy = "`mdibench simulate` takes any number of workers"
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm(f"{what}; {remedy}. Start them all the same?", abort=True, err=True)
+    else:
+        say(f"warning: {what}; {remedy}")
 
 
 # --- simulate ----------------------------------------------------------------------------------
@@ -79,7 +130,7 @@ def run(
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path(path_type=Path), shell_complete=complete_config)
 @click.option("--workers", type=click.IntRange(1, 65_535), help="Number of ranks, the source too.")
 @click.option("--profile", type=click.Path(path_type=Path), help="Folder of `mdibench profile`.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key.")

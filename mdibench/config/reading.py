@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from mdibench.config.checks import contradictions
 from mdibench.config.messages import Mistake, mistakes
 from mdibench.config.origins import KeyPath, Origins, key_lines
+from mdibench.config.presets import located
 from mdibench.config.schema import ALTERNATIVES, RunConfig
 from mdibench.errors import Problem, UserError
 
@@ -37,8 +38,10 @@ class ConfigFile:
 def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigFile:
     """The config in the file ``path``, with ``section.key=value`` overrides applied.
 
-    Raises UserError with all problems at once, each with file, line and key.
+    ``path`` may be the name of a preset. Raises UserError with all problems at once, each with
+    file, line and key.
     """
+    path = located(path)
     text = read_text(path)
     config = parse_config(text, str(path), overrides)
     trace = config.admission.trace_file

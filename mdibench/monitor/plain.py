@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from shlex import quote
 
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.figures import (
@@ -66,12 +67,15 @@ def follow(
 
 
 def summary(snapshot: Snapshot, folder: str) -> str:
-    """State, flow, quality, latency, exits and ranks of the moment shown; ends with a newline."""
-    facts, flow, state = snapshot.facts, snapshot.flow, snapshot.state
-    reason = f" ({state.reason})" if state.reason else ""
+    """State, flow, quality, latency, exits and ranks of the moment shown; ends with a newline.
+
+    Of a run that is over, an earlier moment than its end is named as such: its figures are not the
+    run's.
+    """
+    facts, flow = snapshot.facts, snapshot.flow
     lines = [
         f"{facts.name} · {facts.setting}",
-        f"  {state.word}{reason} after {clock(snapshot.end_s)}",
+        f"  {_how_it_stands(snapshot)}",
         f"  items      {count(flow.offered)} offered, {count(flow.completed)} done, "
         f"{count(flow.dropped)} dropped, {count(flow.lost)} lost{_in_flight(snapshot)}",
         f"  rate       {_mean_rate(snapshot)}",
@@ -85,7 +89,26 @@ def summary(snapshot: Snapshot, folder: str) -> str:
         "  exits      " + "  ".join(f"{e.exit}: {whole_percent(e.share)}" for e in snapshot.exits),
         f"  files      {folder}",
     ]
+    if _is_earlier(snapshot) and snapshot.over:
+        lines.append(f"  the whole run: mdibench report {quote(folder)}")
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _is_earlier(snapshot: Snapshot) -> bool:
+    return clock(snapshot.t_s) != clock(snapshot.end_s)
+
+
+def _how_it_stands(snapshot: Snapshot) -> str:
+    state = snapshot.state
+    end = clock(snapshot.end_s)
+    if state.over and not state.healthy:
+        how = f"{state.reason or 'no reason was recorded'}; run {state.word} after {end}"
+    else:
+        how = f"{state.word}{f' ({state.reason})' if state.reason else ''} after {end}"
+    if not _is_earlier(snapshot):
+        return how
+    shown = "the replay" if state.over else "the picture"
+    return f"{shown} stood at {clock(snapshot.t_s)}, and so do these figures; {how}"
 
 
 def _in_flight(snapshot: Snapshot) -> str:

@@ -227,8 +227,16 @@ class SourceHooks:
                 raise MdibenchError(f"{gone}: telemetry incomplete {timeout} after the end")
             self.finished = True
         elif source.phase == "admitting" and (self.writer.folder / STOP).exists():
-            return StopRequested("asked by the monitor")
+            return StopRequested(self._who_asked())
         return None
+
+    def _who_asked(self) -> str:
+        """The text in the file that asks the run to end; the monitor's is empty."""
+        try:
+            text = (self.writer.folder / STOP).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        return text[:80] or "asked by the monitor"
 
     def _note_failed(self, now: float) -> None:
         """Record ranks whose processes are gone, once."""

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mdibench.assembly import environment as assembly
@@ -100,22 +100,32 @@ def _check_shared_memory(ranks: int) -> None:
 
 
 def run_ranks(
-    ranks: int, hostfile: Path | None, program: Sequence[str], reads_keys: bool = False
+    ranks: int,
+    hostfile: Path | None,
+    program: Sequence[str],
+    reads_keys: bool = False,
+    interrupt: Callable[[], bool] | None = None,
 ) -> int:
     """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; the job's exit status.
 
     Only a program that ``reads_keys`` gets this process's stdin: a launcher reads all of it, and
-    is stopped by a terminal that it may not read.
+    is stopped by a terminal that it may not read. With ``interrupt``, Ctrl-C calls that, and goes
+    on to the launcher only where it returns false; without, the launcher gets Ctrl-C itself.
     """
     _check_shared_memory(1 if hostfile else ranks)
     if hostfile is not None and not hostfile.is_file():
         raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
     line = command(find_mpirun(), ranks, hostfile, program)
     stdin = None if reads_keys else subprocess.DEVNULL
-    with subprocess.Popen(line, env=child_environment(), stdin=stdin) as child:
-        signal.signal(signal.SIGTERM, lambda number, frame: child.terminate())
+    apart = interrupt is not None  # in a session of its own, which Ctrl-C does not reach
+    with subprocess.Popen(
+        line, env=child_environment(), stdin=stdin, start_new_session=apart
+    ) as child:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: child.terminate())
         while True:
             try:
                 return child.wait()
             except KeyboardInterrupt:
-                continue  # the launcher gets the signal too and ends the ranks
+                if interrupt is not None and not interrupt():
+                    child.send_signal(signal.SIGINT)

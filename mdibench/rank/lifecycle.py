@@ -63,10 +63,12 @@ from mdibench.rank.agreement import from_source, together
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
+from mdibench.rank.guard import start_guard
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
 from mdibench.rank.recorded import RecordedCompute, check_devices, shared_recordings
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
+from mdibench.rank.talk import tell
 from mdibench.record.run_folder import boot_id
 from mdibench.transport.links import LinkClock
 
@@ -101,6 +103,8 @@ class RunOptions:
     overrides: tuple[str, ...] = ()
     monitor: RunDisplay | None = None
     quiet: bool = False
+    guarded: bool = False
+    """Whether this run is all that the job does, so that a guard may watch its processes."""
 
 
 def run_rank(options: RunOptions, launch: environment.Launch) -> tuple[int, Path | None]:
@@ -176,10 +180,12 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
     file = _config_file(options, group)
     config = file.config
+    source = group.rank == SOURCE
+    if source:
+        tell("loading", f"{config.model.name} and {config.model.dataset}")
     threads = set_up_compute(config.run.threads, launch.local_size)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
-    source = group.rank == SOURCE
     recordings = shared_recordings(config, rule, group) if config.model.recorded else None
     engine = _engine(config, prepared, group, threads, recordings)
     pairs = _pairs(config, plan, group)
@@ -188,7 +194,8 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     preamble = _preamble(config, kept, prepared, group, threads, launch)
     preamble = replace(preamble, data=items.data if items else None)
     writer = together(group, lambda: open_run(preamble) if source else None)
-
+    if writer is not None:
+        _announce(writer.folder, options, preamble)
     clock = _run_clock(group, preamble)
     background = BackgroundErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(background)
@@ -217,6 +224,13 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
         gc.unfreeze()  # the next run of this process freezes its own
     _part(post, group)
     compute.stop()
+
+
+def _announce(folder: Path, options: RunOptions, preamble: RunPreamble) -> None:
+    """Tell the launching command where the run is, and have its processes watched."""
+    tell("folder", str(folder.resolve()))
+    if options.guarded:
+        start_guard(folder, preamble.ranks)
 
 
 def _part(post: PostOffice, group: RankGroup) -> None:
@@ -281,6 +295,7 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         elif config.model.name != NULL:
             chosen.append(choose(config.model, lacking))
         if group.size > 1 and config.emulation is None:
+            tell("measuring", "the blocks")
             info = with_seconds(info, measured(config, info, *chosen))
             plan = make_plan(config, group.size, info)
         check_events(config, plan)

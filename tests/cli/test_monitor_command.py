@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run as mdibench
+from mdibench.monitor.feed import RunFeed
+from mdibench.monitor.plain import summary
 from tests.monitor.support import LiveRun, start
 from tests.monitor.synthetic import Synthetic
 
@@ -42,6 +44,23 @@ def test_the_newest_run_is_the_default(
     newer.finish()
     _, out, _ = said(["--results", str(finished.folder.parent)], capfd)
     assert str(newer.folder) in out
+
+
+@pytest.mark.parametrize(("status", "end"), [("complete", "complete"), ("aborted", "lost; run ab")])
+def test_a_replay_that_is_left_says_where_it_stood(tmp_path: Path, status: str, end: str) -> None:
+    run = start(tmp_path, SHORT)
+    run.finish(status, "a rank is lost" if status == "aborted" else "")
+    feed = RunFeed(run.folder)
+    feed.read()
+    text = summary(feed.snapshot(1.0), str(run.folder))
+    feed.close()
+    assert (
+        f"the replay stood at 00:01, and so do these figures; {'' if end[0] == 'c' else 'a '}"
+        in text
+    )
+    assert end in text
+    assert text.splitlines()[-1] == f"  the whole run: mdibench report {run.folder}"
+    assert "stood" not in summary(feed.snapshot(), str(run.folder))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ class Actions(App[Snapshot]):
     snapshot: Snapshot | None
     alone: str | None
     bare: bool
+    last_picture: str
 
     def show_moment(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""
@@ -249,4 +250,6 @@ class Actions(App[Snapshot]):
 
     def action_leave(self) -> None:
         """Leave the monitor; a live run goes on."""
+        strips = self.screen_stack[0]._compositor.render_strips()
+        self.last_picture = "\n".join(strip.text.rstrip() for strip in strips)
         self.exit(self.snapshot)

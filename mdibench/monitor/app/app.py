@@ -78,6 +78,8 @@ class MonitorApp(Actions):
         self._stepped_s = feed.clocks.monotonic()
         self._steps = -1
         self._reported_problem = ""
+        self.last_picture = ""
+        """The screen's text when the user left."""
         self.theme = WITHOUT_COLOUR if self.no_color else theme
         if self.no_color:
             self.options = replace(self.options, coloured=False)
@@ -206,6 +208,9 @@ class MonitorApp(Actions):
 
     def _report_problem(self) -> None:
         text = self.feed.problem
+        state = self.snapshot.state if self.snapshot else None
+        if not text and state is not None and state.over and not state.healthy:
+            text = f"{state.reason or 'no reason was recorded'}; run {state.word}"
         if not text and self.feed.damaged:
             text = f"{self.feed.damaged} damaged lines in the stream were left out"
         if text == self._reported_problem:
@@ -264,12 +269,14 @@ def watch(
     options: Options | None = None,
     pace_s: float = 0.25,
     driver_class: type[Driver] | None = None,
-) -> Snapshot | None:
-    """Show the run in ``folder`` until the user leaves; returns the last snapshot shown."""
+) -> tuple[Snapshot | None, str]:
+    """Show the run in ``folder`` until the user leaves.
+
+    Returns the last snapshot shown, and the text of the screen that showed it.
+    """
     feed = RunFeed(folder)
     try:
-        return MonitorApp(
-            feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class
-        ).run()
+        app = MonitorApp(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class)
+        return app.run(), app.last_picture
     finally:
         feed.close()

@@ -9,10 +9,11 @@ import os
 import select
 import signal
 import termios
+import time
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events
 from textual._xterm_parser import XTermParser
@@ -22,6 +23,9 @@ from textual.geometry import Size
 from mdibench.monitor.mpirun_terminal import open_terminal, restore
 
 POLL_S = 0.1
+LAST_PICTURE_S = 1.0
+"""How long a job's end stays on the screen where no key can close it."""
+STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 
 
 @contextmanager
@@ -68,9 +72,12 @@ def _leave(number: int, frame: object) -> None:
 class ForwardedKeysDriver(LinuxDriver):
     """Textual's driver for a terminal that sends this process neither keys nor SIGWINCH.
 
-    Keys come from standard input; the app ends with it, since no key could close it afterwards. The
-    size is polled every ``POLL_S``.
+    Keys come from standard input, which ends with the launcher. Where a command waits that leaves
+    the terminal alone (``outlives_launcher``), they then come from the terminal itself; else the
+    app ends, since no key could close it. The size is polled every ``POLL_S``.
     """
+
+    outlives_launcher: ClassVar[bool] = False
 
     def run_input_thread(self) -> None:
         """Read keys and poll the size until the app or the standard input ends."""
@@ -80,6 +87,9 @@ class ForwardedKeysDriver(LinuxDriver):
             ready, _, _ = select.select([self.fileno], [], [], POLL_S)
             if ready:
                 data = os.read(self.fileno, 4096)
+                if not data and self.fileno == STANDARD_INPUT and self.outlives_launcher:
+                    self.fileno = STANDARD_OUTPUT  # the terminal, open for both
+                    continue
                 if not data:
                     self._end()
                     return
@@ -92,6 +102,7 @@ class ForwardedKeysDriver(LinuxDriver):
                 self.process_message(events.Resize(Size(*now), Size(*now)))
 
     def _end(self) -> None:
-        """Leave as if by Ctrl-C, so that the summary is printed."""
+        """Leave as if by Ctrl-C, so that the summary is printed, once its reason is known."""
+        time.sleep(LAST_PICTURE_S)
         with suppress(RuntimeError):  # the app's loop may be over already
             self._loop.call_soon_threadsafe(self._app.simulate_key, "ctrl+c")

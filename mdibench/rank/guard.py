@@ -1,0 +1,239 @@
+"""Which rank died, and of what: a small process that outlives a job that is killed.
+
+When a signal kills a rank, the launcher kills the others before any of them can write a word, and
+its own message names no rank. ``start_guard`` starts this file as a process of its own on rank 0's
+host. It sleeps until a rank of this host ends (Linux tells the order of the deaths), writes the
+reason into the run's manifest once its writer is gone, and says it in one line after the
+launcher's. It uses nothing but the standard library, so that it costs a few megabytes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+TALK_VARIABLE = "MDIBENCH_TALK"
+"""Names a FIFO that ``run --ranks`` reads: stages, the run's folder, and how it ended."""
+EXIT_CODE_TIMEOUT_S = 0.3
+"""Longest wait until the exit code of an ended process can be read."""
+CLOSE_TIMEOUT_S = 20.0
+"""Longest wait for rank 0, and for the launcher, after a rank has died."""
+MANIFEST = "run.json"
+
+
+def start_guard(folder: Path, ranks: Sequence[Mapping[str, Any]]) -> None:
+    """Watch the ranks of the run in ``folder`` that are on this host; ``ranks`` are their facts.
+
+    Does nothing where the system cannot tell of another process's end.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return
+    own = ranks[0]
+    here = [
+        [rank, each["pid"]]
+        for rank, each in enumerate(ranks)
+        if all(each.get(key) == own.get(key) for key in ("boot_id", "mpi_processor", "host"))
+    ]
+    task = {
+        "folder": str(folder.resolve()),
+        "ranks": here,
+        "host": own.get("host", ""),
+        "alone": len(here) == len(ranks),
+        "launchers": _launchers(),
+        "talk": os.environ.get(TALK_VARIABLE, ""),
+    }
+    command = [sys.executable, "-I", "-S", __file__, json.dumps(task)]
+    with suppress(OSError):
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _launchers() -> list[int]:
+    """The ancestors of this process that started the job, the nearest first."""
+    found, pid = [], os.getppid()
+    while pid > 1:
+        name = _status_fields(pid)
+        if not any(word in name[0] for word in ("mpi", "hydra", "prte", "orte", "srun", "slurm")):
+            break
+        found.append(pid)
+        pid = int(name[2])
+    return found
+
+
+def _status_fields(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` from the name on; all empty where there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return [""] * 60
+    name, _, rest = text.partition("(")[2].rpartition(")")
+    return [name, *rest.split()]
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+class Guard:
+    """The watch over one job."""
+
+    def __init__(self, task: Mapping[str, Any]) -> None:
+        self.task = task
+        self.folder = Path(task["folder"])
+        self._poll = select.epoll()
+        self._watched: dict[int, tuple[str, int]] = {}
+        """By descriptor: "launcher" or the rank as text, and the process id."""
+        self._open(task["ranks"], task["launchers"])
+        self._lines = self._open_lines()
+
+    def _open(self, ranks: Sequence[Sequence[int]], launchers: Sequence[int]) -> None:
+        named = [(str(rank), pid) for rank, pid in ranks]
+        for name, pid in [*named, *(("launcher", pid) for pid in launchers)]:
+            with suppress(OSError):  # it has ended
+                descriptor = os.pidfd_open(pid)
+                self._watched[descriptor] = name, pid
+                self._poll.register(descriptor, select.EPOLLIN)
+
+    def _open_lines(self) -> int | None:
+        """Where the last line goes: the FIFO of ``run --ranks``, else the launcher's stderr."""
+        talk, launchers = self.task["talk"], self.task["launchers"]
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+        with suppress(OSError):
+            return os.open(talk or f"/proc/{launchers[-1] if launchers else 0}/fd/2", flags)
+        return None
+
+    def run(self) -> None:
+        """Wait for the first end that explains the others; then say it."""
+        name, code = self._next()
+        while name not in ("", "launcher") and not code and not self._left_running():
+            name, code = self._next()
+        if not name:
+            return
+        self._wait_for(("0",))
+        reason = self._reason(name, code)
+        if self._amend(reason):
+            self._wait_for(("launcher",))
+            self._say(reason)
+
+    def _reason(self, name: str, code: int) -> str:
+        """The cause in words."""
+        if name == "launcher":
+            return "the launcher ended before its ranks"
+        number = code & 0x7F
+        if code and not number:
+            return f"rank {name} on {self.task['host']} ended with status {code >> 8}"
+        signalled = f" (signal {number})" if number else ""
+        if not self.task["alone"]:
+            signalled += ", the first of this host"
+        return f"rank {name} on {self.task['host']} died{signalled}"
+
+    def _next(self) -> tuple[str, int]:
+        """The next process that ends, and its exit code; an empty name where no rank is left."""
+        if not any(name != "launcher" for name, _ in self._watched.values()):
+            return "", 0
+        ((descriptor, _),) = self._poll.poll(None, maxevents=1)
+        self._poll.unregister(descriptor)
+        name, pid = self._watched.pop(descriptor)
+        return name, exit_code(descriptor, pid)
+
+    def _wait_for(self, names: Sequence[str]) -> None:
+        """Until none of ``names`` is left."""
+        deadline_s = time.monotonic() + CLOSE_TIMEOUT_S
+        while any(name in names for name, _ in self._watched.values()):
+            left_s = deadline_s - time.monotonic()
+            ended = self._poll.poll(max(0.0, left_s), maxevents=1)
+            if not ended:
+                return
+            self._poll.unregister(ended[0][0])
+            self._watched.pop(ended[0][0])
+
+    def _left_running(self) -> bool:
+        """Whether rank 0 is gone and the manifest still says that the run goes on."""
+        if any(name == "0" for name, _ in self._watched.values()):
+            return False
+        return bool(self._manifest().get("status") == "running")
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            manifest = json.loads((self.folder / MANIFEST).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return manifest if isinstance(manifest, dict) else {}
+
+    def _amend(self, reason: str) -> bool:
+        """Write the reason into the manifest, unless the run knows a better one."""
+        manifest = self._manifest()
+        unexplained = manifest.get("status") == "running" or manifest.get("reason") == "interrupted"
+        if not unexplained:
+            return False
+        manifest |= {"status": "aborted", "reason": reason}
+        draft = self.folder / f".{MANIFEST}.{os.getpid()}.draft"
+        with suppress(OSError):
+            draft.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            draft.replace(self.folder / MANIFEST)
+        return True
+
+    def _say(self, reason: str) -> None:
+        if self._lines is not None:
+            prefix = "end " if self.task["talk"] else "mdibench: "
+            with suppress(OSError):
+                os.write(self._lines, f"{prefix}{reason}; run aborted\n".encode())
+
+
+def exit_code(descriptor: int, pid: int) -> int:
+    """What ``wait`` tells the parent of a process that has ended; 0 where it cannot be read.
+
+    ``/proc`` has it until the parent has waited, the pidfd (of Linux 6.15 or newer) from then on.
+    """
+    deadline_s = time.monotonic() + EXIT_CODE_TIMEOUT_S
+    while True:
+        fields = _status_fields(pid)
+        if len(fields) > EXIT_CODE_FIELD and fields[1] == "Z" and fields[EXIT_CODE_FIELD] != "0":
+            return int(fields[EXIT_CODE_FIELD])
+        known, code = _pidfd_exit(descriptor)
+        if known or time.monotonic() > deadline_s:
+            return code
+        time.sleep(0.005)
+
+
+EXIT_CODE_FIELD = 50
+"""Of ``_status_fields``; the last one of ``/proc/PID/stat``."""
+PIDFD_GET_INFO = 0xC040FF0B
+PIDFD_INFO_EXIT = 1 << 3
+
+
+def _pidfd_exit(descriptor: int) -> tuple[bool, int]:
+    """Whether the pidfd tells the exit code, and the code (``struct pidfd_info``)."""
+    info = bytearray(64)
+    struct.pack_into("Q", info, 0, PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(descriptor, PIDFD_GET_INFO, info)
+    except OSError:
+        return False, 0
+    known = bool(struct.unpack_from("Q", info, 0)[0] & PIDFD_INFO_EXIT)
+    return known, struct.unpack_from("i", info, 60)[0] if known else 0
+
+
+def main() -> None:
+    """The process that ``start_guard`` starts."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):  # allowed to root: an exit code is best read at once
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    Guard(json.loads(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    main()

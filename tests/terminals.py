@@ -1,0 +1,102 @@
+"""A program on a pseudo-terminal, and what a person sees and types there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b[P\]X^_].*?(?:\x1b\\|\x07)|\x1b[()][0-9A-B]|\x1b[=>78cDEHM]",
+    re.DOTALL,
+)
+
+
+class Terminal:
+    """``command`` in a session of its own on a new terminal; killed with all its children at the
+    end of the ``with`` block.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        size: tuple[int, int] = (120, 36),
+    ) -> None:
+        self._master, slave = pty.openpty()
+        columns, rows = size
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._raw = ""
+        self.process = subprocess.Popen(
+            list(command), cwd=folder, env={**variables, "TERM": "xterm-256color"},
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        """Everything written so far, without escape sequences."""
+        return _ESCAPES.sub("", self._raw)
+
+    def shows(self, wanted: str, seconds: float = 20.0) -> None:
+        """Wait until ``wanted`` was written since the last call."""
+        deadline, start = time.monotonic() + seconds, len(self._raw)
+        while wanted not in _ESCAPES.sub("", self._raw[start:]):
+            left = deadline - time.monotonic()
+            assert left > 0, f"no {wanted!r} in {self.text[-3000:]!r}"
+            assert self._read(left), f"ended without {wanted!r}: {self.text[-3000:]!r}"
+
+    def read_for(self, seconds: float) -> None:
+        """Read what comes in the next ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self._read(left):
+            pass
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """Read to the end; the exit status."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self._read(left):
+            pass
+        return self.process.wait(max(0.1, deadline - time.monotonic()))
+
+    def _read(self, seconds: float) -> bool:
+        """Read what comes within ``seconds``; false at the end."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return True
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:  # the other side is closed
+            return False
+        self._raw += data.decode(errors="replace")
+        return bool(data)
