@@ -8,16 +8,13 @@ the format raises ``WireError``, and the receiver counts it and goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from math import inf
 from struct import Struct
-from struct import pack as pack_struct
-from struct import unpack as unpack_struct
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from mdibench.core.records import Result, State, Task
+from mdibench.core.records import Result, State, Task, statically_frozen
 from mdibench.core.rows import ROWS, Row, table_of
 from mdibench.errors import WireError
 
@@ -35,10 +32,12 @@ _HEADER = Struct(
     "qiiHHHH"  # item, sample, prediction, block or exit, attempt, streak, number of prices
     "ddQQ"  # confidence, threshold, bytes on the wire so far, payload bytes of this message
     "dIIQ"  # sender's gamma_s, its input queue, message number, tasks received from the receiver
-    f"{MAX_PATH}H"  # ranks that computed a block; at the end, the sender's prices as half floats
+    f"{2 * MAX_PATH}s"  # ranks that computed a block; at the end, the sender's prices
     "20x"  # to a multiple of 64 bytes, so that tensors behind it are aligned
 )
 HEADER_BYTES = _HEADER.size
+_RANKS = tuple(Struct(f"<{count}H") for count in range(MAX_PATH + 1))
+_PRICES = tuple(Struct(f"<{count}e") for count in range(MAX_PATH + 1))
 
 
 class MessageKind(IntEnum):
@@ -79,7 +78,7 @@ class CodecId(IntEnum):
     BOTTLENECK = 3
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Layout:
     """What the payload is: element type and shape before the codec, and the codec."""
 
@@ -92,7 +91,7 @@ Body: TypeAlias = Task | Result | None
 NO_LAYOUT = Layout()
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class Message:
     """A header in readable form. ``payload_bytes`` follow it in the same buffer."""
 
@@ -132,40 +131,58 @@ def pack(
         sample, block, streak = body.sample, body.block, body.streak
     elif body is not None:
         block, confidence, threshold = body.exit, body.confidence, body.threshold
-    prices = _halves(state.prices) if state.prices else ()
-    unused = MAX_PATH - len(path) - len(prices)
-    if unused < 0 or len(layout.shape) > MAX_DIMENSIONS:
-        what = f"path {path}, {len(prices)} prices or shape {layout.shape}"
+    shape, prices = layout.shape, state.prices
+    if len(path) + len(prices) > MAX_PATH or len(shape) > MAX_DIMENSIONS:
+        what = f"path {path}, {len(prices)} prices or shape {shape}"
         raise WireError(f"{what} does not fit the header")
-    shape = layout.shape + (0,) * (MAX_DIMENSIONS - len(layout.shape))
+    ranks = _RANKS[len(path)].pack(*path)
+    if prices:
+        ranks = ranks.ljust(2 * (MAX_PATH - len(prices)), b"\0") + _halves(prices)
     _HEADER.pack_into(
         buffer, 0,
-        MAGIC, VERSION, kind, layout.codec, layout.dtype, len(layout.shape), len(path), hops,
-        *shape,
+        MAGIC, VERSION, kind, layout.codec, layout.dtype, len(shape), len(path), hops,
+        *shape, *_UNUSED[len(shape)],
         item, sample, prediction, block, attempt, streak, len(prices),
         confidence, threshold, wire_bytes, payload_bytes,
-        state.gamma_s, state.input_queue, number, state.received,
-        *path, *_ZEROS[:unused], *prices,
+        state.gamma_s, state.input_queue, number, state.received, ranks,
     )  # fmt: skip
 
 
-_ZEROS = (0,) * MAX_PATH
+_UNUSED = ((0, 0, 0, 0), (0, 0, 0), (0, 0), (0,), ())
 LARGEST_HALF = 65504.0
 """Largest finite number of 16 bits; infinity is one more."""
 
 
-def _halves(numbers: tuple[float, ...]) -> tuple[int, ...]:
-    """``numbers`` as the bits of half floats (IEEE 754 binary16): three digits of each."""
-    bounded = [x if x == inf else min(x, LARGEST_HALF) for x in numbers]
-    return unpack_struct(f"<{len(numbers)}H", pack_struct(f"<{len(numbers)}e", *bounded))
+def _halves(prices: tuple[float, ...]) -> bytes:
+    """``prices`` as half floats (IEEE 754 binary16): three digits of each."""
+    bounded = [x if x == inf else min(x, LARGEST_HALF) for x in prices]
+    return _PRICES[len(prices)].pack(*bounded)
 
 
-def _from_halves(bits: Sequence[int]) -> tuple[float, ...]:
-    """The reverse of ``_halves``; raises ``WireError`` for what is no price."""
-    numbers = unpack_struct(f"<{len(bits)}e", pack_struct(f"<{len(bits)}H", *bits))
-    if not all(number >= 0 for number in numbers):
+def _from_halves(ranks: bytes, count: int) -> tuple[float, ...]:
+    """The last ``count`` numbers of ``ranks``; raises ``WireError`` for what is no price."""
+    prices = _PRICES[count].unpack_from(ranks, 2 * (MAX_PATH - count))
+    if not all(price >= 0 for price in prices):
         raise WireError("a price is negative or no number")
-    return numbers
+    return prices
+
+
+Code = TypeVar("Code", bound=IntEnum)
+
+
+def _known(kind: type[Code]) -> Mapping[int, Code]:
+    """The members by number: much cheaper than a call of the class."""
+    return {int(member): member for member in kind}
+
+
+_KINDS, _DTYPES, _CODECS = _known(MessageKind), _known(Dtype), _known(CodecId)
+
+
+def _code(known: Mapping[int, Code], kind: type[Code], number: int) -> Code:
+    try:
+        return known[number]
+    except KeyError:
+        raise WireError(f"{number} is not a valid {kind.__name__}") from None
 
 
 Decode: TypeAlias = Callable[[Layout, int, int], tuple[Any, int]]
@@ -186,8 +203,7 @@ def unpack(
         s0, s1, s2, s3,
         item, sample, prediction, block, attempt, streak, price_count,
         confidence, threshold, wire_bytes, payload_bytes,
-        gamma_s, input_queue, number, received,
-        *path,
+        gamma_s, input_queue, number, received, path,
     ) = _HEADER.unpack_from(buffer)  # fmt: skip
     if magic != MAGIC or version != VERSION:
         raise WireError(f"magic {magic!r} version {version}, expected {MAGIC!r} {VERSION}")
@@ -195,14 +211,13 @@ def unpack(
         raise WireError(f"{dimensions} dimensions, path of {path_length}, {price_count} prices")
     if payload_bytes != size - HEADER_BYTES:
         raise WireError(f"payload of {payload_bytes} bytes in a message of {size}")
-    try:
-        layout = Layout(Dtype(dtype), (s0, s1, s2, s3)[:dimensions], CodecId(codec))
-        message_kind = MessageKind(kind)
-    except ValueError as error:
-        raise WireError(str(error)) from None
-    prices = _from_halves(path[MAX_PATH - price_count :]) if price_count else ()
+    layout = Layout(
+        _code(_DTYPES, Dtype, dtype), (s0, s1, s2, s3)[:dimensions], _code(_CODECS, CodecId, codec)
+    )
+    message_kind = _code(_KINDS, MessageKind, kind)
+    prices = _from_halves(path, price_count) if price_count else ()
     state = State(input_queue, gamma_s, received, prices)
-    ranks = tuple(path[:path_length])
+    ranks = _RANKS[path_length].unpack_from(path)
     body: Body = None
     if message_kind is MessageKind.TASK:
         payload, decoded_bytes = decode(layout, payload_bytes, block)

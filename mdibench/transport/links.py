@@ -21,12 +21,22 @@ RETRANSMISSION_TIMEOUT_S = 0.2
 class LinkClock:
     """Timing of the messages on an emulated link, in seconds on the caller's clock."""
 
-    __slots__ = ("_free_s", "_last_arrival_s", "link")
+    __slots__ = ("_free_s", "_last_arrival_s", "_link", "emulated")
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self._free_s = 0.0
         self._last_arrival_s = 0.0
+
+    @property
+    def link(self) -> Link:
+        """Its bandwidth, delay and codec."""
+        return self._link
+
+    @link.setter
+    def link(self, link: Link) -> None:
+        self._link = link
+        self.emulated = link.emulated
 
     def send(
         self, size_bytes: int, now: float, uniform: Callable[[], float]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 Buffer: TypeAlias = NDArray[np.uint8]
 _TAG = 7
+LONG_BYTES = 64 * 1024
+"""MPI moves a message of this length in many pieces, some at every test."""
 TESTS = 8
-"""Tests in a row before there is no news: one does not complete MPI's progress, and a long message
-comes in many pieces. A test costs a fraction of what the loop around it does."""
+"""Tests in a row while there are long messages: quicker than to go round the whole loop."""
+LONG_POLLS = 64
+"""Calls of ``receive`` without a message after which the last long one is over."""
 _QUIET_POLL_S = 0.001
 _IDLE_POLL_S = 0.05
 
@@ -66,6 +69,7 @@ class Endpoint:
         self.failed: set[int] = set()
         """Ranks whose processes are gone, where MPI survives that."""
         self._tests = _test_each if survives_failures() else _test_some
+        self._long_polls = 0
 
     def _post(self, slot: int) -> MPI.Request:
         self._posts += 1
@@ -80,6 +84,8 @@ class Endpoint:
         start = self._comm.Isend if token is None else self._comm.Issend
         if target in self.failed:
             return
+        if size >= LONG_BYTES:
+            self._long_polls = LONG_POLLS
         try:
             self._sends.append(start([buffer, size, MPI.BYTE], target, _TAG))
         except MPI.Exception as failure:
@@ -93,11 +99,11 @@ class Endpoint:
         if not self._sends:
             return []
         done, failures = self._tests(self._sends, None)
+        if not (done or failures):
+            return []
         for failure in failures.values():
             self._learn(failure)
         done = [*(done or ()), *failures]
-        if not done:
-            return []
         tokens = []
         for index in sorted(done, reverse=True):
             del self._sends[index]
@@ -113,28 +119,35 @@ class Endpoint:
         Those of one rank come in the order in which it sent them, but for a long one that is still
         on its way when a short one behind it is complete.
         """
+        done = self._complete()
+        ready = list(zip(done, self._found(done), strict=False))
+        if len(ready) > 1:
+            ready.sort(key=lambda pair: self._posted[pair[0]])
+        messages = []
+        for slot, status in ready:
+            size = status.Get_count(MPI.BYTE)
+            messages.append((status.source, self._slots[slot], size))
+            self._slots[slot] = self.pool.take()
+            self._receives[slot] = self._post(slot)
+            if size >= LONG_BYTES:
+                self._long_polls = LONG_POLLS
+        self._arrived += len(messages)
+        return messages
+
+    def _complete(self) -> Sequence[int]:
+        """Slots whose receives are complete."""
         if not self._receives:
-            return []
-        for _ in range(TESTS):
+            return ()
+        for _ in range(TESTS if self._long_polls else 1):
             done, failures = self._tests(self._receives, self._statuses)
             for slot, failure in failures.items():
                 self._learn(failure)
                 if failure.Get_error_class() != MPI.ERR_PROC_FAILED_PENDING:
                     self._receives[slot] = self._post(slot)
             if done:
-                break
-        else:
-            return []
-        messages = []
-        ready = sorted(
-            zip(done, self._found(done), strict=False), key=lambda pair: self._posted[pair[0]]
-        )
-        for slot, status in ready:
-            messages.append((status.source, self._slots[slot], status.Get_count(MPI.BYTE)))
-            self._slots[slot] = self.pool.take()
-            self._receives[slot] = self._post(slot)
-        self._arrived += len(messages)
-        return messages
+                return done
+        self._long_polls -= self._long_polls > 0
+        return ()
 
     def _found(self, done: Sequence[int]) -> list[MPI.Status]:
         """The statuses of ``done``: ``Testsome`` packs them, single tests leave them in place."""
@@ -194,14 +207,15 @@ def survives_failures() -> bool:
     return os.environ.get(FAULT_TOLERANCE, "") in ("1", "true")
 
 
-Failures: TypeAlias = dict[int, MPI.Exception]
+Failures: TypeAlias = Mapping[int, MPI.Exception]
+_NO_FAILURES: Failures = {}
 
 
 def _test_some(
     requests: list[MPI.Request], statuses: list[MPI.Status] | None
 ) -> tuple[Sequence[int] | None, Failures]:
     """Indices of those that are complete; statuses packed in their order."""
-    return MPI.Request.Testsome(requests, statuses), {}
+    return MPI.Request.Testsome(requests, statuses), _NO_FAILURES
 
 
 def _test_each(
@@ -209,7 +223,7 @@ def _test_each(
 ) -> tuple[Sequence[int] | None, Failures]:
     """The same one by one, so that what fails is known; statuses in place."""
     done: list[int] = []
-    failures: Failures = {}
+    failures: dict[int, MPI.Exception] = {}
     for index, request in enumerate(requests):
         try:
             if request.Test(statuses[index] if statuses else None):

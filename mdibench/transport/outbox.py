@@ -12,10 +12,11 @@ tells of all before it: every ``MARK_EVERY``th is synchronous, and each task is 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from mdibench.core.records import statically_frozen
 from mdibench.transport.mpi import Buffer
 
 if TYPE_CHECKING:
@@ -33,25 +34,26 @@ class _Waiting(NamedTuple):
     is_state: bool
 
 
-class _Mark(NamedTuple):
-    """The endpoint's token: message ``number`` to ``target``, and the sender's own token."""
-
-    target: int
-    number: int
-    token: object
-
-
 @dataclass(slots=True)
 class _Lane:
     """What went to one rank: ``sent`` messages, of which it has taken ``taken`` for certain."""
 
+    target: int
     sent: int = 0
     taken: int = 0
     waiting: deque[_Waiting] = field(default_factory=deque)
 
-    @property
-    def untaken(self) -> int:
-        return self.sent - self.taken
+    def has_room(self, is_state: bool) -> bool:
+        return self.sent - self.taken < (STATES if is_state else WINDOW)
+
+
+@statically_frozen
+class _Mark:
+    """The endpoint's token: message ``number`` of a lane, and the sender's own token."""
+
+    lane: _Lane
+    number: int
+    token: object
 
 
 class Outbox:
@@ -59,7 +61,7 @@ class Outbox:
 
     def __init__(self, endpoint: BytesEndpoint) -> None:
         self._endpoint = endpoint
-        self._lanes: dict[int, _Lane] = defaultdict(_Lane)
+        self._lanes = [_Lane(rank) for rank in range(endpoint.size)]
         self._held = 0
 
     def send(
@@ -67,17 +69,18 @@ class Outbox:
     ) -> None:
         """Like ``Endpoint.send``, once ``target`` has room."""
         lane = self._lanes[target]
-        if lane.waiting or lane.untaken >= (STATES if is_state else WINDOW):
+        if lane.waiting or not lane.has_room(is_state):
             self._hold(lane, _Waiting(buffer, size, token, is_state))
         else:
-            self._launch(target, lane, buffer, size, token)
+            self._launch(lane, buffer, size, token)
 
     def delivered(self) -> list[object]:
         """Tokens of the messages that have been taken since the last call; others move up."""
         tokens = []
         for mark in self._endpoint.delivered():
             assert isinstance(mark, _Mark)
-            self._lanes[mark.target].taken = max(self._lanes[mark.target].taken, mark.number)
+            if mark.number > mark.lane.taken:
+                mark.lane.taken = mark.number
             if mark.token is not None:
                 tokens.append(mark.token)
         if self._held:
@@ -89,11 +92,11 @@ class Outbox:
         """Messages that nobody has taken yet, and that MPI does not keep."""
         return self._endpoint.sending + self._held
 
-    def _launch(self, target: int, lane: _Lane, buffer: Buffer, size: int, token: object) -> None:
+    def _launch(self, lane: _Lane, buffer: Buffer, size: int, token: object) -> None:
         lane.sent += 1
         marked = token is not None or lane.sent % MARK_EVERY == 0
-        mark = _Mark(target, lane.sent, token) if marked else None
-        self._endpoint.send(target, buffer, size, mark)
+        mark = _Mark(lane, lane.sent, token) if marked else None
+        self._endpoint.send(lane.target, buffer, size, mark)
 
     def _hold(self, lane: _Lane, message: _Waiting) -> None:
         if message.is_state and lane.waiting and lane.waiting[-1].is_state:
@@ -103,8 +106,8 @@ class Outbox:
         self._held += 1
 
     def _move_up(self) -> None:
-        for target, lane in self._lanes.items():
-            while lane.waiting and lane.untaken < (STATES if lane.waiting[0].is_state else WINDOW):
+        for lane in self._lanes:
+            while lane.waiting and lane.has_room(lane.waiting[0].is_state):
                 message = lane.waiting.popleft()
                 self._held -= 1
-                self._launch(target, lane, message.buffer, message.size, message.token)
+                self._launch(lane, message.buffer, message.size, message.token)

@@ -31,7 +31,7 @@ from mdibench.core.events import (
     Suspected,
     ThresholdsSet,
 )
-from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced
+from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced, statically_frozen
 from mdibench.core.wire import (
     HEADER_BYTES,
     NO_LAYOUT,
@@ -92,7 +92,7 @@ class Mail:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
+@statically_frozen
 class _Handed:
     """A task on its way to ``target`` since ``handed_s``; ``emulated`` links free themselves."""
 
@@ -203,11 +203,14 @@ class PostOffice:
         codec = CODECS[link.link.codec]
         payload, layout = self._coder.encode(task.payload, codec, task.block - 1)
         number = self._next_number(target)
-        buffer, size = self._message(MessageKind.TASK, state, task, payload, layout, number=number)
+        buffer, size = self.endpoint.pool.take(), HEADER_BYTES + payload.nbytes
+        pack(buffer.data, MessageKind.TASK, state, task, payload.nbytes, layout, number=number)
+        # one copy, whatever the strides of the feature map
+        np.ndarray(payload.shape, payload.dtype, buffer, HEADER_BYTES)[...] = payload
         handed_s = self._clock()
         self.traffic.encode_s += handed_s - begun_s
         self.traffic.count_sent(target, size, task)
-        token = _Handed(target, handed_s, link.link.emulated)
+        token = _Handed(target, handed_s, link.emulated)
         if not token.emulated:
             self._outbox.send(target, buffer, size, token)
             return
@@ -223,8 +226,8 @@ class PostOffice:
         self.traffic.count_sent(target, size, body)
         is_state, handed_s = body is None, self._clock()
         paced = is_paced(state, body)
-        token = _Handed(target, handed_s, link.link.emulated) if paced else None
-        if not link.link.emulated:
+        token = _Handed(target, handed_s, link.emulated) if paced else None
+        if not link.emulated:
             self._outbox.send(target, buffer, size, token, is_state)
             return
         free_s, arrival_s = link.send(size, handed_s, self._uniform)
@@ -236,21 +239,15 @@ class PostOffice:
         self,
         kind: MessageKind,
         state: State,
-        body: Body,
-        payload: Array | bytes = b"",
-        layout: Layout = NO_LAYOUT,
+        body: Result | None,
+        payload: bytes = b"",
         rank: int = 0,
         number: int = 0,
     ) -> tuple[Buffer, int]:
-        """A pooled buffer with header and payload, and the message's size."""
-        buffer = self.endpoint.pool.take()
-        size = HEADER_BYTES + (len(payload) if isinstance(payload, bytes) else payload.nbytes)
-        pack(buffer.data, kind, state, body, size - HEADER_BYTES, layout, rank, number)
-        if isinstance(payload, bytes):
-            buffer.data[HEADER_BYTES:size] = payload
-        else:  # one copy, whatever the strides of the feature map
-            place = buffer[HEADER_BYTES:size].view(payload.dtype)
-            place.reshape(payload.shape)[...] = payload
+        """A pooled buffer with header and payload, and the size of a message that is no task."""
+        buffer, size = self.endpoint.pool.take(), HEADER_BYTES + len(payload)
+        pack(buffer.data, kind, state, body, len(payload), NO_LAYOUT, rank, number)
+        buffer.data[HEADER_BYTES:size] = payload
         return buffer, size
 
     def _next_number(self, target: int) -> int:
@@ -284,11 +281,13 @@ class PostOffice:
             event = heappop(self._held)[2]()
             if event is not None:
                 events.append(event)
-        for token in self._outbox.delivered():
-            assert isinstance(token, _Handed)
-            if not token.emulated:
-                events.append(LinkFree(token.target))
-            events.append(Delivered(token.target, self._clock() - token.handed_s))
+        if delivered := self._outbox.delivered():
+            now = self._clock()
+            for token in delivered:
+                assert isinstance(token, _Handed)
+                if not token.emulated:
+                    events.append(LinkFree(token.target))
+                events.append(Delivered(token.target, now - token.handed_s))
         for sender, buffer, size in self.endpoint.receive():
             opened = self._open(sender, buffer, size)
             if opened is not None:
