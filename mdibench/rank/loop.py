@@ -1,12 +1,13 @@
 """The loop of one rank in real time: poll the links, feed the node, perform its instructions.
 
-MPI belongs to this thread, torch to the compute thread. Waiting must not occupy a core: after
-a poll without a message the loop sleeps, a little longer each time, until a batch is
-finished. A finished batch wakes it at once; a message waits ``LONGEST_SLEEP_S`` at most.
+MPI belongs to this thread, torch to the compute thread. Waiting must not occupy a core: the loop
+sleeps between polls, a little longer each time, as long as nothing comes that the node acts on. A
+finished batch wakes it at once; a message waits ``LONGEST_SLEEP_S`` at most.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ class Loop:
         self._rows: list[Row] = []
         self._next_sample_s = 0.0
         self._sleep_s = SHORTEST_SLEEP_S
+        self._acted = False
+        """Whether the node has answered with an instruction since the last rest."""
         self._turned_s = 0.0
         self._alone = post.endpoint.size == 1
         self._perform = {
@@ -112,7 +115,7 @@ class Loop:
             raise
 
     def _turn(self) -> None:
-        news = self._poll()
+        news = self._poll_all()
         now = self._catch_up()
         if self._script is not None and now >= self._script.next_s:
             self._follow(self._script.take(now), now)
@@ -121,9 +124,7 @@ class Loop:
         if now >= self._next_sample_s or self.hooks.wants_sample:
             self._next_sample_s = now + self.setup.sample_s
             self.sample(now)
-        if news:
-            self._sleep_s = SHORTEST_SLEEP_S
-        else:
+        if not news:
             self._rest()
 
     def _follow(self, happened: Happened, now: float) -> None:
@@ -141,7 +142,7 @@ class Loop:
         now = self._clock()
         if now - self._turned_s > STALL_S:
             for _ in range(CATCH_UP_POLLS):
-                if not self._poll():
+                if not self._poll_all():
                     break
             now = self._clock()
         self._turned_s = now
@@ -161,15 +162,20 @@ class Loop:
 
     # --- waiting ------------------------------------------------------------------------------
 
-    def _poll(self) -> bool:
+    def _poll_all(self) -> bool:
         """Take what has come, and finished batches; whether anything happened.
 
         Of calls that take next to no time, several in a row, before the links are polled again.
         """
+        news = self._poll_links()
+        return self._collect_all() or news
+
+    def _poll_links(self) -> bool:
+        """Take what has come; whether anything has."""
         incoming = [] if self._alone else self.post.poll()
         for event in incoming:
             self._take(event)
-        return self._collect_all() or bool(incoming)
+        return bool(incoming)
 
     def _collect_all(self) -> bool:
         """Feed finished batches to the node, for ``BATCHES_S`` at most; whether there was one."""
@@ -183,18 +189,31 @@ class Loop:
         return until_s > 0
 
     def _rest(self) -> None:
-        """Sleep until something is due, a batch is finished, or it is time to poll again."""
-        due_s = min(self.node.next_wake(), self._next_sample_s) - self._clock()
+        """Sleep and poll until a batch is finished, a message has come or something is due."""
+        if self._acted:
+            self._acted, self._sleep_s = False, SHORTEST_SLEEP_S
+        now, due_s = self._clock(), self._due_s()
+        while now < due_s and now - self._turned_s <= STALL_S:
+            self._turned_s = now
+            if self._collect(min(due_s - now, self._next_sleep_s())) or self._poll_links():
+                return
+            now = self._clock()
+
+    def _due_s(self) -> float:
+        """When a tick, a sample, a scripted event or a message on an emulated link is due."""
+        due_s = min(self.node.next_wake(), self._next_sample_s)
         if self._script is not None:
-            due_s = min(due_s, self._script.next_s - self._clock())
-        due_s = min(due_s, self.post.next_due() - time.perf_counter())
-        if not self._alone:
-            if self.compute.supplied:
-                self._sleep_s = max(self._sleep_s, QUIET_SLEEP_S)
-            due_s = min(due_s, self._sleep_s)
-            self._sleep_s = longer(self._sleep_s)
-        if due_s > 0 and self._collect(due_s):
-            self._sleep_s = SHORTEST_SLEEP_S
+            due_s = min(due_s, self._script.next_s)
+        return min(due_s, self.post.next_due() - time.perf_counter() + self._clock())
+
+    def _next_sleep_s(self) -> float:
+        if self._alone:
+            return math.inf
+        sleep_s = self._sleep_s
+        if self.compute.supplied:
+            sleep_s = max(sleep_s, QUIET_SLEEP_S)
+        self._sleep_s = longer(sleep_s)
+        return sleep_s
 
     def _collect(self, seconds: float) -> bool:
         """Feed a finished batch to the node, waiting for one up to ``seconds``."""
@@ -216,6 +235,7 @@ class Loop:
     def _feed(self, event: Event, now: float) -> None:
         for instruction in self.node.handle(event, now):
             self._perform[type(instruction)](instruction)  # type: ignore[operator]
+            self._acted = True
 
     def _compute(self, instruction: Compute) -> None:
         self.compute.submit(instruction.tasks)
