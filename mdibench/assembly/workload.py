@@ -68,6 +68,30 @@ def model_info(model: ModelSection) -> ModelInfo:
     return registry.network_info(model)
 
 
+def with_cuts(config: RunConfig) -> RunConfig:
+    """The config with the cuts of a whole network that are made here."""
+    if ":" not in config.model.name:
+        return config
+    from mdibench.models.registry import resolved
+
+    return config.model_copy(update={"model": resolved(config.model)})
+
+
+def check_network(config: RunConfig) -> None:
+    """Try the network on real items, with its weights; UserError where a run would go wrong.
+
+    The package's own networks with the package's weights are known to be in order.
+    """
+    model = config.model
+    if model.name == NULL or (":" not in model.name and model.weights is None):
+        return
+    from mdibench.models.inspection import inspect_model
+
+    transport = config.transport.codec
+    codecs = {link.codec or transport for link in config.topology.links} | {transport}
+    inspect_model(model, codecs)
+
+
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
     """The network's costs and the plan for ``ranks``; UserError with the mistakes of both."""
     from mdibench.network.planning import make_plan, network_problems
@@ -141,7 +165,7 @@ def load_items(
         return SourceItems([0] * 1000, lambda sample: (item, item.nbytes), arrivals_s)
     from mdibench.data.registry import load_evaluation
 
-    split = load_evaluation(model.dataset, model.data_dir, run_seed)
+    split = load_evaluation(model, run_seed)
     inputs = split.inputs
     item_bytes = inputs[0].nbytes
     return SourceItems(

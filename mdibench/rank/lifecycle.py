@@ -32,6 +32,7 @@ from mdibench.assembly.workload import (
     SourceItems,
     bottleneck_file,
     call_seconds,
+    check_network,
     hosted_by,
     last_blocks,
     load_items,
@@ -40,6 +41,7 @@ from mdibench.assembly.workload import (
     planned,
     recorded_items,
     set_up_compute,
+    with_cuts,
     with_seconds,
 )
 from mdibench.compute.engine import Engine
@@ -184,6 +186,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     if source:
         tell("loading", f"{config.model.name} and {config.model.dataset}")
     threads = set_up_compute(config.run.threads, launch.local_size)
+    config = _with_cuts(config, group)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     recordings = shared_recordings(config, rule, group) if config.model.recorded else None
@@ -244,6 +247,24 @@ def _part(post: PostOffice, group: RankGroup) -> None:
         post.close()
 
 
+def _with_cuts(config: RunConfig, group: RankGroup) -> RunConfig:
+    """The config with rank 0's cuts of a whole network, so that all ranks have the same blocks."""
+    if ":" not in config.model.name:
+        return config
+
+    def cuts() -> list[str] | None:
+        with suppress(UserError):  # ``planned`` raises it again, with its place in the file
+            found = with_cuts(config).model.cuts
+            return list(found) if isinstance(found, tuple) else None
+        return None
+
+    made = from_source(group, cuts)
+    if made is None:
+        return config
+    model = config.model.model_copy(update={"cuts": tuple(made)})
+    return config.model_copy(update={"model": model})
+
+
 def _items(file: ConfigFile, info: ModelInfo, recordings: Recordings | None) -> SourceItems:
     config = file.config
     if recordings is not None:
@@ -289,6 +310,8 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         from mdibench.network.planning import make_plan
 
         info, plan = planned(config, group.size)
+        if ":" in config.model.name:
+            check_network(config)
         if config.model.recorded:
             check_devices(config, plan)
             chosen.append(EngineChoice("recorded", "the config says so"))
