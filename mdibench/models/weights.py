@@ -128,7 +128,7 @@ def load_weights(
         metadata = file.metadata() or {}
         _check_metadata(path, metadata, network)
         names = _names_by_part(file.keys())
-        if not names:
+        if not _has_exits(names):
             remedy = f"train its exits: mdibench train {network.name} --weights {path}"
             raise UserError(Problem("weights of a network without exits", str(path), remedy))
         _tell_wrapped(path, file.keys())
@@ -151,7 +151,8 @@ def continue_from(path: Path, network: MultiExitNetwork) -> None:
     Raises UserError for a missing or damaged file, or weights of another network.
     """
     with _opened(path) as file:
-        whole = {} if _names_by_part(file.keys()) else {n: n for n in file.keys()}  # noqa: SIM118
+        names = _names_by_part(file.keys())
+        whole = {} if _has_exits(names) else {n: n for n in file.keys()}  # noqa: SIM118
         if not whole:
             load_weights(path, network, assign=False)
             return
@@ -225,6 +226,11 @@ def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, st
             key = (match[1], int(match[2][:LONGEST_INDEX]))
             parts.setdefault(key, {})[match[3]] = full
     return parts
+
+
+def _has_exits(parts: Collection[tuple[str, int]]) -> bool:
+    """Whether a file has heads; the whole network's own modules may be called blocks too."""
+    return any(kind == "heads" for kind, _ in parts)
 
 
 def _tell_wrapped(path: Path, names: Collection[str]) -> None:
