@@ -91,7 +91,10 @@ def check_network(config: RunConfig) -> None:
 
     transport = config.transport.codec
     codecs = {link.codec or transport for link in config.topology.links} | {transport}
-    inspect_model(model, codecs)
+    try:
+        inspect_model(model, codecs)
+    except UserError as failure:
+        raise UserError(*(_located(problem, config) for problem in failure.problems)) from None
 
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
