@@ -41,7 +41,6 @@ from mdibench.assembly.workload import (
     planned,
     recorded_items,
     set_up_compute,
-    with_cuts,
     with_seconds,
 )
 from mdibench.compute.engine import Engine
@@ -61,7 +60,7 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import check_events
-from mdibench.rank.agreement import from_source, together
+from mdibench.rank.agreement import from_source, together, with_agreed_cuts
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
@@ -186,7 +185,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     if source:
         tell("loading", f"{config.model.name} and {config.model.dataset}")
     threads = set_up_compute(config.run.threads, launch.local_size)
-    config = _with_cuts(config, group)
+    config = with_agreed_cuts(config, group)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     recordings = shared_recordings(config, rule, group) if config.model.recorded else None
@@ -245,24 +244,6 @@ def _part(post: PostOffice, group: RankGroup) -> None:
         group.meet_survivors()
     else:
         post.close()
-
-
-def _with_cuts(config: RunConfig, group: RankGroup) -> RunConfig:
-    """The config with rank 0's cuts of a whole network, so that all ranks have the same blocks."""
-    if ":" not in config.model.name:
-        return config
-
-    def cuts() -> list[str] | None:
-        with suppress(UserError):  # ``planned`` raises it again, with its place in the file
-            found = with_cuts(config).model.cuts
-            return list(found) if isinstance(found, tuple) else None
-        return None
-
-    made = from_source(group, cuts)
-    if made is None:
-        return config
-    model = config.model.model_copy(update={"cuts": tuple(made)})
-    return config.model_copy(update={"model": model})
 
 
 def _items(file: ConfigFile, info: ModelInfo, recordings: Recordings | None) -> SourceItems:
