@@ -18,7 +18,7 @@ from mdibench.assembly import environment
 from mdibench.compute.engine import Engine, Hosted, NullEngine
 from mdibench.compute.engines import EngineChoice, build, choose, has_onnxruntime
 from mdibench.compute.memory import keep_freed_memory
-from mdibench.compute.timing import block_seconds
+from mdibench.compute.timing import block_seconds, time_calls
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 NULL = "null"
 _NULL_EXITS = 5
 _NULL_SIDE = 8
+_DECODED = 4
+"""Pictures that are decoded to learn how long it takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceItems:
     """The evaluation items: ``fetch(sample)`` gives a raw item and its bytes.
 
-    Items are uint8 ``[C, H, W]``. ``data`` is what a manifest says of them: their ``seed``, and
-    which samples are variants of one original.
+    Items are uint8 ``[C, H, W]``. ``data`` is what a manifest says of them: their ``seed``, which
+    samples are variants of one original, and how long it takes to decode a picture.
     """
 
     labels: Sequence[int]
@@ -66,6 +68,33 @@ def model_info(model: ModelSection) -> ModelInfo:
     from mdibench.models import registry
 
     return registry.network_info(model)
+
+
+def with_cuts(config: RunConfig) -> RunConfig:
+    """The config with the cuts of a whole network that are made here."""
+    if ":" not in config.model.name:
+        return config
+    from mdibench.models.registry import resolved
+
+    return config.model_copy(update={"model": resolved(config.model)})
+
+
+def check_network(config: RunConfig) -> None:
+    """Try the network on real items, with its weights; UserError where a run would go wrong.
+
+    The package's own networks with the package's weights are known to be in order.
+    """
+    model = config.model
+    if model.name == NULL or (":" not in model.name and model.weights is None):
+        return
+    from mdibench.models.inspection import inspect_model
+
+    transport = config.transport.codec
+    codecs = {link.codec or transport for link in config.topology.links} | {transport}
+    try:
+        inspect_model(model, codecs)
+    except UserError as failure:
+        raise UserError(*(_located(problem, config) for problem in failure.problems)) from None
 
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
@@ -141,14 +170,16 @@ def load_items(
         return SourceItems([0] * 1000, lambda sample: (item, item.nbytes), arrivals_s)
     from mdibench.data.registry import load_evaluation
 
-    split = load_evaluation(model.dataset, model.data_dir, run_seed)
+    split = load_evaluation(model, run_seed)
     inputs = split.inputs
     item_bytes = inputs[0].nbytes
+    data = data_facts(model.dataset, run_seed, split.originals)
+    if not isinstance(inputs, np.ndarray):
+        count = min(_DECODED, len(inputs))
+        whole = time_calls(lambda: inputs[:count], repeats=3)
+        data |= {"decode_s": whole.median_s / count}
     return SourceItems(
-        split.labels.tolist(),
-        lambda sample: (inputs[sample], item_bytes),
-        arrivals_s,
-        data_facts(model.dataset, run_seed, split.originals),
+        split.labels.tolist(), lambda sample: (inputs[sample], item_bytes), arrivals_s, data
     )
 
 

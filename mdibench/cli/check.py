@@ -11,7 +11,7 @@ from mdibench.cli.init import complete_config
 from mdibench.errors import UserError, say
 
 if TYPE_CHECKING:
-    from mdibench.config.schema import ModelSection
+    from mdibench.config.schema import RunConfig
 
 DEFAULT_RANKS = 4
 
@@ -26,7 +26,9 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
 
     Needs neither mpirun nor the other devices. Without --ranks, plans for the number of ranks
     that the config itself implies, else for 4. Exit status 2 where something is wrong. Weights
-    and data need not exist yet; weights that a run would refuse are reported.
+    and data need not exist yet; weights that a run would refuse are reported. A network of your
+    own is tried on a few items: the same answers twice, alone and in a batch, in shapes and
+    values that messages can carry.
     """
     from mdibench.assembly.workload import planned
     from mdibench.config.reading import read_config
@@ -40,7 +42,7 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
         read_matrix(file.text, str(config), overrides)
     model, plan = planned(loaded, ranks or usual_ranks(loaded) or DEFAULT_RANKS)
     check_events(loaded, plan)
-    _check_weights(loaded.model)
+    _check_weights(loaded)
     if as_json:
         click.echo(plan_json(loaded, plan, model))
     else:
@@ -48,18 +50,29 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
         click.echo("\n".join(plan_lines(loaded, plan, model)))
 
 
-def _check_weights(model: ModelSection) -> None:
-    """Report the weights that a run here would refuse, as notes: they may be trained later."""
-    from mdibench.assembly.workload import NULL
+def _check_weights(config: RunConfig) -> None:
+    """Report weights and data that a run here would refuse, as notes: they may come later.
+
+    With both of them there, the network is tried: what that finds is a mistake.
+    """
+    from mdibench.assembly.workload import NULL, check_network
+    from mdibench.data.registry import IMAGES, dataset_of
     from mdibench.models.registry import load_model
 
+    model = config.model
     if model.name == NULL:
         return
+    if model.dataset.startswith(IMAGES):
+        dataset_of(model)  # its folder has to exist for the plan, and so has to be in order
     try:
         load_model(model)
+        if ":" in model.name or model.weights is not None:
+            dataset_of(model)
     except UserError as failure:
         for problem in failure.problems:
             say(f"note: a run would refuse: {problem}")
+        return
+    check_network(config)
 
 
 # --- bound -------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from mdibench.policy.schemes import SCHEMES
 COMMENT_WIDTH = 100
 KNOWN_NAMES: Mapping[tuple[str, ...], Iterable[str]] = {
     ("scheme", "name"): SCHEMES,
-    ("model", "dataset"): DATASETS,
+    ("model", "dataset"): (*DATASETS, "images:FOLDER"),
     ("topology", "name"): (*TOPOLOGIES, "N-mesh", "N-circular", *GENERATORS),
     ("topology", "links", "profile"): LINKS,
     ("emulation", "device"): (*DEVICES, "real", "or one of emulation.devices"),
@@ -35,6 +35,7 @@ KNOWN_NAMES: Mapping[tuple[str, ...], Iterable[str]] = {
 }
 """Names that a key accepts."""
 TABLE_HEADERS = {
+    ("model", "pictures"): "[model.pictures]",
     ("topology", "links"): "[[topology.links]]",
     ("emulation", "devices"): "[emulation.devices.NAME]",
     ("events",): "[[events]]",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from mdibench.config.schema import ModelSection
 
 
 @click.command()
@@ -62,24 +66,25 @@ def train(
 ) -> None:
     """Train network NAME (digits-cnn by default) and write its weights.
 
+    NAME may also be a config, CONFIG.toml: its [model] table then says the network and the data.
+
     The same seed on the same machine with the same number of threads gives the same weights.
     With --weights, training continues from there, at full resolution. With --bottleneck, the
     network stays unchanged, and the small networks at its cuts are trained.
     """
-    stem = name.replace(":", "-")
+    model = _model(name, dataset, data_dir)
+    stem = model.name.replace(":", "-")
     if bottleneck is not None:
         from mdibench.training.bottleneck import PairJob, run_pair_job
 
         file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
-        run_pair_job(PairJob(name, dataset, data_dir, weights, bottleneck, seed, threads, file))
+        run_pair_job(PairJob(model, weights, bottleneck, seed, threads, file))
         return
     from mdibench.training.training_job import TrainingJob, run_job
 
     run_job(
         TrainingJob(
-            name=name,
-            dataset=dataset,
-            data_dir=data_dir,
+            model=model,
             seed=seed,
             epochs=epochs,
             items=items,
@@ -92,3 +97,16 @@ def train(
             out=out or Path(f"{stem}.safetensors"),
         )
     )
+
+
+def _model(name: str, dataset: str, data_dir: str | None) -> ModelSection:
+    """The network and its data, of a config or of the options, which come first."""
+    from mdibench.config.reading import load_config
+    from mdibench.config.schema import ModelSection
+
+    if name.endswith(".toml"):
+        model = load_config(Path(name)).model
+    else:
+        model = ModelSection(name=name, dataset="")
+    changes = {"dataset": dataset or model.dataset, "data_dir": data_dir or model.data_dir}
+    return model.model_copy(update=changes)

@@ -1,14 +1,17 @@
 """Encoding of feature maps as bytes, and decoding.
 
 ``none`` keeps the elements' own bytes; ``fp16`` halves floats; ``int8`` maps floats linearly to 8
-bits with one scale per feature map; ``bottleneck`` sends the code of a learned encoder and decoder
+bits with one scale per feature map. A map with values that ``fp16`` or ``int8`` cannot hold travels
+as it is, and its layout says so; ``bottleneck`` sends the code of a learned encoder and decoder
 pair (``codec.bottleneck``). Integers (raw items) are never changed.
 """
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeAlias
 
@@ -54,10 +57,13 @@ class Coder:
         if features.dtype.kind != "f":
             codec = CodecId.NONE
         layout = Layout(dtype, features.shape, codec)
-        if codec is CodecId.FP16:
-            return features.astype(np.float16), layout
-        if codec is CodecId.INT8:
-            return _to_int8(features), layout
+        if codec in _SHORTENERS:
+            short = _SHORTENERS[codec](features)
+            return (
+                (short, layout)
+                if short is not None
+                else (features, replace(layout, codec=CodecId.NONE))
+            )
         if codec is CodecId.BOTTLENECK:
             return self._pairs[cut].encode(np.ascontiguousarray(features)), layout
         return features, layout
@@ -90,13 +96,31 @@ def encoded_bytes(codec: str, elements: int, element_bytes: int) -> int:
     return sizes[codec]
 
 
-def _to_int8(array: Array) -> Bytes:
+def _to_float16(array: Array) -> Array | None:
+    """None where a value is beyond float16's."""
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(np.float16)
+    except FloatingPointError:
+        return None
+
+
+def _to_int8(array: Array) -> Bytes | None:
+    """None where a value is infinite."""
     scale = float(array.dtype.type(np.abs(array).max(initial=0.0) / 127)) or 1.0
+    if not math.isfinite(scale):
+        return None
     out = np.empty(_SCALE.size + array.size, np.uint8)
     _SCALE.pack_into(out.data, 0, scale)
     np.rint(array.reshape(-1) / array.dtype.type(scale), out=(rounded := np.empty(array.size)))
     out[_SCALE.size :].view(np.int8)[:] = rounded
     return out
+
+
+_SHORTENERS: Mapping[CodecId, Callable[[Array], Array | None]] = {
+    CodecId.FP16: _to_float16,
+    CodecId.INT8: _to_int8,
+}
 
 
 def _from_int8(payload: Bytes, dtype: np.dtype[Any]) -> Array:

@@ -16,9 +16,26 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mdibench.errors import Problem, UserError
+
 Measure = Literal["max-softmax", "entropy", "margin", "patience"]
 Logits: TypeAlias = NDArray[np.floating[Any]]
 Judged: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.int64]]
+
+
+def judge(
+    measure: Callable[[Logits], Judged], logits: Logits, temperature: float, block: int
+) -> list[tuple[int, float]]:
+    """Class and confidence of each item at the exit behind ``block``; UserError for NaN."""
+    scaled = logits if temperature == 1.0 else logits / np.float32(temperature)
+    confidences, predictions = measure(scaled)
+    said = list(zip(predictions.tolist(), confidences.tolist(), strict=True))
+    for _, confidence in said:
+        if confidence != confidence:  # nothing else differs from itself
+            what = f"exit {block} gives NaN as a confidence"
+            remedy = "mdibench check CONFIG names the block that it comes from"
+            raise UserError(Problem(what, "model", remedy))
+    return said
 
 
 def max_softmax(logits: Logits) -> Judged:

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mdibench.compute.confidence import MEASURES, Measure
+from mdibench.compute.confidence import MEASURES, Measure, judge
 from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.core.records import Outcome, Task
 from mdibench.errors import InvariantError, Problem, UserError
@@ -96,10 +96,7 @@ class OnnxEngine:
         """Class and confidence of each item at the exit behind ``block``."""
         if block not in self._hosted.heads:
             return [(UNASKED, 0.0)] * count
-        temperature = self._hosted.temperature(block)
-        scaled = logits if temperature == 1.0 else logits / np.float32(temperature)
-        confidences, predictions = self._measure(scaled)
-        return list(zip(predictions.tolist(), confidences.tolist(), strict=True))
+        return judge(self._measure, logits, self._hosted.temperature(block), block)
 
     def flops(self, task: Task) -> int:
         """FLOPs of the call that computes ``task``."""

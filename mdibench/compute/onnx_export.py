@@ -146,9 +146,9 @@ def _graph(parts: Any, given: Any) -> bytes:
 def _checked(graphs: Sequence[bytes], network: MultiExitNetwork, model: ModelSection) -> float:
     """The largest difference of a confidence; NotExported where the answers are not the same."""
     from mdibench.compute.torch_engine import TorchEngine
-    from mdibench.data.registry import load_dataset
+    from mdibench.data.registry import dataset_of
 
-    items = load_dataset(model.dataset, model.data_dir).evaluation.inputs[:ITEMS]
+    items = dataset_of(model).evaluation.inputs[:ITEMS]
     hosted = Hosted.every_block(network.exits)
     by_block = dict(enumerate(graphs, 1))
     theirs = _answers(TorchEngine(network, "max-softmax", hosted), items, network.exits)

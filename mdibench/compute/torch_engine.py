@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdibench.codec.codecs import BFLOAT16
-from mdibench.compute.confidence import MEASURES, Measure
+from mdibench.compute.confidence import MEASURES, Measure, judge
 from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.core.records import Outcome, Task
 from mdibench.models.network import MultiExitNetwork
@@ -62,9 +62,8 @@ class TorchEngine:
         """Class and confidence of each item at the exit behind ``block``."""
         if block not in self._hosted.heads:
             return [(UNASKED, 0.0)] * count
-        logits = self._heads[block - 1](features) / self._hosted.temperature(block)
-        confidences, predictions = self._measure(logits.float().cpu().numpy())
-        return list(zip(predictions.tolist(), confidences.tolist(), strict=True))
+        logits = self._heads[block - 1](features).float().cpu().numpy()
+        return judge(self._measure, logits, self._hosted.temperature(block), block)
 
     def flops(self, task: Task) -> int:
         """FLOPs of the call that computes ``task``."""

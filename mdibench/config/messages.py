@@ -96,7 +96,7 @@ def type_in_words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return ", or ".join(words).replace(f"a list, each {words[0]}", "a list of such")
     if origin is Literal:
         return "one of " + ", ".join(f'"{name}"' for name in arguments)
-    if origin is list:
+    if origin is list or Ellipsis in arguments:
         return f"a list, each {type_in_words(arguments[0])}"
     if origin is tuple:
         return "two ranks, like [0, 1]"

@@ -16,7 +16,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, Strict
 
 from mdibench.config.network_keys import (
     ConfigSection,
@@ -118,13 +118,30 @@ class RunSection(ConfigSection):
         return self.admission_end_s + self.drain_s
 
 
+class PicturesSection(ConfigSection):
+    """How the pictures of ``model.dataset = "images:FOLDER"`` become items."""
+
+    side: Count = 224
+    """Height and width of an item: the square in the middle of its picture."""
+    broken: Literal["refuse", "skip"] = "refuse"
+    """What a file that does not decode does: end the run, or be named and left out."""
+
+
 class ModelSection(ConfigSection):
     """The network, its data and how it computes."""
 
     name: str = "digits-cnn"
-    """A network of the package (docs/models.md), or your own: ``package.module:function``."""
+    """A network of the package (docs/models.md), or your own: ``package.module:function``.
+
+    Or ``torchvision:resnet18``, ``timm:vit_tiny_patch16_224`` where those packages are installed.
+    """
+    cuts: Annotated[tuple[str, ...], Strict(False)] | Count | None = None
+    """Modules behind which a whole network is cut into blocks, or how many cuts to choose.
+
+    By default 3, chosen by measured time. Weights remember where they were cut.
+    """
     dataset: str = "digits"
-    """The items to classify (docs/models.md)."""
+    """The items to classify (docs/models.md), or your own pictures: ``images:FOLDER``."""
     weights: str | None = None
     """A safetensors file; by default the package's weights of this network."""
     data_dir: str | None = None
@@ -141,6 +158,8 @@ class ModelSection(ConfigSection):
     """What every rank computes its blocks on; ``auto``: CUDA on the ranks that have it."""
     confidence: Literal["max-softmax", "entropy", "margin", "patience"] = "max-softmax"
     """What C_k is (docs/models.md)."""
+    pictures: PicturesSection = PicturesSection()
+    """Read where ``dataset`` is ``images:FOLDER``."""
 
     @property
     def recorded(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.data.dataset import Split
+from mdibench.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,10 @@ def all_logits(network: MultiExitNetwork, pixels: Tensor) -> list[Tensor]:
 
 
 def score(network: MultiExitNetwork, split: Split) -> ExitScores:
-    """Logits of every exit for every item, in evaluation mode, on the network's device."""
+    """Logits of every exit for every item, in evaluation mode, on the network's device.
+
+    Raises UserError where an exit gives NaN.
+    """
     import torch
 
     device = next(network.heads[0].parameters()).device
@@ -63,7 +67,20 @@ def score(network: MultiExitNetwork, split: Split) -> ExitScores:
         for start in range(0, len(split), BATCH):
             pixels = torch.from_numpy(split.inputs[start : start + BATCH]).to(device)
             batches.append(torch.stack(all_logits(network, pixels)).float().cpu().numpy())
-    return ExitScores(np.concatenate(batches, axis=1), split.labels)
+    logits = np.concatenate(batches, axis=1)
+    _check_finite(network.name, logits)
+    return ExitScores(logits, split.labels)
+
+
+def _check_finite(name: str, logits: NDArray[np.float32]) -> None:
+    """Raise UserError where an exit has no answer: NaN compares with no threshold."""
+    lost = (~np.isfinite(logits.max(axis=2))).sum(axis=1)
+    for number, count in enumerate(lost.tolist(), start=1):
+        if count:
+            items = f"{count} of {logits.shape[1]} items"
+            what = f"exit {number} of {name} gives NaN or infinity for {items}"
+            remedy = "train it again, or check its weights and normalisation"
+            raise UserError(Problem(what, "model.name", remedy))
 
 
 def first_exits(confidence: NDArray[np.floating], threshold: float) -> NDArray[np.int64]:

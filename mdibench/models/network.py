@@ -25,6 +25,8 @@ class MultiExitNetwork:
     input_shape: tuple[int, ...]
     """``(C, H, W)`` of one raw item, uint8."""
     classes: int
+    cuts: tuple[str, ...] = ()
+    """Where a whole network was cut (``models.cutting``); empty for one made in blocks."""
 
     @property
     def exits(self) -> int:

@@ -8,11 +8,12 @@ for a plan without reading weights. The model ``null`` is not a network: see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import weights_file
-from mdibench.models.weights import load_weights
+from mdibench.models.weights import load_weights, weights_cuts
 from mdibench.network.plan import ModelInfo
 
 BUILDERS: Mapping[str, Callable[[int], MultiExitNetwork]] = {
@@ -49,59 +50,85 @@ def load_network(
     blocks: Collection[int] | None = None,
     dataset: str | None = None,
 ) -> MultiExitNetwork:
+    """``load_model`` with ``dataset`` as ``home_dataset`` by default."""
+    chosen = dataset or home_dataset(name)
+    return load_model(ModelSection(name=name, weights=weights, dataset=chosen), blocks)
+
+
+def load_model(model: ModelSection, blocks: Collection[int] | None = None) -> MultiExitNetwork:
     """The network with trained weights in ``blocks`` (from 1; all by default), for inference.
 
     The other blocks and heads become ``Absent``. Batch normalisation is folded into convolutions,
     whose weights are channels-last: faster on a CPU, with the same results.
-    ``dataset`` gives the shape of an item and the number of classes; by default ``home_dataset``.
-    ``weights`` is a safetensors file; by default the package's own, or, for a user's network, the
-    values that the user's function has set.
+    The data set gives the shape of an item and the number of classes. Weights are a safetensors
+    file; by default the package's own, or, for a user's network, the values that the user's
+    function has set, drawn from the same seed on every rank.
     Raises UserError for unknown names, for files that do not match and for a user's mistakes.
     """
-    with Uninitialised() if ":" not in name else nullcontext():
-        network = build_network(name, dataset or home_dataset(name))
-    file = weights_file(name, weights)
+    with Uninitialised() if ":" not in model.name else _seeded():
+        network = build(model)
+    file = weights_file(model.name, model.weights)
     if file is not None:
         load_weights(file, network, blocks)
     return _only(network, blocks)
 
 
-def load_model(model: ModelSection, blocks: Collection[int] | None = None) -> MultiExitNetwork:
-    """``load_network`` for the ``[model]`` table of a config."""
-    return load_network(model.name, model.weights, blocks, model.dataset)
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Within a ``with`` block, torch draws the same values in every process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def build_network(name: str, dataset: str) -> MultiExitNetwork:
+    """``build`` by names alone."""
+    return build(ModelSection(name=name, dataset=dataset))
+
+
+def build(model: ModelSection) -> MultiExitNetwork:
     """The network with random weights, made for the data set's items and classes."""
-    check_name(dataset)
-    if ":" in name:
-        return _users_network(name, dataset)
-    if name not in BUILDERS:
+    name = model.name
+    check_name(model.dataset)
+    if ":" not in name and name not in BUILDERS:
         raise UserError(_unknown(name))
-    expected, classes = item_format(dataset)
+    expected, classes = item_format(model.dataset, model.data_dir, model.pictures)
+    if ":" in name:
+        return _users_network(model, expected, classes)
+    if model.cuts is not None:
+        remedy = "leave it out: networks of torchvision, timm and your own are cut"
+        raise UserError(Problem(f"network '{name}' has its blocks already", "model.cuts", remedy))
     network = BUILDERS[name](classes)
     if network.input_shape != expected:
-        what = f"network '{name}' takes items {network.input_shape}, '{dataset}' has {expected}"
+        what = (
+            f"network '{name}' takes items {network.input_shape}, '{model.dataset}' has {expected}"
+        )
         raise UserError(Problem(what, "model.dataset", "choose a network and data that fit"))
     return network
 
 
-def network_info(model: ModelSection) -> ModelInfo:
-    """Sizes and costs of the config's network; no weights are read."""
-    return _network_info(model.name, model.dataset)
+def resolved(model: ModelSection) -> ModelSection:
+    """``model`` with the cuts that are made here, so that every rank makes the same ones."""
+    if ":" not in model.name or isinstance(model.cuts, tuple):
+        return model
+    return model.model_copy(update={"cuts": build(model).cuts or None})
 
 
 @cache
-def _network_info(name: str, dataset: str) -> ModelInfo:
+def network_info(model: ModelSection) -> ModelInfo:
+    """Sizes and costs of the config's network; no weights are read."""
     from mdibench.models.cost import network_costs
 
-    return network_costs(build_network(name, dataset))
+    return network_costs(build(model))
 
 
-def _users_network(name: str, dataset: str) -> MultiExitNetwork:
+def _users_network(model: ModelSection, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
     from mdibench.models.users import load_users_network
 
-    return load_users_network(name, *item_format(dataset))
+    cuts = model.cuts
+    if not isinstance(cuts, tuple) and model.weights is not None:
+        cuts = weights_cuts(Path(model.weights).expanduser()) or cuts
+    return load_users_network(model.name, shape, classes, cuts)
 
 
 def _only(network: MultiExitNetwork, blocks: Collection[int] | None) -> MultiExitNetwork:

@@ -1,7 +1,8 @@
 """Users' own networks: ``package.module:function`` from the config to a checked network.
 
-The function takes nothing and returns either a ``MultiExitNetwork`` or a pair (blocks, heads) of
-lists of torch modules of equal length. Every mistake becomes a UserError of one line.
+The function takes nothing and returns a pair (blocks, heads) of lists of torch modules of equal
+length, a ``MultiExitNetwork``, or a whole network, which is cut into blocks. Networks of
+torchvision and timm come by name. Every mistake becomes a UserError of one line.
 """
 
 from __future__ import annotations
@@ -16,19 +17,28 @@ import torch
 from torch import Tensor, nn
 
 from mdibench.errors import Problem, UserError
+from mdibench.models.cutting import Cuts, cut_network
+from mdibench.models.libraries import is_library, library_network
 from mdibench.models.network import MultiExitNetwork
 
 WHERE = "model.name"
 
 
-def load_users_network(name: str, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
+def load_users_network(
+    name: str, shape: tuple[int, ...], classes: int, cuts: Cuts = None
+) -> MultiExitNetwork:
     """The network that ``name``'s function returns, checked against items of ``shape``.
+
+    A whole network is cut at ``cuts``.
 
     The working directory is added to the module search path, so that local modules are found as
     well as installed ones. Raises UserError for every mistake.
     """
-    returned = _call(_find(name), name)
-    network = _as_network(returned, name, shape, classes)
+    if is_library(name):
+        network = library_network(name, cuts, shape, classes)
+    else:
+        returned = _call(_find(name), name)
+        network = _as_network(returned, name, shape, classes, cuts)
     _check_modules(network)
     if tuple(network.input_shape) != tuple(shape):
         what = f"{name} takes items {tuple(network.input_shape)}, the data set has {tuple(shape)}"
@@ -62,12 +72,19 @@ def _call(function: Callable[[], Any], name: str) -> Any:
         raise _problem(f"{name}() failed: {_brief(failure)}") from failure
 
 
-def _as_network(returned: Any, name: str, shape: tuple[int, ...], classes: int) -> MultiExitNetwork:
+def _as_network(
+    returned: Any, name: str, shape: tuple[int, ...], classes: int, cuts: Cuts
+) -> MultiExitNetwork:
+    if isinstance(returned, nn.Module):
+        return cut_network(name, returned, cuts, shape, classes)
+    if cuts is not None:
+        what = f"{name}() returned blocks, which are not cut any further"
+        raise UserError(Problem(what, "model.cuts", "leave it out, or return the whole network"))
     if isinstance(returned, MultiExitNetwork):
         return returned
     if not (isinstance(returned, tuple) and len(returned) == 2):
         found = type(returned).__name__
-        remedy = "return (blocks, heads) or a MultiExitNetwork"
+        remedy = "return (blocks, heads), or a whole network to be cut"
         raise _problem(f"{name}() returned {found}", remedy)
     blocks, heads = (
         _as_list(part, what, name) for part, what in zip(returned, ("blocks", "heads"), strict=True)

@@ -1,13 +1,16 @@
 """Weights files: safetensors with metadata. Reading one never runs code.
 
 Tensors are named ``blocks.<index>.<name>`` and ``heads.<index>.<name>``, index from 0; matrices and
-kernels are stored in half precision, everything else in float32. The metadata name the network, its
-number of classes, the data set, the seed, the accuracy of each exit, and a checksum (CRC-32) of
-each block and head, which is verified when that part is read.
+kernels are stored in half precision where that holds their values, everything else in float32.
+Names that ``DataParallel`` and ``torch.compile`` have wrapped are read too. The metadata name the
+network, where it was cut, its number of classes, the data set, the seed, the accuracy of each exit,
+and a checksum (CRC-32) of each block and head, which is verified when that part is read.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import zlib
 from collections.abc import Collection, Mapping
@@ -29,7 +32,12 @@ REMEDY = "fetch or train the file again"
 
 LONGEST_INDEX = 9
 """Digits of a block's number that count: no network has more blocks."""
-_PART = re.compile(r"(blocks|heads)\.(\d+)\.(.+)")
+_PART = re.compile(r"(?:(?:module|_orig_mod)\.)*(blocks|heads)\.(\d+)\.(.+)")
+_WRAPPER = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
+"""What DataParallel and torch.compile put before the names of the module that they wrap."""
+HALF_ERROR = 2**-10
+"""Share of a tensor's norm that half precision may cost; rounding alone costs half of it."""
+log = logging.getLogger(__name__)
 
 
 def make_place(path: Path) -> None:
@@ -50,6 +58,8 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
     """Write the network's weights with ``facts`` in the metadata, atomically."""
     tensors: dict[str, Tensor] = {}
     metadata = {"network": network.name, "classes": str(network.classes), **facts}
+    if network.cuts:
+        metadata["cuts"] = json.dumps(network.cuts)
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
         for index, part in enumerate(parts):
             stored = {name: _stored(value) for name, value in part.state_dict().items()}
@@ -60,11 +70,19 @@ def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]
 
 def _stored(value: Tensor) -> Tensor:
     plain = value.detach().cpu()
-    return plain.to(_stored_dtype(plain)).contiguous()
+    stored = plain.to(_stored_dtype(plain)).contiguous()
+    if stored.dtype is torch.float16 and not _holds(stored.float(), plain.float()):
+        return plain.float().contiguous()
+    return stored
+
+
+def _holds(half: Tensor, value: Tensor) -> bool:
+    """Whether half precision has neither overflowed nor lost what is small."""
+    return bool((half - value).norm() <= HALF_ERROR * value.norm())
 
 
 def _stored_dtype(value: Tensor) -> torch.dtype:
-    """How ``save_weights`` keeps a tensor of this kind and shape."""
+    """How ``save_weights`` keeps a tensor of this kind and shape, if half precision holds it."""
     if not value.is_floating_point():
         return value.dtype
     return torch.float16 if value.ndim > 1 and value.numel() > 16 else torch.float32
@@ -85,12 +103,24 @@ def read_metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
+def weights_cuts(path: Path) -> tuple[str, ...]:
+    """Where the network was cut whose weights ``path`` has; empty where the file does not say."""
+    try:
+        return tuple(str(cut) for cut in json.loads(read_metadata(path).get("cuts", "[]")))
+    except (UserError, ValueError, TypeError):  # what is wrong with it is said when it is loaded
+        return ()
+
+
 def load_weights(
-    path: Path, network: MultiExitNetwork, blocks: Collection[int] | None = None
+    path: Path,
+    network: MultiExitNetwork,
+    blocks: Collection[int] | None = None,
+    assign: bool = True,
 ) -> None:
     """Fill blocks and heads of ``network`` (numbered from 1; all of them by default) from ``path``.
 
-    Only their tensors are read.
+    Only their tensors are read. With ``assign`` they become the parameters, for inference alone;
+    without it, their values are copied.
     Raises UserError for a missing or damaged file, or weights of another network.
     """
     wanted = range(1, network.exits + 1) if blocks is None else blocks
@@ -98,14 +128,51 @@ def load_weights(
         metadata = file.metadata() or {}
         _check_metadata(path, metadata, network)
         names = _names_by_part(file.keys())
+        if not _has_exits(names):
+            remedy = f"train its exits: mdibench train {network.name} --weights {path}"
+            raise UserError(Problem("weights of a network without exits", str(path), remedy))
+        _tell_wrapped(path, file.keys())
         for block in sorted(wanted):
             for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
                 where = f"{kind}.{block - 1}"
                 mine = names.get((kind, block - 1), {})
-                tensors = {name: _read(path, file, full) for name, full in mine.items()}
+                own = _unwrapped(mine, parts[block - 1].state_dict())
+                tensors = {name: _read(path, file, full) for name, full in own.items()}
                 _check_fits(path, parts[block - 1], tensors, where)
                 _check_content(path, parts[block - 1], tensors, where, metadata)
-                _fill(parts[block - 1], tensors)
+                _fill(parts[block - 1], tensors, assign)
+
+
+def continue_from(path: Path, network: MultiExitNetwork) -> None:
+    """Fill ``network`` from ``path`` to train on: what is shared or frozen stays so.
+
+    The file may also hold the whole network without exits, under its own names, as torchvision
+    and timm have them: heads, and a classifier for other classes, then keep their values.
+    Raises UserError for a missing or damaged file, or weights of another network.
+    """
+    with _opened(path) as file:
+        names = _names_by_part(file.keys())
+        whole = {} if _has_exits(names) else {n: n for n in file.keys()}  # noqa: SIM118
+        if not whole:
+            load_weights(path, network, assign=False)
+            return
+        taken: set[str] = set()
+        for part in (*network.blocks, network.heads[-1]):
+            expected = part.state_dict()
+            own = {n: f for n, f in _unwrapped(whole, expected).items() if n in expected}
+            tensors = {name: _read(path, file, full) for name, full in own.items()}
+            fits = {n: v for n, v in tensors.items() if v.shape == expected[n].shape}
+            part.load_state_dict(
+                {n: v.to(expected[n].dtype) for n, v in fits.items()}, strict=False
+            )
+            taken |= {own[name] for name in fits}
+    left = sorted(whole.keys() - taken)
+    if not taken:
+        raise UserError(
+            Problem(f"weights of another network: it has no {left[0]}", str(path), REMEDY)
+        )
+    if left:
+        log.warning("%s: %d tensors are not used (%s)", path, len(left), left[0])
 
 
 def _check_content(
@@ -118,7 +185,7 @@ def _check_content(
     if said != checksum(tensors):
         raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
     for name, value in part.state_dict().items():
-        if tensors[name].dtype != _stored_dtype(value):
+        if tensors[name].dtype not in (_stored_dtype(value), torch.float32):
             what = f"damaged: {where}.{name} is of type {tensors[name].dtype}"
             raise UserError(Problem(what, str(path), REMEDY))
 
@@ -143,6 +210,11 @@ def _check_metadata(path: Path, metadata: Mapping[str, str], network: MultiExitN
     if classes != str(network.classes):
         what = f"weights for {classes} classes, but the network has {network.classes}"
         raise UserError(Problem(what, str(path), "set model.dataset or model.weights"))
+    cut_at = tuple(json.loads(metadata.get("cuts", "[]")))
+    if cut_at and cut_at != network.cuts:
+        what = f"weights of the network cut at {', '.join(cut_at)}, not at "
+        what += ", ".join(network.cuts)
+        raise UserError(Problem(what, str(path), "leave model.cuts out: the weights know them"))
 
 
 def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, str]]:
@@ -154,6 +226,26 @@ def _names_by_part(names: Collection[str]) -> dict[tuple[str, int], dict[str, st
             key = (match[1], int(match[2][:LONGEST_INDEX]))
             parts.setdefault(key, {})[match[3]] = full
     return parts
+
+
+def _has_exits(parts: Collection[tuple[str, int]]) -> bool:
+    """Whether a file has heads; the whole network's own modules may be called blocks too."""
+    return any(kind == "heads" for kind, _ in parts)
+
+
+def _tell_wrapped(path: Path, names: Collection[str]) -> None:
+    wrapped = next((n for n in names if _WRAPPER.match(n) or "_orig_mod." in n), "")
+    if wrapped:
+        log.warning("%s: names are read without module. and _orig_mod. (%s)", path, wrapped)
+
+
+def _unwrapped(stored: Mapping[str, str], expected: Collection[str]) -> dict[str, str]:
+    """``stored`` (name within the part -> name in the file) under the part's own names."""
+    own = {_WRAPPER.sub("", name): name for name in expected}
+    return {
+        name if name in expected else own.get(_WRAPPER.sub("", name), name): full
+        for name, full in stored.items()
+    }
 
 
 def _read(path: Path, file: safe_open, name: str) -> Tensor:
@@ -180,7 +272,8 @@ def _check_fits(path: Path, part: nn.Module, tensors: dict[str, Tensor], where: 
             raise UserError(Problem(f"{where}.{name} is not finite", str(path), REMEDY))
 
 
-def _fill(part: nn.Module, tensors: dict[str, Tensor]) -> None:
+def _fill(part: nn.Module, tensors: dict[str, Tensor], assign: bool) -> None:
     full = {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}
-    part.load_state_dict(full, assign=True)
-    part.eval().requires_grad_(False)
+    part.load_state_dict(full, assign=assign)
+    if assign:
+        part.eval().requires_grad_(False)

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mdibench.assembly.workload import with_cuts
+from mdibench.config.schema import RunConfig
 from mdibench.core.records import SOURCE
 from mdibench.errors import Problem, UserError
 
@@ -34,6 +37,24 @@ def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
     result, problems = json.loads(group.broadcast(message))
     _raise(problems)
     return result[0]
+
+
+def with_agreed_cuts(config: RunConfig, group: RankGroup) -> RunConfig:
+    """The config with rank 0's cuts of a whole network, so that all ranks have the same blocks."""
+    if ":" not in config.model.name:
+        return config
+
+    def cuts() -> list[str] | None:
+        with suppress(UserError):  # making the plan raises it again, with its place in the file
+            found = with_cuts(config).model.cuts
+            return list(found) if isinstance(found, tuple) else None
+        return None
+
+    made = from_source(group, cuts)
+    if made is None:
+        return config
+    model = config.model.model_copy(update={"cuts": tuple(made)})
+    return config.model_copy(update={"model": model})
 
 
 def _attempt(step: Callable[[], T]) -> tuple[list[T], list[Sequence[str]]]:

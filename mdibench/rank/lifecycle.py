@@ -32,6 +32,7 @@ from mdibench.assembly.workload import (
     SourceItems,
     bottleneck_file,
     call_seconds,
+    check_network,
     hosted_by,
     last_blocks,
     load_items,
@@ -59,7 +60,7 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import check_events
-from mdibench.rank.agreement import from_source, together
+from mdibench.rank.agreement import from_source, together, with_agreed_cuts
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.ending import Ending
 from mdibench.rank.energy import Meter, find_meter
@@ -184,6 +185,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     if source:
         tell("loading", f"{config.model.name} and {config.model.dataset}")
     threads = set_up_compute(config.run.threads, launch.local_size)
+    config = with_agreed_cuts(config, group)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     recordings = shared_recordings(config, rule, group) if config.model.recorded else None
@@ -289,6 +291,8 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         from mdibench.network.planning import make_plan
 
         info, plan = planned(config, group.size)
+        if ":" in config.model.name:
+            check_network(config)
         if config.model.recorded:
             check_devices(config, plan)
             chosen.append(EngineChoice("recorded", "the config says so"))

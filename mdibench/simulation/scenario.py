@@ -16,6 +16,7 @@ from mdibench.assembly.workload import (
     NULL,
     SourceItems,
     call_seconds,
+    check_network,
     hosted_by,
     last_blocks,
     load_items,
@@ -23,6 +24,7 @@ from mdibench.assembly.workload import (
     planned,
     recorded_items,
     set_up_compute,
+    with_cuts,
     with_seconds,
 )
 from mdibench.compute.engine import Engine, NullEngine
@@ -106,9 +108,11 @@ def load_scenario(
     Raises UserError with all problems.
     """
     file = read_config(path, overrides)
-    config = file.config
+    config = with_cuts(file.config)
     ranks = workers or usual_ranks(config) or DEFAULT_WORKERS
     model, plan = planned(config, ranks)
+    if ":" in config.model.name:
+        check_network(config)
     known = _read_profile(profile, config, model) if profile else None
     if not all(plan.devices):
         if not known:

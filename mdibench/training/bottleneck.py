@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mdibench.codec.bottleneck import CodecPair, bits_for, narrow_channels, save_pairs
+from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.registry import dataset_of
 from mdibench.models.evaluation import BATCH, ExitScores, score
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import fingerprint, weights_file
-from mdibench.models.registry import home_dataset, load_network
+from mdibench.models.registry import home_dataset, load_model
 from mdibench.models.weights import make_place
 from mdibench.training.training_job import usable_cores
 
@@ -207,9 +208,8 @@ def _bias(layer: nn.Conv2d) -> np.ndarray:
 class PairJob:
     """The options of the command; None and empty text: defaults of the network or machine."""
 
-    name: str
-    dataset: str
-    data_dir: str | None
+    model: ModelSection
+    """The network and its data; an empty ``dataset`` means the network's own."""
     weights: str | None
     ratio: float
     seed: int
@@ -220,17 +220,19 @@ class PairJob:
 def run_pair_job(job: PairJob) -> None:
     """Train the pairs, write ``job.out``, and print each exit's accuracy with and without."""
     torch.set_num_threads(job.threads or usable_cores())
-    dataset_name = job.dataset or home_dataset(job.name)
-    network = load_network(job.name, job.weights, dataset=dataset_name)
+    dataset_name = job.model.dataset or home_dataset(job.model.name)
+    weights = job.weights or job.model.weights
+    model = job.model.model_copy(update={"dataset": dataset_name, "weights": weights})
+    network = load_model(model)
     make_place(job.out)
-    dataset = load_dataset(dataset_name, job.data_dir)
+    dataset = dataset_of(model)
     recipe = PairRecipe(ratio=job.ratio)
     pairs = train_pairs(network, dataset.train, recipe, job.seed, _report_step)
     plain = score(network, dataset.evaluation)
     narrowed = score_with_pairs(network, pairs, dataset.evaluation)
     facts = {
         "network": network.name,
-        "weights": fingerprint(weights_file(job.name, job.weights)),
+        "weights": fingerprint(weights_file(model.name, weights)),
         "dataset": dataset_name,
         "ratio": f"{job.ratio:g}",
         "seed": str(job.seed),

@@ -89,12 +89,17 @@ def train(
     """Train ``network`` in place, from ``checkpoint`` on if that file exists.
 
     ``on_step(step, steps)`` is called after every step of an epoch, ``on_epoch`` after each epoch.
-    The checkpoint is written after each epoch, atomically.
+    The checkpoint is written after each epoch, atomically. Raises UserError where the loss is no
+    number any more; the checkpoint is then that of the epoch before.
     """
     trainer = Trainer(network, recipe, seed)
     first = trainer.resume(checkpoint) if checkpoint is not None else 0
     for epoch in range(first, recipe.epochs):
         report = trainer.run_epoch(epoch, items(epoch), on_step)
+        if not math.isfinite(report.loss):
+            what = f"the loss is {report.loss} after epoch {epoch + 1}: training diverged"
+            remedy = "give a lower --learning-rate, or --precision float32"
+            raise UserError(Problem(what, network.name, remedy))
         if checkpoint is not None:
             write_checkpoint(checkpoint, trainer.module, trainer.optimizer, epoch + 1, seed)
         if on_epoch is not None:

@@ -27,12 +27,13 @@ from mdibench.compute.timing import time_calls
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.core.records import Task
 from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.registry import dataset_of
 from mdibench.errors import Problem, UserError, say
 from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores, score
+from mdibench.models.inspection import ITEMS, inspect
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import load_model, network_info
+from mdibench.models.registry import load_model, network_info, resolved
 from mdibench.network.plan import ModelInfo
 from mdibench.record.profile import (
     JSON_FILE,
@@ -146,15 +147,16 @@ def measure_and_write(
 ) -> str:
     """Measure, write the profile folder, and return its tables as text."""
     torch_facts = use_threads(config.run.threads or 1)
-    model = config.model
+    model = resolved(config.model)
     if model.device == "cuda":
         what = "a profile measures the processor, not CUDA"
         raise UserError(Problem(what, "model.device", 'leave it out, or --set model.device="cpu"'))
     folder = out or _default_folder(model)
     folder.mkdir(parents=True, exist_ok=True)  # fails before the measurements
     network = load_model(model)
-    split = load_dataset(model.dataset, model.data_dir).evaluation
-    split = Split(split.inputs[:items], split.labels[:items])
+    split = dataset_of(model).evaluation.first(items)
+    if ":" in model.name or model.weights is not None:
+        inspect(network, split.spread(ITEMS))
     info, choice = network_info(model), choose(model)
     say(f"engine: {choice.name} ({choice.why})")
     engines = _engines(model, info, choice, config.run.threads or 1)

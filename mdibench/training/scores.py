@@ -8,7 +8,6 @@ items.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset, load_evaluation
+from mdibench.data.registry import dataset_of, load_evaluation
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.network_key import network_key
 from mdibench.network.plan import ModelInfo
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def calibration_scores(model: ModelSection) -> ExitScores:
     """Logits of every exit on the calibration split."""
-    split = load_dataset(model.dataset, model.data_dir).calibration
+    split = dataset_of(model).calibration
     return _scores(model, split)
 
 
@@ -42,7 +41,7 @@ def evaluation_scores(
     model: ModelSection, run_seed: int = 1
 ) -> tuple[ExitScores, NDArray[np.int64] | None]:
     """Logits of every exit for the items of a run with ``run_seed``, and the items' originals."""
-    split = load_evaluation(model.dataset, model.data_dir, run_seed)
+    split = load_evaluation(model, run_seed)
     return _scores(model, split), split.originals
 
 
@@ -59,7 +58,7 @@ def known_info(model: ModelSection) -> ModelInfo:
 
 
 def _scores(model: ModelSection, split: Split) -> ExitScores:
-    path = cache_folder() / "scores" / f"{network_key(model, _FORMAT, _digest(split))}.npy"
+    path = cache_folder() / "scores" / f"{network_key(model, _FORMAT, split.digest())}.npy"
     logits = _read(path)
     if logits is not None:
         return ExitScores(logits, split.labels)
@@ -69,12 +68,6 @@ def _scores(model: ModelSection, split: Split) -> ExitScores:
     scores = score(load_model(model), split)
     _keep(path, lambda path: write_whole(path, lambda draft: _write(draft, scores.logits)))
     return scores
-
-
-def _digest(split: Split) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(split.inputs).data)
-    digest.update(np.ascontiguousarray(split.labels).data)
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> NDArray[np.float32] | None:

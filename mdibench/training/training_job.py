@@ -20,24 +20,32 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mdibench.compute.memory import keep_freed_memory
+from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Dataset, Split
 from mdibench.data.registry import load_dataset
 from mdibench.errors import Problem, UserError
 from mdibench.models.cost import network_costs
 from mdibench.models.evaluation import ExitScores, first_exits, score
+from mdibench.models.inspection import ITEMS, inspect
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.registry import build_network
-from mdibench.models.weights import CARD, load_weights, make_place, save_weights
-from mdibench.training.loop import EpochReport, ItemsOfEpoch, Recipe, as_module, train
+from mdibench.models.registry import build
+from mdibench.models.weights import (
+    CARD,
+    continue_from,
+    load_weights,
+    make_place,
+    save_weights,
+    weights_cuts,
+)
+from mdibench.training.loop import EpochReport, ItemsOfEpoch, Recipe, train
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """The options of ``mdibench train``; None: the default of the recipe or the machine."""
 
-    name: str
-    dataset: str
-    data_dir: str | None
+    model: ModelSection
+    """The network and its data; an empty ``dataset`` means the recipe's."""
     seed: int
     epochs: int | None
     items: int | None
@@ -55,18 +63,20 @@ def run_job(job: TrainingJob) -> None:
     keep_freed_memory()
     torch.set_num_threads(job.threads or usable_cores())
     torch.manual_seed(job.seed)
-    plan = plan_for(job.name, job.dataset)
+    plan = plan_for(job.model.name, job.model.dataset)
+    model = job.model.model_copy(update={"dataset": plan.dataset, "weights": None})
     recipe = chosen_recipe(plan.recipe, job)
     if job.items is not None and job.items < recipe.batch:
         what = f"{job.items} items do not fill a batch"
         raise UserError(Problem(what, "--items", f"{recipe.batch} or more"))
     make_place(job.out)
-    network = build_network(job.name, plan.dataset)
+    network = build(_as_weights_say(model, job.weights))
     if job.weights is not None:
-        load_weights(job.weights, network)
-        as_module(network).requires_grad_()
-    dataset = load_dataset(plan.dataset, job.data_dir)
-    with TrainingProgress(job.name, recipe.epochs) as progress:
+        continue_from(job.weights, network)
+    dataset = load_dataset(plan.dataset, model.data_dir, pictures=model.pictures)
+    if ":" in model.name:
+        inspect(network, dataset.train.spread(ITEMS))
+    with TrainingProgress(model.name, recipe.epochs) as progress:
         train(
             network,
             items_of_epoch(dataset, job.seed, job.items),
@@ -86,6 +96,14 @@ def run_job(job: TrainingJob) -> None:
     origin = f"{described(recipe)}; seed {job.seed}; {start}"
     card = write_card(job.out, network, origin, plan.dataset, scores)
     sys.stdout.write(card)
+
+
+def _as_weights_say(model: ModelSection, weights: Path | None) -> ModelSection:
+    """``model`` cut where the weights to start from were, unless it says where."""
+    cuts = weights_cuts(weights) if weights is not None else ()
+    if isinstance(model.cuts, tuple) or not cuts:
+        return model
+    return model.model_copy(update={"cuts": cuts})
 
 
 def chosen_recipe(recipe: Recipe, job: TrainingJob) -> Recipe:
@@ -270,8 +288,8 @@ def plan_for(name: str, dataset: str) -> TrainingPlan:
     """The plan of network ``name``; a user's network gets that of ours on the same data set."""
     if name in TRAINING_PLANS:
         return replace(TRAINING_PLANS[name], dataset=dataset or TRAINING_PLANS[name].dataset)
-    if dataset == "cifar10":
-        return TrainingPlan("cifar10", _CIFAR)
+    if dataset not in ("", "digits"):
+        return TrainingPlan(dataset, _CIFAR)
     digits = TRAINING_PLANS["digits-cnn"]
     return replace(digits, recipe=replace(digits.recipe, exit_weights=()))
 
@@ -287,6 +305,6 @@ def items_of_epoch(dataset: Dataset, seed: int, count: int | None = None) -> Ite
         if dataset.name == "digits":
             # The division is the same for every seed: no evaluation original is used.
             split = load_dataset("digits", seed=1_000_003 * (seed + 1) + epoch).train
-        return Split(split.inputs[:count], split.labels[:count])
+        return split.first(count)
 
     return items

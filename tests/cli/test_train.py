@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from mdibench.cli.train import train
-from mdibench.data.dataset import Dataset, Split
+from mdibench.config.schema import ModelSection
+from mdibench.data.dataset import Dataset
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.weights import read_metadata
@@ -19,12 +20,10 @@ BUDGET = 128
 
 @pytest.fixture(autouse=True)
 def small_digits(monkeypatch: pytest.MonkeyPatch):
-    def shortened(name: str, data_dir: str | None = None, seed: int = 0) -> Dataset:
-        full = load_dataset(name, data_dir, seed)
+    def shortened(name: str, data_dir: str | None = None, seed: int = 0, **others) -> Dataset:
+        full = load_dataset(name, data_dir, seed, **others)
         parts = (full.train, full.calibration, full.evaluation)
-        return Dataset(
-            name, full.classes, *(Split(p.inputs[:BUDGET], p.labels[:BUDGET]) for p in parts)
-        )
+        return Dataset(name, full.classes, *(part.first(BUDGET) for part in parts))
 
     monkeypatch.setattr(training_job, "load_dataset", shortened)
     before = torch.get_num_threads()
@@ -104,7 +103,7 @@ def test_training_goes_on_from_weights(tmp_path: Path) -> None:
 def test_precision_follows_the_option_before_the_machine() -> None:
     recipe = training_job.TRAINING_PLANS["digits-cnn"].recipe
     job = training_job.TrainingJob(
-        "digits-cnn", "", None, 1, 3, None, 1, "float32", 0.5, None, 0.1, None, Path("x")
+        ModelSection(), 1, 3, None, 1, "float32", 0.5, None, 0.1, None, Path("x")
     )
     chosen = training_job.chosen_recipe(recipe, job)
     assert (chosen.bfloat16, chosen.epochs, chosen.distillation) == (False, 3, 0.5)

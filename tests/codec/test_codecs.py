@@ -92,3 +92,15 @@ def test_a_bottleneck_sends_its_code() -> None:
     assert np.allclose(back, features, atol=1 / 127)
     with pytest.raises(WireError, match="does not decode"):
         coder.decode(payload, layout, 2)
+
+
+@pytest.mark.parametrize("codec", [CodecId.FP16, CodecId.INT8])
+@pytest.mark.parametrize("value", [1e6, np.inf, np.nan])
+def test_what_a_codec_cannot_hold_travels_as_it_is(codec: CodecId, value: float) -> None:
+    features = np.array([1.0, value, -2.5], np.float32)
+    coarse = 1e6 / 127 if codec is CodecId.INT8 and np.isfinite(value) else 0
+    np.testing.assert_allclose(cross(features, codec), features, rtol=1e-3, atol=coarse)
+    payload, layout = Coder().encode(features, codec, 1)
+    holds = np.isfinite(value) if codec is CodecId.INT8 else not np.isfinite(value)
+    assert layout.codec is (codec if holds else CodecId.NONE)
+    assert payload.nbytes < 12 or not holds

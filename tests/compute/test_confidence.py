@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.compute.confidence import MEASURES, entropy, margin, max_softmax
+from mdibench.compute.confidence import MEASURES, entropy, judge, margin, max_softmax
+from mdibench.errors import UserError
 
 LOGITS = st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=12)
 
@@ -56,3 +57,17 @@ def test_they_are_those_of_torch() -> None:
     }
     for measure, values in expected.items():
         np.testing.assert_allclose(measure(logits)[0], values.numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_confidence_is_no_number(measure, value: float) -> None:
+    logits = np.array([[1, 2, 3], [1, value, 3]], np.float32)
+    assert len(judge(MEASURES[measure], logits[:1], 2.0, 3)) == 1
+    with np.errstate(invalid="ignore"), pytest.raises(UserError, match="exit 3 gives NaN as a con"):
+        judge(MEASURES[measure], logits, 1.0, 3)
+
+
+def test_a_temperature_divides_the_logits() -> None:
+    logits = np.array([[1, 2, 4]], np.float32)
+    assert judge(max_softmax, logits, 2.0, 1) == judge(max_softmax, logits / 2, 1.0, 1)

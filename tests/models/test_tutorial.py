@@ -1,6 +1,7 @@
 """docs/your-own-model.md, run unchanged: its files are written, its commands executed."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-model.md"
+STANDINS = str(Path(__file__).parent / "standins")
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.timeout(300)]
@@ -25,6 +27,7 @@ def command(line: str, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "mdibench", *arguments],
         cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([STANDINS, *sys.path])},
         capture_output=True,
         text=True,
         timeout=200,
@@ -39,13 +42,18 @@ def test_the_page_as_it_stands(tmp_path: Path) -> None:
         name = text.splitlines()[0].removeprefix("# ")
         (tmp_path / name).write_text(text)
     commands = [line for text in blocks("sh") for line in text.splitlines()]
-    outputs = {line.split()[1]: command(line, tmp_path) for line in commands}
-    assert list(outputs) == ["check", "train", "profile", "run"]
-    assert (tmp_path / "my_resnet.safetensors").exists()
+    for line in commands:
+        command(line, tmp_path)
+    kinds = [line.split()[1] for line in commands]
+    assert kinds == ["check", "train", "profile", "run", "train", "run", "check"]
     profile = json.loads((tmp_path / "my_profile" / "profile.json").read_text())
-    assert [block["output_shape"][0] for block in profile["blocks"]] == [64, 128, 256, 512]
-    [manifest] = tmp_path.glob("results/*/run.json")
-    run = json.loads(manifest.read_text())
-    assert run["status"] == "complete"
-    assert run["totals"]["ok"] > 0
-    assert run["model"]["name"] == "my_resnet:resnet18"
+    shapes = [block["output_shape"] for block in profile["blocks"]]
+    assert shapes == [[64, 8, 8], [128, 4, 4], [256, 2, 2], [512]]
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/run.json")]
+    by_name = {run["model"]["name"]: run for run in runs}
+    assert by_name.keys() == {"torchvision:resnet18", "my_vit:vit"}
+    for run in runs:
+        assert run["status"] == "complete"
+        assert run["totals"]["ok"] > 0
+    tokens = by_name["my_vit:vit"]["model"]["blocks"][0]["output_shape"]
+    assert tokens == [17, 64]

@@ -24,12 +24,12 @@ ITEMS = 200
 def own_cache_and_few_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def few(name: str, data_dir: str | None = None, seed: int = 0) -> Dataset:
-        full = load_dataset(name, data_dir, seed)
-        part = Split(full.calibration.inputs[:ITEMS], full.calibration.labels[:ITEMS])
-        return Dataset(name, full.classes, part, part, part)
+    def few(model: ModelSection) -> Dataset:
+        full = load_dataset(model.dataset, model.data_dir)
+        part = full.calibration.first(ITEMS)
+        return Dataset(model.dataset, full.classes, part, part, part)
 
-    monkeypatch.setattr(module, "load_dataset", few)
+    monkeypatch.setattr(module, "dataset_of", few)
 
 
 @pytest.mark.slow

@@ -160,3 +160,11 @@ def test_a_checkpoint_of_another_seed_or_network_is_refused(tmp_path: Path) -> N
         read_checkpoint(file, module, optimizer, seed=6)
     with pytest.raises(UserError, match="checkpoint of another network"):
         trained(checkpoint=file, seed=5)
+
+
+def test_a_training_that_diverges_ends_and_leaves_the_checkpoint_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.ckpt"
+    wild = replace(RECIPE, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(UserError, match=r"the loss is nan after epoch 1: .* lower --learning-rate"):
+        trained(wild, checkpoint=path)
+    assert not path.exists()

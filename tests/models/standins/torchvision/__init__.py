@@ -1,0 +1,1 @@
+"""Stands in for torchvision where that is not installed: see ``models``."""
