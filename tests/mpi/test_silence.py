@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import mdibench
-from mdibench.record.run_folder import find_runs, read_manifest
+from mdibench.record.run_folder import read_manifest
 from tests.mpi.jobs import Done, Job
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -55,7 +54,7 @@ def run_with_a_silent_rank(
 ) -> tuple[Done, dict[str, Any]]:
     """A run of four ranks in which one is stopped for a while; the job and its totals."""
     job = Job(folder, 4, CONFIG.format(on_suspect=on_suspect))
-    pid = _pid_of_rank(job, rank)
+    pid = int(read_manifest(job.folder())["ranks"][rank]["pid"])
     time.sleep(1.5)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -65,20 +64,6 @@ def run_with_a_silent_rank(
     done = job.done()
     assert done.status == 0, done.err
     return done, read_manifest(done.run)["totals"]
-
-
-def _pid_of_rank(job: Job, rank: int) -> int:
-    """Wait for the run to begin; the process of ``rank``, as the manifest says."""
-    deadline_s = time.monotonic() + 40
-    while time.monotonic() < deadline_s:
-        runs = find_runs([job.results]) if job.results.exists() else []
-        if runs:
-            pid = int(read_manifest(runs[0])["ranks"][rank]["pid"])
-            assert psutil.pid_exists(pid)
-            return pid
-        time.sleep(0.05)
-    job.process.kill()
-    pytest.fail("the run did not begin")
 
 
 def check_ledger(done: Done, totals: dict[str, Any]) -> None:
