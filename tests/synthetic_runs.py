@@ -173,6 +173,9 @@ def telemetry(model: Model, story: Story) -> Columns:
             "rss_bytes": np.full(len(times), 200 << 20),
             "cpu_s": busy * 1.1,
             "energy_j": [None if rank or model.watts is None else model.watts * t for t in times],
+            "temperature_c": [None] * len(times),
+            "clock_hz": [None] * len(times),
+            "throttled": [None] * len(times),
         }
         for name, column in values.items():
             rows[name] += list(column)

@@ -241,6 +241,16 @@ def _overruns(subject: CheckInput) -> Iterator[Finding]:
     yield Finding("emulation", level, text, "emulate a slower device, or use fewer ranks per host")
 
 
+def _throttled(subject: CheckInput) -> Iterator[Finding]:
+    for row in subject.summary.ranks:
+        if row.throttled > 0:
+            hot = "" if math.isnan(row.temperature_c) else f", at up to {row.temperature_c:.0f} °C"
+            text = f"{row.host or f'rank {row.rank}'} was throttled"
+            text += f" in {100 * row.throttled:.0f} % of the samples{hot}: its times are not steady"
+            remedy = "cool it, give it a stronger power supply, or fix a lower clock"
+            yield Finding("throttling", "warning", text, remedy)
+
+
 def _messages(subject: CheckInput) -> Iterator[Finding]:
     refused = sum(np.nan_to_num(row.refused) for row in subject.summary.ranks)
     if refused:
@@ -312,6 +322,6 @@ def _longer(span_s: float, sufficiency: float) -> str:
 
 CHECKS: tuple[Callable[[CheckInput], Iterator[Finding]], ...] = (
     _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _failed, _schedule,
-    _oversubscribed, _overruns, _messages, _enough, _until,
+    _oversubscribed, _overruns, _throttled, _messages, _enough, _until,
 )  # fmt: skip
 """In the order of the report."""

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from mdibench.analysis.statistics import Estimate
 
 CellKind = Literal[
-    "text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules", "p"
+    "text", "count", "number", "share", "seconds", "bytes", "per_s", "bit/s", "joules", "Hz", "p"
 ]
 Cell: TypeAlias = str | int | float | Estimate | None
 
@@ -30,6 +30,7 @@ SCALES: dict[CellKind, tuple[tuple[float, str], ...]] = {
     "per_s": ((1, "/s"),),
     "bit/s": ((1, "bit/s"), (1e3, "kbit/s"), (1e6, "Mbit/s"), (1e9, "Gbit/s")),
     "joules": ((1e-3, "mJ"), (1, "J")),
+    "Hz": ((1e6, "MHz"), (1e9, "GHz")),
     "p": ((1, ""),),
 }
 

@@ -22,7 +22,10 @@ COUNTERS = (
     "tasks", "busy_s", "encode_s", "send_s", "wait_s", "sent_bytes", "received_bytes",
     "gossip_bytes", "overruns", "flops", "refused", "cpu_s",
 )  # fmt: skip
-GAUGES = ("input_queue", "output_queue", "rss_bytes", "energy_j")
+GAUGES = (
+    "input_queue", "output_queue", "rss_bytes", "energy_j", "temperature_c", "clock_hz",
+    "throttled",
+)  # fmt: skip
 SPLIT_ROUNDING = 0.01
 """An encode share up to this much larger than the time that is left is a rounding error."""
 STATES = ("compute", "encode", "send", "wait", "idle")
@@ -34,7 +37,8 @@ class RankFigures:
 
     ``split`` are shares of its time by ``STATES``; they sum to 1 unless encoding overlapped
     compute. ``energy_j`` is that of its host over the whole run: NaN where nothing measured it, and
-    for all but the host's first rank.
+    for all but the host's first rank. So are ``temperature_c``, the highest, ``clock_hz``, the
+    mean, and ``throttled``, the share of samples before which something slowed the host.
     """
 
     rank: int
@@ -55,6 +59,9 @@ class RankFigures:
     refused: float
     energy_j: float
     energy_meter: str
+    temperature_c: float
+    clock_hz: float
+    throttled: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +146,15 @@ def _rank_figures(
         blocks=tuple(_at(plan.get("blocks"), rank) or ()),
         tasks=_count(gain["tasks"]),
         split=_time_split(gain, span_s),
-        queue_mean=float(queues.mean()) if queues.size else math.nan,
+        queue_mean=_mean(queues),
         queue_max=float(queues.max()) if queues.size else math.nan,
         rss_bytes=_largest(memory[memory > 0]),
         cpu_share=gain["cpu_s"] / span_s if span_s else math.nan,
         energy_j=_largest(series.columns["energy_j"]),
         energy_meter=str(facts.get("energy_meter") or ""),
+        temperature_c=_largest(series.inside("temperature_c", window)),
+        clock_hz=_mean(series.inside("clock_hz", window)),
+        throttled=_mean(series.inside("throttled", window)),
         **{name: gain[name] for name in ("sent_bytes", "received_bytes", "gossip_bytes")},
         **{name: gain[name] for name in ("flops", "overruns", "refused")},
     )
@@ -192,7 +202,7 @@ def _link_figures(
         bytes=size,
         rate_bps=rate_bps,
         used=_share(rate_bps / (_known(facts.get("bandwidth_bps")) or math.nan)),
-        hop_delay_s=float(delays.mean()) if delays.size else math.nan,
+        hop_delay_s=_mean(delays),
         ping_pongs=_count(series.gain("ping_pongs", window)),
     )
 
@@ -222,6 +232,10 @@ def _largest(values: Numbers) -> float:
 def _share(value: float) -> float:
     """At most 1: samples of a counter are a little beside the window. NaN stays NaN."""
     return 1.0 if value > 1 else value
+
+
+def _mean(values: Numbers) -> float:
+    return float(values.mean()) if values.size else math.nan
 
 
 def _known(value: Any) -> float:

@@ -15,12 +15,22 @@ from mdibench.transport.links import Traffic
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """How a host is doing; None where it does not tell."""
+
+    temperature_c: float | None = None
+    clock_hz: float | None = None
+    throttled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessFacts:
     """Figures of a real process; None in a simulation."""
 
     rss_bytes: int | None = None
     cpu_s: float | None = None
     energy_j: float | None = None
+    condition: Condition = Condition()
 
 
 NO_PROCESS = ProcessFacts()
@@ -61,6 +71,9 @@ def telemetry_row(
         rss_bytes=process.rss_bytes,
         cpu_s=process.cpu_s,
         energy_j=process.energy_j,
+        temperature_c=process.condition.temperature_c,
+        clock_hz=process.condition.clock_hz,
+        throttled=process.condition.throttled,
     )
 
 

@@ -124,6 +124,7 @@ def _host() -> list[MachineCheck]:
         machine.check_datasets(_cifar10()),
         machine.check_namespaces(machine.ask),
         machine.check_energy(),
+        machine.check_conditions(),
         machine.check_folder(Path("results")),
     ]
 

@@ -72,6 +72,15 @@ class TelemetryRow(NamedTuple):
     energy_j: Annotated[
         float | None, "energy of the host since the start; its first rank, with a meter"
     ]
+    temperature_c: Annotated[
+        float | None, "temperature of the host's processor; its first rank, with a sensor"
+    ]
+    clock_hz: Annotated[float | None, "mean clock frequency of the host's cores; its first rank"]
+    throttled: Annotated[
+        bool | None,
+        "whether heat, current or low voltage slowed the host since the sample before; "
+        "its first rank",
+    ]
 
 
 class LinkRow(NamedTuple):

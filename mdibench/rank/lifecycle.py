@@ -14,18 +14,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import psutil
 
 from mdibench.assembly import environment
 from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind, with_own_names
-from mdibench.assembly.sampling import ProcessFacts, Progress
+from mdibench.assembly.sampling import Progress
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
 from mdibench.assembly.workload import (
     NULL,
@@ -62,8 +60,9 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import check_events
 from mdibench.rank.agreement import from_source, together, with_agreed_cuts
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
+from mdibench.rank.conditions import facts_reader, find_sensors
 from mdibench.rank.ending import Ending
-from mdibench.rank.energy import Meter, find_meter
+from mdibench.rank.energy import find_meter
 from mdibench.rank.guard import start_guard
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
@@ -218,7 +217,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
         hooks = WorkerHooks(post, background)
         ending.report_through(post)
     gc.freeze()  # objects loaded so far stay: collections need not traverse them again
-    process = partial(_process_facts, _energy_meter(preamble, group.rank))
+    process = facts_reader(preamble, group.rank)
     try:
         setup = LoopSetup(clock, config.run.sample_s, process)
         Loop(setup, node, post, compute, hooks, script).run()
@@ -369,6 +368,7 @@ def _preamble(
         "mpi_processor": processor_name(),
         "mpi_thread_level": thread_level(),
         "energy_meter": meter.name if (meter := find_meter()) else "",
+        "sensors": find_sensors().name,
     }
     offset_s, error_s = group.clock_offset(time.perf_counter)
     shared = group.share([own, offset_s, error_s])
@@ -441,22 +441,3 @@ def _computing(
 def _newcomer(config: RunConfig, plan: Plan, rank: int, rule: ExitRule, now: float) -> Node:
     """A worker that starts anew in the middle of the run."""
     return make_node(config, plan, rank, rule.thresholds, None, now)
-
-
-def _process_facts(meter: Meter | None) -> ProcessFacts:
-    process = psutil.Process()
-    times = process.cpu_times()
-    energy_j = None
-    if meter is not None:
-        with suppress(OSError, ValueError):  # a failing meter must not end the run
-            energy_j = meter.joules()
-    return ProcessFacts(process.memory_info().rss, times.user + times.system, energy_j)
-
-
-def _energy_meter(preamble: RunPreamble, rank: int) -> Meter | None:
-    """The host's meter, on its first rank; None where devices are emulated: it does not measure
-    those.
-    """
-    hosts = [each["host"] for each in preamble.ranks]
-    first = hosts.index(hosts[rank]) == rank
-    return find_meter() if first and not any(preamble.plan.devices) else None

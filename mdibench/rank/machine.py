@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from mdibench.assembly import limits
+from mdibench.rank.conditions import find_sensors
 from mdibench.rank.energy import SYSFS, find_meter
 
 CheckState = Literal["ok", "note", "missing"]
@@ -35,6 +36,7 @@ TORCH_PROGRAM = (
 )
 STEADY_GOVERNORS = (None, "performance")
 STEADY_REMEDY = "sudo cpupower frequency-set -g performance, for steady figures"
+COOLER_REMEDY = "cool it, or give it a stronger power supply, for steady figures"
 LAUNCHER_VARIABLES = re.compile(r"^(PMI|PMIX|OMPI|PRTE|HYDRA|HYDI|MPI_LOCAL|MPIR_CVAR)")
 
 
@@ -207,6 +209,22 @@ def check_energy(sysfs: Path = SYSFS) -> MachineCheck:
         return MachineCheck("energy", "note", "RAPL counters are not readable", remedy)
     what = "neither RAPL nor a Jetson's INA3221: energy is not measured"
     return MachineCheck("energy", "note", what)
+
+
+def check_conditions(sysfs: Path = SYSFS) -> MachineCheck:
+    """Whether this host tells its temperature, its clock and when it is throttled."""
+    sensors = find_sensors(sysfs)
+    if not sensors.name:
+        return MachineCheck("sensors", "note", "no temperature, clock or throttling is told here")
+    now = sensors.reader()()
+    figures = [
+        f"{now.temperature_c:.0f} °C" if now.temperature_c is not None else "",
+        f"{now.clock_hz / 1e9:.2f} GHz" if now.clock_hz is not None else "",
+    ]
+    text = ", ".join(filter(None, [*figures, f"can be read: {sensors.name}"]))
+    if now.throttled:
+        return MachineCheck("sensors", "note", f"throttled now; {text}", COOLER_REMEDY)
+    return MachineCheck("sensors", "ok", text)
 
 
 def check_folder(path: Path) -> MachineCheck:

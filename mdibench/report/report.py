@@ -217,15 +217,19 @@ def _workers(inputs: ReportInput) -> ReportSection:
     )
     shares = run_tables.by_group(inputs.detailed, tables.rank_table)
     energy = run_tables.energy_table(inputs.detailed)
+    conditions = run_tables.condition_table(inputs.detailed)
     text = (
         "Compute; encode (codec); send (nothing to compute, a transfer in progress); wait (nothing "
         "to compute, tasks in the output queue held back); idle (nothing to do).",
         "Energy: n/a, since no meter (RAPL, a Jetson's INA3221) was read."
         if not energy.rows
         else "Energy only where a meter was read; it is n/a elsewhere.",
+        "Temperature, clock, throttling: n/a, since no host tells them."
+        if not conditions.rows
+        else "Temperature, clock and throttling only of hosts that tell them.",
     )
     draws = (draw,) if shares.rows else ()
-    return ReportSection("workers", "Workers", text, _full(shares, energy), draws)
+    return ReportSection("workers", "Workers", text, _full(shares, energy, conditions), draws)
 
 
 def _network(inputs: ReportInput) -> ReportSection:

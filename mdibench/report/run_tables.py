@@ -166,6 +166,22 @@ def energy_table(runs: Runs) -> Table:
     return Table("energy", "Energy of the whole run", columns, tuple(rows))
 
 
+def condition_table(runs: Runs) -> Table:
+    """How hosts did during the measured window, where they tell."""
+    columns = (
+        Column("group", "group"), Column("rank", "rank", "count"), Column("host", "host"),
+        Column("temperature_c", "hottest °C", "count"), Column("clock_hz", "mean clock", "Hz"),
+        Column("throttled", "throttled", "share"),
+    )  # fmt: skip
+    rows: TableRows = [
+        (name, row.rank, row.host, row.temperature_c, row.clock_hz, row.throttled)
+        for name, run in runs.items()
+        for row in run.summary.ranks
+        if not all(map(math.isnan, (row.temperature_c, row.clock_hz, row.throttled)))
+    ]
+    return Table("conditions", "Temperature, clock and throttling", columns, tuple(rows))
+
+
 def decision_table(breakdowns: Mapping[str, Breakdown]) -> Table:
     """The rules by which tasks were offloaded, and the age of the information they used."""
     columns = (

@@ -251,6 +251,21 @@ def test_overruns_of_emulated_devices(
     assert found(rewrite(telemetry=late), "emulation")[0][0] == level
 
 
+def test_a_throttled_host_is_a_warning(rewrite: Callable[..., Run]) -> None:
+    def hot(columns: dict[str, Any]) -> dict[str, Any]:
+        first = np.array(columns["rank"]) == 0
+        columns["throttled"] = np.where(first, np.array(columns["t_s"]) > 5, None)
+        columns["temperature_c"] = np.where(first, 84.7, None)
+        return columns
+
+    run = rewrite(telemetry=hot)
+    ((level, text),) = found(run, "throttling")
+    assert level == "warning"
+    assert "was throttled in" in text
+    assert "up to 85 °C" in text
+    assert run.verdict == "VALID"
+
+
 def test_refused_messages_and_unexplained_duplicates(rewrite: Callable[..., Run]) -> None:
     def refused(columns: dict[str, Any]) -> dict[str, Any]:
         columns["refused"] = np.where(np.array(columns["t_s"]) > 5, 3, 0)

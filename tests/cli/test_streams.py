@@ -32,14 +32,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_run(tmp_path_factory.mktemp("runs") / "run", LOCAL)
 
 
+COMMANDS: list[tuple[str, ...]] = [
+    ("keys",), ("report", "RUN"), ("monitor", "RUN", "--text"), ("compare", "RUN", "RUN"),
+    ("check", "bench_configs/fixed_acc.toml", "--ranks", "3"),
+]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("env", [LATIN, C], ids=["latin-1", "ascii"])
 @pytest.mark.parametrize(
-    "arguments",
-    [("keys",), ("report", "RUN"), ("monitor", "RUN", "--text"), ("compare", "RUN", "RUN"),
-     ("check", "bench_configs/fixed_acc.toml", "--ranks", "3")],
-    ids=lambda arguments: arguments[0],
-)  # fmt: skip
+    ("arguments", "env"),
+    [*((command, C) for command in COMMANDS), (COMMANDS[1], LATIN), (COMMANDS[2], LATIN)],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value["PYTHONIOENCODING"],
+)
 def test_an_encoding_without_our_signs(
     arguments: tuple[str, ...], env: dict[str, str], run: Path
 ) -> None:
@@ -50,16 +54,13 @@ def test_an_encoding_without_our_signs(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shell", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
-def test_closed_and_full_streams(shell: str) -> None:
-    assert mdibench("keys", "run", shell=shell).returncode == 0
-    assert mdibench("check", "no-such-file.toml", shell=shell).returncode == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("term", ["", "dumb", "linux", "no-such-terminal"])
-def test_any_terminal_name(term: str) -> None:
-    assert mdibench("keys", "run", TERM=term).returncode == 0
+@pytest.mark.parametrize(
+    ("shell", "term"),
+    [(">&-", ""), ("2>&-", "dumb"), (">&- 2>&-", "linux"), ("2>/dev/full", "no-such-terminal")],
+)
+def test_closed_and_full_streams_of_any_terminal(shell: str, term: str) -> None:
+    assert mdibench("keys", "run", shell=shell, TERM=term).returncode == 0
+    assert mdibench("check", "no-such-file.toml", shell=shell, TERM=term).returncode == 2
 
 
 def test_signs_become_plain_letters() -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,19 +67,39 @@ class Done:
 class Job:
     """A job that is going on."""
 
-    def __init__(self, folder: Path, ranks: int, text: str, *options: str, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ranks: int,
+        text: str,
+        *options: str,
+        start: Callable[..., list[str]] | None = None,
+        **env: str,
+    ) -> None:
+        """``start`` makes the command that starts a program on all ranks, if not a plain mpirun."""
         self.results = folder / "results"
         config = folder / "config.toml"
         config.write_text(text)
-        line = [mpirun(), "-n", str(ranks), sys.executable, "-m", "mdibench", "run", str(config)]
+        program = ["run", str(config), f"--set=run.results={self.results}", *options]
+        line = [mpirun(), "-n", str(ranks), sys.executable, "-m", "mdibench", *program]
         self._begun_s = time.monotonic()
         self.process = subprocess.Popen(
-            [*line, f"--set=run.results={self.results}", *options],
+            start(*program) if start else line,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**env),
         )
+
+    def folder(self, patience_s: float = 40) -> Path:
+        """The run's folder, once the run has begun."""
+        deadline_s = time.monotonic() + patience_s
+        while time.monotonic() < deadline_s:
+            if self.results.exists() and (runs := find_runs([self.results])):
+                return runs[0]
+            time.sleep(0.05)
+        self.process.kill()
+        pytest.fail("the run did not begin")
 
     def done(self, timeout_s: float = TIMEOUT_S) -> Done:
         """Wait for its end; a hang is killed and fails the test."""

@@ -11,7 +11,7 @@ import pytest
 import mdibench
 from mdibench.record.run_folder import find_runs, read_manifest
 from tests.mpi.jobs import job
-from tests.mpi.namespaces import World, shaped_pair, why_not
+from tests.mpi.namespaces import World, shaped_hosts, why_not
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -69,8 +69,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     """Two namespaces with 10 Mbit/s between them; the test is skipped where there are none."""
     if reason := why_not():
         pytest.skip(reason)
-    with shaped_pair(tmp_path, "10mbit") as pair:
-        yield pair
+    with shaped_hosts(tmp_path, "10mbit") as hosts:
+        yield hosts
 
 
 def test_the_probe_finds_the_shaped_rate(world: World, tmp_path: Path) -> None:

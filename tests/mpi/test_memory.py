@@ -20,8 +20,8 @@ SWEEP = """
 [run]
 name = "crew"
 warmup_s = 0.0
-duration_s = 0.2
-sample_s = 0.1
+duration_s = 0.1
+sample_s = 0.05
 [model]
 name = "null"
 [placement]

@@ -16,9 +16,42 @@ from tests.mpi.jobs import Job, environment
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
 
+FAILED_S = 1.5
+SATURATED = """
+[run]
+name = "recovery"
+warmup_s = 0.0
+duration_s = 4.5
+[model]
+name = "null"
+[scheme]
+name = "mdi-exit"
+source_offloads_raw = true
+[admission]
+mode = "offline"
+max_in_flight = 40
+[placement]
+replicate = true
+[topology]
+name = "full"
+[emulation]
+device = "board"
+link = "wifi-5ghz"
+[emulation.devices.board]
+block_ms = [10, 10, 10, 10, 10]
+[[events]]
+at_s = 1.5
+kind = "fail"
+rank = 2
+[[events]]
+at_s = 3.5
+kind = "join"
+rank = 2
+"""
 CONFIG = """
 [run]
 name = "scripted"
+trace = 1.0
 warmup_s = 0.0
 duration_s = 6.0
 [model]
@@ -89,35 +122,49 @@ def rates(run: Path) -> list[float]:
     return [int(ended.between(second, second + 1).sum()) for second in range(6)]
 
 
-def test_events_over_mpi_agree_with_the_simulated_ones(tmp_path: Path) -> None:
-    job = Job(tmp_path, 4, CONFIG)
-    done = job.done()
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The real run and the simulated one."""
+    folder = tmp_path_factory.mktemp("scripted")
+    done = Job(folder, 4, CONFIG).done()
     assert done.status == 0, done.err
-    other = simulated(tmp_path / "simulated", tmp_path / "config.toml")
-    real, virtual = (mdibench.load(run).events for run in (done.run, other))
+    return done.run, simulated(folder / "simulated", folder / "config.toml")
+
+
+def test_events_over_mpi_agree_with_the_simulated_ones(runs: tuple[Path, Path]) -> None:
+    real, virtual = (mdibench.load(run).events for run in runs)
     scripted = ["slow", "fail", "leave", "join", "load", "link"]
     texts = [sorted(e[e.kind.isin(scripted)].text) for e in (real, virtual)]
     assert texts[0] == texts[1]
-    for run in (done.run, other):
+    for run in runs:
         totals = read_manifest(run)["totals"]
         assert totals["offered"] == totals["ok"] + totals["dropped"] + totals["lost"]
         assert totals["lost"] == 0
         assert totals["reruns"] > 0
-    assert any("scripted" in text for text in read_manifest(done.run)["warnings"])
-    assert abs(sum(rates(done.run)) / sum(rates(other)) - 1) < 0.1
-    suspected = [first_suspicion_s(events) for events in (real, virtual)]
-    assert abs(suspected[0] - suspected[1]) < 0.5  # heartbeats come each third of a second
+    assert any("scripted" in text for text in read_manifest(runs[0])["warnings"])
+    assert sum(rates(runs[0])) == pytest.approx(sum(rates(runs[1])), rel=0.1)
 
 
-def first_suspicion_s(events: pd.DataFrame) -> float:
-    """When the failed rank was first missed."""
-    missed = events[(events.kind == "suspect") & events.text.str.startswith("rank 2")]
-    return float(missed.t_s.min())
+def test_recovery_takes_as_long_as_in_virtual_time(tmp_path: Path) -> None:
+    """Rate, and the time from a failure until what the rank held has ended elsewhere."""
+    done = Job(tmp_path, 4, SATURATED).done()
+    assert done.status == 0, done.err
+    both = [done.run, simulated(tmp_path / "simulated", tmp_path / "config.toml")]
+    real, virtual = (mdibench.load(run).items for run in both)
+    assert len(real) == pytest.approx(len(virtual), rel=0.1)
+    times_s = [recovery_s(items) for items in (real, virtual)]
+    assert times_s[0] == pytest.approx(times_s[1], rel=0.1)
 
 
-def test_a_rank_takes_nothing_before_it_joins_and_after_it_leaves(tmp_path: Path) -> None:
-    done = Job(tmp_path, 4, CONFIG.replace("[run]", "[run]\ntrace = 1.0")).done()
-    steps = mdibench.load(done.run).steps
+def recovery_s(items: pd.DataFrame) -> float:
+    """From the failure until half of the items that ran again have ended."""
+    again = items[items.attempts > 1]
+    assert len(again) >= 5
+    return float(again.completed_s.median()) - FAILED_S
+
+
+def test_a_rank_takes_nothing_before_it_joins_and_after_it_leaves(runs: tuple[Path, Path]) -> None:
+    steps = mdibench.load(runs[0]).steps
     sends = steps[steps.kind == "send"]
     to = {rank: sends[sends.target == rank].t_s for rank in range(4)}
     assert to[3].min() >= 3.45

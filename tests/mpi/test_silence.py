@@ -1,4 +1,4 @@
-"""A rank that is stopped for two seconds attracts no work; nothing is lost or counted twice.
+"""A rank that is stopped for three seconds attracts no work; nothing is lost or counted twice.
 
 The rank is stopped by SIGSTOP, so that its state survives: when it goes on, it answers for items
 that others have classified meanwhile.
@@ -10,24 +10,22 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 import mdibench
-from mdibench.record.run_folder import find_runs, read_manifest
+from mdibench.record.run_folder import read_manifest
 from tests.mpi.jobs import Done, Job
 
 pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
 
 STOPPED = 2
-SILENCE_S = 2.0
+SILENCE_S = 3.0
 CONFIG = """
 [run]
 name = "silence"
 warmup_s = 0.0
-duration_s = 7.0
+duration_s = 6.0
 [model]
 name = "null"
 [scheme]
@@ -50,68 +48,56 @@ block_ms = [10, 10, 10, 10, 10]
 """
 
 
-def run_with_a_silent_rank(
-    folder: Path, on_suspect: str, rank: int = STOPPED, silence_s: float = SILENCE_S
-) -> tuple[Done, dict[str, Any]]:
-    """A run of four ranks in which one is stopped for a while; the job and its totals."""
+def run_with_a_silent_rank(folder: Path, on_suspect: str, rank: int = STOPPED) -> Done:
+    """A run of four ranks in which one is stopped for a while."""
     job = Job(folder, 4, CONFIG.format(on_suspect=on_suspect))
-    pid = _pid_of_rank(job, rank)
-    time.sleep(1.5)
+    pid = int(read_manifest(job.folder())["ranks"][rank]["pid"])
+    time.sleep(1.0)
     os.kill(pid, signal.SIGSTOP)
     try:
-        time.sleep(silence_s)
+        time.sleep(SILENCE_S)
     finally:
         os.kill(pid, signal.SIGCONT)
     done = job.done()
     assert done.status == 0, done.err
-    return done, read_manifest(done.run)["totals"]
+    return done
 
 
-def _pid_of_rank(job: Job, rank: int) -> int:
-    """Wait for the run to begin; the process of ``rank``, as the manifest says."""
-    deadline_s = time.monotonic() + 40
-    while time.monotonic() < deadline_s:
-        runs = find_runs([job.results]) if job.results.exists() else []
-        if runs:
-            pid = int(read_manifest(runs[0])["ranks"][rank]["pid"])
-            assert psutil.pid_exists(pid)
-            return pid
-        time.sleep(0.05)
-    job.process.kill()
-    pytest.fail("the run did not begin")
+@pytest.fixture(scope="module")
+def rerun(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The run whose stopped worker's items run again."""
+    return run_with_a_silent_rank(tmp_path_factory.mktemp("rerun"), "rerun")
 
 
-def check_ledger(done: Done, totals: dict[str, Any]) -> None:
-    """Conservation: every offered item has one row, and the sums agree."""
+def check_ledger(done: Done) -> dict[str, int]:
+    """Conservation: every offered item has one row, and the sums agree; the totals."""
+    totals: dict[str, int] = read_manifest(done.run)["totals"]
     items = mdibench.load(done.run).items
     assert totals["offered"] == totals["ok"] + totals["dropped"] + totals["lost"]
     assert len(items) == totals["offered"]
     assert items.item.is_unique
+    return totals
+
+
+def accused(done: Done) -> set[int]:
+    """Ranks that somebody suspected."""
     events = mdibench.load(done.run).events
-    texts = events[events.kind == "suspect"].text
-    assert texts.str.startswith(f"rank {STOPPED} silent").any()
+    return set(events[events.kind == "suspect"].text.str.split().str[1].astype(int))
+
+
+def test_nothing_is_lost_nobody_else_accused_and_duplicates_are_recognised(rerun: Done) -> None:
+    totals = check_ledger(rerun)
+    assert totals["lost"] == 0
+    assert totals["reruns"] > 0
+    assert totals["duplicates"] <= 4  # of what the stopped rank's engine and links had then
+    assert accused(rerun) == {STOPPED}
+    events = mdibench.load(rerun.run).events
     recovered = events[events.kind == "recovered"]
     assert recovered.text.str.startswith(f"rank {STOPPED} speaks").any()
 
 
-def test_nothing_is_lost_and_duplicates_are_recognised(tmp_path: Path) -> None:
-    done, totals = run_with_a_silent_rank(tmp_path, "rerun")
-    check_ledger(done, totals)
-    assert totals["lost"] == 0
-    assert totals["reruns"] > 0
-    assert totals["duplicates"] <= 4  # of what the stopped rank's engine and links had then
-
-
-def test_items_are_counted_lost_where_the_config_says_so(tmp_path: Path) -> None:
-    done, totals = run_with_a_silent_rank(tmp_path, "lost")
-    check_ledger(done, totals)
-    assert totals["reruns"] == 0
-    assert 0 < totals["lost"] < totals["offered"] / 2
-
-
-def test_a_silent_rank_attracts_no_work(tmp_path: Path) -> None:
-    done, _ = run_with_a_silent_rank(tmp_path, "rerun")
-    frames = mdibench.load(done.run)
+def test_a_silent_rank_attracts_no_work(rerun: Done) -> None:
+    frames = mdibench.load(rerun.run)
     suspected_s = frames.events[frames.events.kind == "suspect"].t_s.min()
     recovered_s = frames.events[frames.events.kind == "recovered"].t_s.max()
     sends = frames.steps[(frames.steps.kind == "send") & (frames.steps.target == STOPPED)]
@@ -122,15 +108,15 @@ def test_a_silent_rank_attracts_no_work(tmp_path: Path) -> None:
     assert len(sends[sends.t_s > recovered_s]) > 0
 
 
-@pytest.mark.parametrize(("rank", "on_suspect"), [(0, "lost"), (0, "rerun"), (STOPPED, "rerun")])
-def test_three_seconds_of_silence_lose_nothing_and_accuse_nobody_else(
-    tmp_path: Path, rank: int, on_suspect: str
-) -> None:
-    """A stopped rank 0 hears first what waited for it, and nobody suspects a healthy rank."""
-    done, totals = run_with_a_silent_rank(tmp_path, on_suspect, rank, silence_s=3.0)
-    events = mdibench.load(done.run).events
-    accused = set(events[events.kind == "suspect"].text.str.split().str[1].astype(int))
-    assert accused == {rank}
-    assert totals["lost"] == 0
-    assert totals["offered"] == totals["ok"] + totals["dropped"]
-    assert mdibench.load(done.run).items.item.is_unique
+def test_items_are_counted_lost_where_the_config_says_so(tmp_path: Path) -> None:
+    totals = check_ledger(run_with_a_silent_rank(tmp_path, "lost"))
+    assert totals["reruns"] == 0
+    assert 0 < totals["lost"] < totals["offered"] / 2
+
+
+@pytest.mark.parametrize("on_suspect", ["lost", "rerun"])
+def test_a_stopped_rank_0_loses_nothing_and_accuses_nobody(tmp_path: Path, on_suspect: str) -> None:
+    """It hears first what waited for it, and nobody suspects a healthy rank."""
+    done = run_with_a_silent_rank(tmp_path, on_suspect, rank=0)
+    assert accused(done) == {0}
+    assert check_ledger(done)["lost"] == 0
