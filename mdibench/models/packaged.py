@@ -17,11 +17,19 @@ from mdibench.errors import Problem, UserError
 from mdibench.record.files import write_whole
 
 FOLDER = Path(__file__).parent / "weights"
+BESIDE = Path(__file__).parents[2] / "weights"
+"""Weights too large for the package, in a checkout of the repository."""
 
 
 def packaged(name: str) -> Path:
-    """Where the package keeps the weights of network ``name``, whether there are any or not."""
-    return FOLDER / f"{name}.safetensors"
+    """The weights of network ``name`` in the package or beside it, whether there are any or not."""
+    beside = BESIDE / f"{name}.safetensors"
+    return beside if beside.is_file() else FOLDER / f"{name}.safetensors"
+
+
+def packaged_answers(name: str) -> Path:
+    """Where the package keeps the recorded answers of ``name``, whether there are any or not."""
+    return FOLDER / f"{name}.answers.npz"
 
 
 def weights_file(name: str, weights: str | None) -> Path | None:

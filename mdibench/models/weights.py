@@ -1,10 +1,11 @@
 """Weights files: safetensors with metadata. Reading one never runs code.
 
 Tensors are named ``blocks.<index>.<name>`` and ``heads.<index>.<name>``, index from 0; matrices and
-kernels are stored in half precision where that holds their values, everything else in float32.
-Names that ``DataParallel`` and ``torch.compile`` have wrapped are read too. The metadata name the
-network, where it was cut, its number of classes, the data set, the seed, the accuracy of each exit,
-and a checksum (CRC-32) of each block and head, which is verified when that part is read.
+kernels are stored in half precision where that holds their values, or as 8-bit integers with a
+scale for each output channel (``<name>.scale``), everything else in float32. Names that
+``DataParallel`` and ``torch.compile`` have wrapped are read too. The metadata name the network,
+where it was cut, its number of classes, the data set, the seed, the accuracy of each exit, and a
+checksum (CRC-32) of each block and head, which is verified when that part is read.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ CARD = ".md"
 """Suffix of the card beside a weights file."""
 REMEDY = "fetch or train the file again"
 
+SCALE = ".scale"
+"""Ends the name of the scales, float32 ``[outputs]``, of a kernel that is stored in 8 bits."""
+LARGEST_INT8 = 127
 LONGEST_INDEX = 9
 """Digits of a block's number that count: no network has more blocks."""
 _PART = re.compile(r"(?:(?:module|_orig_mod)\.)*(blocks|heads)\.(\d+)\.(.+)")
@@ -54,15 +58,22 @@ def make_place(path: Path) -> None:
     draft.unlink()
 
 
-def save_weights(path: Path, network: MultiExitNetwork, facts: Mapping[str, str]) -> None:
-    """Write the network's weights with ``facts`` in the metadata, atomically."""
+def save_weights(
+    path: Path, network: MultiExitNetwork, facts: Mapping[str, str], eight_bit: bool = False
+) -> None:
+    """Write the network's weights with ``facts`` in the metadata, atomically.
+
+    ``eight_bit``: kernels as 8-bit integers instead of half floats.
+    """
     tensors: dict[str, Tensor] = {}
     metadata = {"network": network.name, "classes": str(network.classes), **facts}
     if network.cuts:
         metadata["cuts"] = json.dumps(network.cuts)
     for kind, parts in (("blocks", network.blocks), ("heads", network.heads)):
         for index, part in enumerate(parts):
-            stored = {name: _stored(value) for name, value in part.state_dict().items()}
+            stored: dict[str, Tensor] = {}
+            for name, value in part.state_dict().items():
+                stored |= _in_8_bits(name, value) if eight_bit else {name: _stored(value)}
             metadata[f"crc32 {kind}.{index}"] = checksum(stored)
             tensors |= {f"{kind}.{index}.{name}": value for name, value in stored.items()}
     save_tensors(path, {name: value.numpy() for name, value in tensors.items()}, metadata)
@@ -79,6 +90,33 @@ def _stored(value: Tensor) -> Tensor:
 def _holds(half: Tensor, value: Tensor) -> bool:
     """Whether half precision has neither overflowed nor lost what is small."""
     return bool((half - value).norm() <= HALF_ERROR * value.norm())
+
+
+def _in_8_bits(name: str, value: Tensor) -> dict[str, Tensor]:
+    """A kernel as integers from -127 to 127 and a scale for each output; others as they are."""
+    if _stored_dtype(value) != torch.float16:
+        return {name: _stored(value)}
+    kernel = value.detach().cpu().float()
+    largest = kernel.flatten(1).abs().amax(1)
+    scales = torch.where(largest > 0, largest / LARGEST_INT8, torch.ones_like(largest))
+    whole = torch.round(kernel / _along_outputs(scales, kernel))
+    return {name: whole.to(torch.int8).contiguous(), name + SCALE: scales}
+
+
+def _along_outputs(scales: Tensor, kernel: Tensor) -> Tensor:
+    return scales.view(-1, *(1,) * (kernel.ndim - 1))
+
+
+def _widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stored tensors with every 8-bit kernel and its scales made one float32 kernel again."""
+    scaled = {name for name in tensors if name + SCALE in tensors}
+    return {
+        name: value.float() * _along_outputs(tensors[name + SCALE], value)
+        if name in scaled
+        else value
+        for name, value in tensors.items()
+        if name.removesuffix(SCALE) not in scaled or name in scaled
+    }
 
 
 def _stored_dtype(value: Tensor) -> torch.dtype:
@@ -138,9 +176,11 @@ def load_weights(
                 mine = names.get((kind, block - 1), {})
                 own = _unwrapped(mine, parts[block - 1].state_dict())
                 tensors = {name: _read(path, file, full) for name, full in own.items()}
-                _check_fits(path, parts[block - 1], tensors, where)
+                _check_scales(path, tensors, where)
+                wide = _widened(tensors)
+                _check_fits(path, parts[block - 1], wide, where)
                 _check_content(path, parts[block - 1], tensors, where, metadata)
-                _fill(parts[block - 1], tensors, assign)
+                _fill(parts[block - 1], wide, assign)
 
 
 def continue_from(path: Path, network: MultiExitNetwork) -> None:
@@ -185,8 +225,18 @@ def _check_content(
     if said != checksum(tensors):
         raise UserError(Problem(f"damaged: checksum of {where}", str(path), REMEDY))
     for name, value in part.state_dict().items():
-        if tensors[name].dtype not in (_stored_dtype(value), torch.float32):
+        kinds = (torch.int8,) if name + SCALE in tensors else (_stored_dtype(value), torch.float32)
+        if tensors[name].dtype not in kinds:
             what = f"damaged: {where}.{name} is of type {tensors[name].dtype}"
+            raise UserError(Problem(what, str(path), REMEDY))
+
+
+def _check_scales(path: Path, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Each kernel in 8 bits needs as many scales as it has outputs."""
+    for name, value in tensors.items():
+        scales = tensors.get(name + SCALE)
+        if scales is not None and (value.ndim < 1 or scales.shape != value.shape[:1]):
+            what = f"damaged: {where}.{name} has {tuple(scales.shape)} scales"
             raise UserError(Problem(what, str(path), REMEDY))
 
 

@@ -26,6 +26,7 @@ from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.network_key import network_key
 from mdibench.network.plan import ModelInfo
 from mdibench.record.files import cache_folder, write_text_whole, write_whole
+from mdibench.training.packed_scores import packaged_info, packaged_scores
 
 _FORMAT = "2"
 log = logging.getLogger(__name__)
@@ -33,20 +34,26 @@ log = logging.getLogger(__name__)
 
 def calibration_scores(model: ModelSection) -> ExitScores:
     """Logits of every exit on the calibration split."""
-    split = dataset_of(model).calibration
-    return _scores(model, split)
+    known = packaged_scores(model, "calibration")
+    return _scores(model, dataset_of(model).calibration) if known is None else known
 
 
 def evaluation_scores(
     model: ModelSection, run_seed: int = 1
 ) -> tuple[ExitScores, NDArray[np.int64] | None]:
     """Logits of every exit for the items of a run with ``run_seed``, and the items' originals."""
+    known = packaged_scores(model, "evaluation")
+    if known is not None:
+        return known, None
     split = load_evaluation(model, run_seed)
     return _scores(model, split), split.originals
 
 
 def known_info(model: ModelSection) -> ModelInfo:
     """Sizes and costs of the network, without loading torch where they are kept."""
+    known = packaged_info(model)
+    if known is not None:
+        return known
     path = cache_folder() / "scores" / f"{network_key(model, _FORMAT)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         return ModelInfo.from_json(json.loads(path.read_text(encoding="utf-8")))
