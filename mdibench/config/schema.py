@@ -51,6 +51,7 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
         ("placement", "copies"),
         ("placement", "replicate"),
         ("placement", "blocks"),
+        ("placement", "optimise"),
     ),
     (("topology", "name"), ("topology", "edges")),
     (("emulation", "device"), ("emulation", "drawn"), ("emulation", "tiers")),
@@ -282,7 +283,7 @@ class AdmissionSection(ConfigSection):
 
 
 class PlacementSection(ConfigSection):
-    """Which ranks hold which blocks: one of the four ways; ``partition`` when none is given."""
+    """Which ranks hold which blocks: one of the five ways; ``partition`` when none is given."""
 
     partition: bool = False
     """Each block on one rank: contiguous pieces, the slowest rank as fast as possible."""
@@ -292,6 +293,12 @@ class PlacementSection(ConfigSection):
     """Every block on every rank."""
     blocks: dict[str, list[Count]] | None = None
     """Explicit: rank -> blocks, e.g. ``0 = [1, 2]``."""
+    optimise: Literal["rate", "latency"] | None = None
+    """What fits the devices' memory, by a mixed-integer program: for the highest rate, or for the
+    least latency of a single item. Needs ``emulation.device``."""
+    go_on: list[Probability] | None = None
+    """``optimise``: the share of items that go on after each exit but the last, as ``mdibench
+    bound`` prints it; by default every item goes all the way."""
 
 
 class SearchSection(ConfigSection):
