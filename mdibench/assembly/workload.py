@@ -99,7 +99,7 @@ def check_network(config: RunConfig) -> None:
 
 def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
     """The network's costs and the plan for ``ranks``; UserError with the mistakes of both."""
-    from mdibench.network.planning import make_plan, network_problems
+    from mdibench.network.planning import network_problems
 
     try:
         model = model_info(config.model)
@@ -108,7 +108,19 @@ def planned(config: RunConfig, ranks: int) -> tuple[ModelInfo, Plan]:
         raise UserError(*own, *network_problems(config, ranks)) from None
     if not config.scheme.exits_early:
         model = model.with_heads({model.exits})
-    return model, make_plan(config, ranks, model)
+    return model, plan_of(config, ranks, model)
+
+
+def plan_of(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
+    """The plan for ``ranks`` and the costs of ``model``, its placement optimised if asked."""
+    from mdibench.network.planning import make_plan, placement_name
+
+    plan = make_plan(config, ranks, model)
+    if not placement_name(config).startswith("optimised"):
+        return plan
+    from mdibench.bounds.optimised_placement import optimised
+
+    return make_plan(config, ranks, model, optimised(config, plan, model))
 
 
 def hosted_by(

@@ -51,6 +51,7 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
         ("placement", "copies"),
         ("placement", "replicate"),
         ("placement", "blocks"),
+        ("placement", "optimise"),
     ),
     (("topology", "name"), ("topology", "edges")),
     (("emulation", "device"), ("emulation", "drawn"), ("emulation", "tiers")),
@@ -184,7 +185,7 @@ class SchemeSection(ConfigSection):
     """T_O of algorithm 1."""
     source_offloads_raw: bool = False
     """Whether τ_1 may join O_0 too."""
-    admission_price: Count = 100
+    admission_price: Count = 50
     """V of ``pressure``: raw items that wait at the source when it admits no more.
 
     The gap to the capacity bound halves as V doubles, and the latency under saturation doubles.
@@ -282,7 +283,7 @@ class AdmissionSection(ConfigSection):
 
 
 class PlacementSection(ConfigSection):
-    """Which ranks hold which blocks: one of the four ways; ``partition`` when none is given."""
+    """Which ranks hold which blocks: one of the five ways; ``partition`` when none is given."""
 
     partition: bool = False
     """Each block on one rank: contiguous pieces, the slowest rank as fast as possible."""
@@ -292,6 +293,12 @@ class PlacementSection(ConfigSection):
     """Every block on every rank."""
     blocks: dict[str, list[Count]] | None = None
     """Explicit: rank -> blocks, e.g. ``0 = [1, 2]``."""
+    optimise: Literal["rate", "latency"] | None = None
+    """What fits the devices' memory, by a mixed-integer program: for the highest rate, or for the
+    least latency of a single item. Needs ``emulation.device``."""
+    go_on: list[Probability] | None = None
+    """``optimise``: the share of items that go on after each exit but the last, as ``mdibench
+    bound`` prints it; by default every item goes all the way."""
 
 
 class SearchSection(ConfigSection):

@@ -46,7 +46,7 @@ from mdibench.core.transitions import (
 )
 from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
-from mdibench.policy.pressure import WORK_LIMIT, block_pressure
+from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
 from mdibench.policy.views import Generator, Offload, OffloadView
 
 NOTABLE_LENGTH = 0.05
@@ -352,7 +352,7 @@ class PressureWorker(WorkerBase):
     def _block_pressure(self, kind: int, seconds: float) -> float:
         distances, lengths = self.distances, self.lengths
         next_price, result_price = lengths[distances.following[kind]], lengths[self._result_kind]
-        bias = distances.per_s * seconds
+        bias = distances.per_s * seconds + PROGRESS * kind
         return block_pressure(
             lengths[kind], next_price, result_price, distances.goes_on(kind), bias
         )

@@ -32,9 +32,13 @@ GUESSED_FLOPS_PER_S = 10e9
 """Converts FLOPs to seconds where no time was measured; only ratios matter."""
 
 
-def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
+def make_plan(
+    config: RunConfig, ranks: int, model: ModelInfo, optimised: Blocks | None = None
+) -> Plan:
     """The plan of ``config`` for ``ranks`` ranks and the costs of ``model``.
 
+    ``optimised`` is the placement where the config has it optimised; without it, every rank hosts
+    every block there.
     Raises UserError with all problems: a topology of another number of ranks or that is not
     connected, duplicate links and self-loops, ranks and blocks that do not exist, a block without
     a host or that the source cannot reach, unknown profiles, lists of the wrong length.
@@ -44,8 +48,9 @@ def make_plan(config: RunConfig, ranks: int, model: ModelInfo) -> Plan:
     links = links_of(config, graph, problems)
     devices = devices_of(config, graph, model, problems)
     _check_thresholds(config, model, problems)
+    _check_shares(config, model, problems)
     _check_prices(config, model, problems)
-    blocks = _blocks(config, graph, model, _seconds(model, devices), problems)
+    blocks = optimised or _blocks(config, graph, model, _seconds(model, devices), problems)
     if problems:
         raise UserError(*problems)
     return Plan(
@@ -76,6 +81,8 @@ def placement_name(config: RunConfig) -> str:
     if scheme is not None and scheme.placement != "config":
         return scheme.placement
     given = config.placement
+    if given.optimise is not None:
+        return f"optimised for {given.optimise}"
     if given.copies is not None:
         return f"copies = {given.copies}"
     if given.blocks is not None:
@@ -151,6 +158,15 @@ def _check_thresholds(config: RunConfig, model: ModelInfo, problems: list[Proble
         )
 
 
+def _check_shares(config: RunConfig, model: ModelInfo, problems: list[Problem]) -> None:
+    given = config.placement.go_on
+    if given is not None and len(given) != model.exits - 1:
+        what = f"{count_of(len(given), 'share')} for the {count_of(model.exits, 'exit')}"
+        remedy = "give one for each exit but the last: `mdibench bound` prints them"
+        where = config.where("placement", "go_on")
+        problems.append(Problem(f'{what} of "{model.name}"', where, remedy))
+
+
 def _check_prices(config: RunConfig, model: ModelInfo, problems: list[Problem]) -> None:
     scheme = SCHEMES.get(config.scheme.name)
     if scheme is not None and scheme.priced and model.exits > MAX_PRICED_EXITS:
@@ -173,7 +189,7 @@ def _blocks(
     way, given = placement_name(config), config.placement
     if way == "source":
         return placement.at_the_source(ranks, model.exits)
-    if way == "replicate":
+    if way == "replicate" or way.startswith("optimised"):
         return placement.replicate(ranks, model.exits)
     if way == "explicit":
         return _explicit(config, graph, model.exits, problems)

@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 WORK_LIMIT = 8.0
 """Most tasks that a worker's waiting work counts for when ends of ways are compared."""
+PROGRESS = 4.0
+"""Bias of an engine, in messages per block: items that were begun first are finished first."""
 NEARER = 2 * WORK_LIMIT
 """Bias, in messages, of a hop that leads a message nearer to where it must go."""
 
@@ -28,7 +30,7 @@ NEARER = 2 * WORK_LIMIT
 class PressureParameters:
     """V (the price at which admission stops), θ, and the hops after which a host keeps a task."""
 
-    admission_price: int = 100
+    admission_price: int = 50
     threshold: float = 1.0
     hop_limit: int = 64
 

@@ -36,6 +36,7 @@ from mdibench.assembly.workload import (
     load_items,
     make_engine,
     measured,
+    plan_of,
     planned,
     recorded_items,
     set_up_compute,
@@ -287,8 +288,6 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
     chosen: list[EngineChoice] = []
 
     def costs() -> list[Any]:
-        from mdibench.network.planning import make_plan
-
         info, plan = planned(config, group.size)
         if ":" in config.model.name:
             check_network(config)
@@ -300,7 +299,7 @@ def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
         if group.size > 1 and config.emulation is None:
             tell("measuring", "the blocks")
             info = with_seconds(info, measured(config, info, *chosen))
-            plan = make_plan(config, group.size, info)
+            plan = plan_of(config, group.size, info)
         check_events(config, plan)
         return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
 

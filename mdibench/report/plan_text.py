@@ -29,9 +29,24 @@ def plan_lines(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
     lines += _ranks(plan, cost)
     lines += ["", *_links(plan, cost)] if plan.links else []
     lines += ["", *_limits(plan, cost)]
+    lines += _optimised(config, plan, model)
     for note in notes(plan, model):
         lines += wrap(f"note: {note}", TEXT_WIDTH, subsequent_indent="  ")
     return lines
+
+
+def _optimised(config: RunConfig, plan: Plan, model: ModelInfo) -> list[str]:
+    """The optimised placement beside the balanced cut; nothing where it was not optimised."""
+    if not plan.placement.startswith("optimised"):
+        return []
+    from mdibench.bounds.optimised_placement import balanced_cut, figures
+
+    lines = ["", "placement            at most, items per s   one item alone, ms"]
+    for name, one in ((plan.placement, plan), ("balanced cut", balanced_cut(config, plan, model))):
+        found = figures(config, one, model)
+        lines.append(f"{name:21}{found.rate_per_s:20,.2f}{1e3 * found.latency_s:21,.2f}")
+    shares = "as placement.go_on says" if config.placement.go_on else "all go on after every exit"
+    return [*lines, f"items that go on: {shares}"]
 
 
 def plan_json(config: RunConfig, plan: Plan, model: ModelInfo) -> str:

@@ -21,6 +21,7 @@ from mdibench.assembly.workload import (
     last_blocks,
     load_items,
     measured,
+    plan_of,
     planned,
     recorded_items,
     set_up_compute,
@@ -33,7 +34,7 @@ from mdibench.config.schema import RunConfig
 from mdibench.core.records import Task
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
-from mdibench.network.planning import make_plan, usual_ranks
+from mdibench.network.planning import usual_ranks
 from mdibench.record.profile import alone
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def load_scenario(
             else measured(config, model)
         )
         model = with_seconds(model, seconds)
-        plan = make_plan(config, ranks, model)
+        plan = plan_of(config, ranks, model)
     exit_rule = exit_rule_of(config, model.exits)
     own = tuple(block.seconds for block in model.blocks)
     return Scenario(
