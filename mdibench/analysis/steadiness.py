@@ -149,6 +149,51 @@ CONTROLLED = {"adapt-rate": "interarrival_s", "adapt-threshold": "threshold"}
 """Which telemetry column of rank 0 a mode of admission moves."""
 
 
+CLIMB = 0.1
+"""What a controller must have gained for it to count as climbing, as a share of its value."""
+CLIMB_SPAN = 0.5
+"""Share of the window without a step back."""
+
+
+def climbing(subject: CheckInput) -> Iterator[Finding]:
+    """A controller that only went one way to the window's end had not found its rate yet."""
+    column = CONTROLLED.get(subject.summary.identity.mode)
+    if column is None or subject.source is None:
+        return
+    (start_s, end_s), t_s = subject.summary.window, subject.source.t_s
+    values = subject.source.columns[column]
+    inside = (t_s >= start_s) & (t_s <= end_s) & np.isfinite(values)
+    found = last_climb(t_s[inside], values[inside])
+    if found is None or not end_s > start_s:
+        return
+    span_s, first, last = found
+    if span_s < CLIMB_SPAN * (end_s - start_s) or abs(last - first) < CLIMB * first:
+        return
+    up = (last > first) == (column == "threshold")
+    told = [f"{v:.2f}" if column == "threshold" else f"{1 / v:.1f} /s" for v in (first, last)]
+    text = (
+        f"the controller was still {'climbing' if up else 'backing off'} when the window ended: "
+        f"from {told[0]} to {told[1]} in its last {span_s:.0f} s without a step back"
+    )
+    remedy = "raise run.warmup_s, or start nearer: "
+    start = f"scheme.threshold = {last:.2f}" if column == "threshold" else None
+    remedy += start or f"admission.interarrival_s = {last:.4g}"
+    yield Finding("controller", "warning", text, remedy)
+
+
+def last_climb(t_s: Numbers, values: Numbers) -> tuple[float, float, float] | None:
+    """The last part of a series that goes one way: its length, first and last value."""
+    if values.size < 2:
+        return None
+    steps = np.diff(values)
+    moved = np.flatnonzero(steps)
+    if not moved.size:
+        return None
+    against = np.flatnonzero(np.sign(steps) == -np.sign(steps[moved[-1]]))
+    begin = int(against[-1]) + 1 if against.size else 0
+    return float(t_s[-1] - t_s[begin]), float(values[begin]), float(values[-1])
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """A controlled quantity over a run.
