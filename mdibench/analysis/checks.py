@@ -12,12 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.analysis.findings import CheckInput, Finding, Level
 from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
 from mdibench.analysis.series import effective_size
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import time_average, warm_up_length
-from mdibench.analysis.steadiness import CONTROLLED, LEAST_SAMPLES, climbing, steady
+from mdibench.analysis.steadiness import (
+    CONTROLLED,
+    LEAST_SAMPLES,
+    CheckInput,
+    Finding,
+    Level,
+    climbing,
+    steady,
+)
 from mdibench.analysis.workers import crowded_hosts, telemetry
 from mdibench.record.reader import RunReader
 

@@ -92,7 +92,7 @@ def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
 
 
 def _referee_page(groups: list[RunGroup]) -> Document:
-    from mdibench.report.referee import referee_page
+    from mdibench.report.comparisons import referee_page
 
     return referee_page(groups)
 
@@ -103,7 +103,7 @@ def _print(groups: list[RunGroup], referee: bool) -> None:
     from mdibench.report.terminal import groups_content, run_content, to_text
 
     if referee:
-        from mdibench.report.referee import as_text
+        from mdibench.report.comparisons import as_text
 
         click.echo(as_text(_referee_page(groups)), nl=False)
         return

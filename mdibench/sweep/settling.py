@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mdibench.analysis.comparable_sets import comparable_sets
 from mdibench.analysis.comparison import ALPHA, Difference, compare
 from mdibench.analysis.run_groups import METRICS, Metric, Run, RunGroup, evaluate_run
-from mdibench.analysis.standings import comparable_sets
 from mdibench.config.schema import SweepSection
 from mdibench.errors import IncomparableRuns
 from mdibench.record.reader import RunReader
