@@ -4,7 +4,7 @@ Rules: reads the files of runs, knows no policy, state machine or transport; a f
 interval and the number of its observations. pandas is imported by ``frames`` alone.
 
 Called by ``report``, the commands and ``mdibench.load``; ``shares`` by ``monitor`` too. Read it in
-this order: ``statistics`` and ``shares``, ``metrics``, ``exits``, ``workers``, ``findings``,
-``checks``, ``steadiness``, ``run_groups``, ``comparison``, ``gate``, ``explain``, ``formatting``,
-``frames``.
+this order: ``statistics`` and ``shares``, ``series``, ``workers``, ``accuracy``, ``metrics``,
+``steadiness``, ``checks``, ``run_groups``, ``comparison``, ``comparable_sets``, ``explain``,
+``standings``, ``formatting``, ``frames``.
 """

@@ -12,12 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mdibench.analysis.findings import CheckInput, Finding, Level
 from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
 from mdibench.analysis.series import effective_size
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import time_average, warm_up_length
-from mdibench.analysis.steadiness import LEAST_SAMPLES, steady
+from mdibench.analysis.steadiness import (
+    CONTROLLED,
+    LEAST_SAMPLES,
+    CheckInput,
+    Finding,
+    Level,
+    climbing,
+    steady,
+)
 from mdibench.analysis.workers import crowded_hosts, telemetry
 from mdibench.record.reader import RunReader
 
@@ -41,7 +48,7 @@ def check(reader: RunReader, summary: RunSummary, items: ItemColumns) -> tuple[F
 
     An overloaded run is not told to run longer: no length of it has steady figures.
     """
-    columns = ("in_flight", "refused", "overruns", "tasks")
+    columns = ("in_flight", "refused", "overruns", "tasks", *CONTROLLED.values())
     source = telemetry(reader, columns).get(0)
     subject = CheckInput(summary, items, reader.manifest, source, reader.problems)
     found = [finding for look in CHECKS for finding in look(subject)]
@@ -321,7 +328,7 @@ def _longer(span_s: float, sufficiency: float) -> str:
 
 
 CHECKS: tuple[Callable[[CheckInput], Iterator[Finding]], ...] = (
-    _ended, _files, _conservation, _littles_law, _window, steady, _warm_up, _failed, _schedule,
-    _oversubscribed, _overruns, _throttled, _messages, _enough, _until,
+    _ended, _files, _conservation, _littles_law, _window, steady, climbing, _warm_up, _failed,
+    _schedule, _oversubscribed, _overruns, _throttled, _messages, _enough, _until,
 )  # fmt: skip
 """In the order of the report."""

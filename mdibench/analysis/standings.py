@@ -1,21 +1,19 @@
 """Which group leads: the fastest at equal accuracy among groups that can be compared, in words.
 
-Groups stand apart where another kind of run, data set, network, emulation or load would decide the
-figures instead of what is compared. Within a set the leader is the group with the highest rate of
-those that are as accurate as the most accurate one; where the rate is given and carried, the most
-accurate group. P-values are Holm's over the groups that the leader is held against. Called by
-``report``.
+Within a comparable set the leader is the group with the highest rate of those that are as accurate
+as the most accurate one; where the rate is given and carried, the most accurate group. P-values are
+Holm's over the groups that the leader is held against. Called by ``report``.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mdibench.analysis.comparable_sets import ComparableSet, given_rate
 from mdibench.analysis.comparison import ALPHA, Difference, compare
-from mdibench.analysis.explain import BUSY, Usage, resources
+from mdibench.analysis.explain import BUSY, resources
 from mdibench.analysis.formatting import format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
@@ -28,112 +26,7 @@ CARRIED = 0.98
 """Share of a given rate from which on a group carries it."""
 MOST_NAMED = 3
 """Groups that a sentence names; it counts the others."""
-NUMBERED = ("device table", "events")
-"""Conditions that are too long to be told in full."""
 RATE, ACCURACY, P99 = METRICS["throughput"], METRICS["accuracy"], METRICS["p99"]
-
-
-@dataclass(frozen=True, slots=True)
-class ComparableSet:
-    """Groups that can be compared. ``label`` says what sets them apart; empty for a single set."""
-
-    label: str
-    groups: tuple[RunGroup, ...]
-
-    @property
-    def baseline(self) -> RunGroup:
-        """One rank alone where there is such a group, else scheme ``local``, else the first."""
-        local = [group for group in self.groups if group.first.identity.scheme == "local"]
-        alone = [group for group in local if group.first.identity.ranks == 1]
-        return [*alone, *local, self.groups[0]][0]
-
-
-def comparable_sets(groups: Sequence[RunGroup], any_load: bool = False) -> list[ComparableSet]:
-    """``groups`` by what they can be compared with, the largest set first.
-
-    ``any_load``: groups under different loads are together.
-    """
-    members: dict[tuple[tuple[str, str], ...], list[RunGroup]] = {}
-    for group in groups:
-        conditions = _conditions(group)
-        if any_load:
-            conditions |= {"mode": "", "load": ""}
-        members.setdefault(tuple(conditions.items()), []).append(group)
-    labels = _labels([dict(key) for key in members], list(members.values()))
-    found = [
-        ComparableSet(label, tuple(of)) for label, of in zip(labels, members.values(), strict=True)
-    ]
-    return sorted(found, key=lambda s: (-len(s.groups), -sum(len(g.runs) for g in s.groups)))
-
-
-def _labels(
-    conditions: Sequence[dict[str, str]], members: Sequence[Sequence[RunGroup]]
-) -> list[str]:
-    """What sets the sets apart: the first conditions that do, in words."""
-    if len(conditions) == 1:
-        return [""]
-    labels = [""] * len(conditions)
-    for name in conditions[0]:
-        texts = _told(name, conditions, members)
-        if name == "kind" or (len(set(texts)) > 1 and len(set(labels)) < len(labels)):
-            pairs = zip(labels, texts, strict=True)
-            labels = [", ".join(filter(None, pair)) for pair in pairs]
-    return labels
-
-
-def _told(
-    name: str, conditions: Sequence[dict[str, str]], members: Sequence[Sequence[RunGroup]]
-) -> list[str]:
-    """A condition of every set as text; tables and events by number."""
-    values = [condition[name] for condition in conditions]
-    if name == "kind":
-        return [max((g.first.identity.measured_on for g in of), key=len) for of in members]
-    if name in NUMBERED:
-        known = list(dict.fromkeys(value for value in values if value))
-        return [f"{name} {known.index(value) + 1}" if value else "" for value in values]
-    return values
-
-
-def _conditions(group: RunGroup) -> dict[str, str]:
-    """What the figures of a group depend on beside what is compared, by name."""
-    identity = group.first.identity
-    config = group.detailed.reader.manifest.get("config") or {}
-    emulation, admission = config.get("emulation") or {}, config.get("admission") or {}
-    devices = emulation.get("device") or emulation.get("tiers") or emulation.get("drawn") or ""
-    names = [devices] if isinstance(devices, str) else sorted(set(devices))
-    return {
-        "kind": identity.kind,
-        "data": identity.dataset,
-        "network": identity.model,
-        "devices": ", ".join(map(str, names)),
-        "link": str(emulation.get("link") or ""),
-        "device table": _digest(emulation.get("devices")),
-        "mode": identity.mode,
-        "load": _load(group, admission),
-        "events": _digest(config.get("events")),
-    }
-
-
-def _load(group: RunGroup, admission: dict[str, object]) -> str:
-    rate = given_rate(group)
-    return "" if math.isnan(rate) else f"{rate:g} /s, {admission.get('arrivals') or 'constant'}"
-
-
-def _digest(value: object) -> str:
-    return json.dumps(value, sort_keys=True) if value else ""
-
-
-def given_rate(group: RunGroup) -> float:
-    """Items per second of a schedule that does not depend on the system; NaN where there is none.
-
-    See ``config.schema.AdmissionSection.clocked``.
-    """
-    from mdibench.config.schema import CLOCKED_MODES
-
-    admission = (group.detailed.reader.manifest.get("config") or {}).get("admission") or {}
-    spacing_s = float(admission.get("interarrival_s") or 0.0)
-    clocked = group.first.identity.mode in CLOCKED_MODES and spacing_s > 0
-    return round(1 / spacing_s, 6) if clocked else math.nan
 
 
 # --- the leader ----------------------------------------------------------------------------------
@@ -141,11 +34,13 @@ def given_rate(group: RunGroup) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A group that the leader is held against: the leader as B against it, p-value over all."""
+    """A group that the leader is held against: the leader as B against it, p-value over all.
+
+    ``found`` is None where the two cannot be compared.
+    """
 
     group: RunGroup
     found: Difference | None
-    """Nothing where the two cannot be compared."""
     p_value: float
 
     @property
@@ -196,9 +91,12 @@ def _fit(group: RunGroup) -> bool:
 
 def _by(metric: Metric, groups: Sequence[RunGroup]) -> list[RunGroup]:
     """The groups in the order of their figure, the best first, unknown ones last."""
-    values = {id(group): group.estimate(metric).value for group in groups}
-    return sorted(groups, key=lambda g: -math.inf if math.isnan(values[id(g)]) else values[id(g)],
-                  reverse=True)  # fmt: skip
+
+    def place(group: RunGroup) -> float:
+        value = group.estimate(metric).value
+        return math.inf if math.isnan(value) else -value
+
+    return sorted(groups, key=place)
 
 
 def _as_accurate(groups: Sequence[RunGroup]) -> list[RunGroup]:
@@ -255,7 +153,8 @@ def sentences(found: Standing) -> list[str]:
 
 def _no_leader(found: Standing) -> str:
     names = _names(found.unfit)
-    return f"No group leads: {names} {_is(found.unfit)} INVALID; what to change is under Checks."
+    be = _verb(found.unfit, "is", "are")
+    return f"No group leads: {names} {be} INVALID; what to change is under Checks."
 
 
 def _lead(found: Standing) -> str:
@@ -337,16 +236,13 @@ def bound_in_words(summary: RunSummary) -> str:
         return ""
     first = used[0]
     most = [resource for resource in used if resource.used >= first.used - 0.01][:MOST_NAMED]
+    told = " and ".join(resource.in_words for resource in most)
     if first.used >= BUSY:
-        return f"It is bound by what is nearly always in use: {_all_of(most)}."
+        return f"It is bound by what is nearly always in use: {told}."
     return (
         f"No resource bounds it: of the most used, {first.in_words}. "
         "Its rate is what was offered or admitted."
     )
-
-
-def _all_of(used: Sequence[Usage]) -> str:
-    return " and ".join(resource.in_words for resource in used)
 
 
 def _others(found: Standing) -> list[str]:
@@ -355,7 +251,11 @@ def _others(found: Standing) -> list[str]:
     rate = leader.estimate(RATE).value
     if found.metric is ACCURACY:
         names = _names(found.others)
-        return [f"{names} {_do(found.others)} not carry the offered rate."] if found.others else []
+        return (
+            [f"{names} {_verb(found.others, 'does', 'do')} not carry the offered rate."]
+            if found.others
+            else []
+        )
     faster = [group for group in found.others if group.estimate(RATE).value > rate]
     if not faster:
         return []
@@ -386,8 +286,9 @@ def _unfit(found: Standing) -> str:
 def _left_out(group: RunGroup) -> str:
     """Says so where a leader has INVALID members."""
     number = len(group.runs) - len(group.valid)
-    runs = f"{number} of its {len(group.runs)} runs"
-    return f" {runs} {'is' if number == 1 else 'are'} INVALID and left out." if number else ""
+    be = "is" if number == 1 else "are"
+    told = f" {number} of its {len(group.runs)} runs {be} INVALID and left out."
+    return told if number else ""
 
 
 def _names(groups: Sequence[RunGroup]) -> str:
@@ -398,9 +299,5 @@ def _more(number: int) -> str:
     return f" and {number - MOST_NAMED} more" if number > MOST_NAMED else ""
 
 
-def _is(groups: Sequence[RunGroup]) -> str:
-    return "is" if len(groups) == 1 else "are"
-
-
-def _do(groups: Sequence[RunGroup]) -> str:
-    return "does" if len(groups) == 1 else "do"
+def _verb(groups: Sequence[RunGroup], one: str, several: str) -> str:
+    return one if len(groups) == 1 else several

@@ -1,4 +1,4 @@
-"""Whether a run measured a steady system, and how the source's controller behaved.
+"""Input and findings of checks; whether a run measured a steady system; the source's controller.
 
 A backlog (items in flight) may grow, or swing with a controller; ``STEADINESS`` is the whole rule.
 ``control`` gives settling time and overshoot of what algorithms 3 and 4 adapt. Called by ``checks``
@@ -9,14 +9,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from mdibench.analysis.findings import CheckInput, Finding
+from mdibench.analysis.metrics import ItemColumns, RunSummary
 from mdibench.analysis.series import Growth, growth
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.workers import Series
+
+Level = Literal["ok", "warning", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The finding of a check. ``remedy`` says what to change; empty where the check passed."""
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInput:
+    """The data of a run that the checks use."""
+
+    summary: RunSummary
+    items: ItemColumns
+    manifest: dict[str, Any]
+    source: Series | None
+    """Telemetry of rank 0."""
+    problems: list[str]
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether the items could be read; if not, checks of the ledger report nothing."""
+        return all(Path(problem.split(": ")[0]).stem != "items" for problem in self.problems)
+
+    @property
+    def ends_known(self) -> bool:
+        """Whether the ledger has the end time of every admitted item.
+
+        The time at which an item counts as lost is not recorded.
+        """
+        whole = self.has_ledger and not self.summary.identity.partial
+        return whole and bool(self.items.ok[~self.items.dropped].all())
+
+    @property
+    def sampled(self) -> tuple[Numbers, Numbers]:
+        """Sample times in the window, and the items in flight that rank 0 reported."""
+        if self.source is None:
+            return np.empty(0), np.empty(0)
+        (start_s, end_s), t_s = self.summary.window, self.source.t_s
+        flight = self.source.columns["in_flight"]
+        inside = (t_s >= start_s) & (t_s <= end_s) & np.isfinite(flight)
+        return t_s[inside], flight[inside]
+
+    def in_flight_at(self, t_s: Numbers) -> Numbers:
+        """Items in flight at each of ``t_s``, by the ledger."""
+        admitted, ended = self.items["admitted_s"], self.items["completed_s"]
+        begun = np.searchsorted(np.sort(admitted[~self.items.dropped]), t_s, "right")
+        return (begun - np.searchsorted(np.sort(ended[self.items.ok]), t_s, "right")).astype(float)
+
+
+# --- a backlog that grows or swings --------------------------------------------------------------
 
 Swung = Literal["uncontrolled", "never", "few", "enough"]
 
@@ -147,6 +206,51 @@ STEADINESS: dict[Swung, tuple[Callable[[Backlog], Finding], Callable[[Backlog], 
 
 CONTROLLED = {"adapt-rate": "interarrival_s", "adapt-threshold": "threshold"}
 """Which telemetry column of rank 0 a mode of admission moves."""
+
+
+CLIMB = 0.1
+"""What a controller must have gained for it to count as climbing, as a share of its value."""
+CLIMB_SPAN = 0.5
+"""Share of the window without a step back."""
+
+
+def climbing(subject: CheckInput) -> Iterator[Finding]:
+    """A controller that only went one way to the window's end had not found its rate yet."""
+    column = CONTROLLED.get(subject.summary.identity.mode)
+    if column is None or subject.source is None:
+        return
+    (start_s, end_s), t_s = subject.summary.window, subject.source.t_s
+    values = subject.source.columns[column]
+    inside = (t_s >= start_s) & (t_s <= end_s) & np.isfinite(values)
+    found = last_climb(t_s[inside], values[inside])
+    if found is None or not end_s > start_s:
+        return
+    span_s, first, last = found
+    if span_s < CLIMB_SPAN * (end_s - start_s) or abs(last - first) < CLIMB * first:
+        return
+    up = (last > first) == (column == "threshold")
+    told = [f"{v:.2f}" if column == "threshold" else f"{1 / v:.1f} /s" for v in (first, last)]
+    text = (
+        f"the controller was still {'climbing' if up else 'backing off'} when the window ended: "
+        f"from {told[0]} to {told[1]} in its last {span_s:.0f} s without a step back"
+    )
+    remedy = "raise run.warmup_s, or start nearer: "
+    start = f"scheme.threshold = {last:.2f}" if column == "threshold" else None
+    remedy += start or f"admission.interarrival_s = {last:.4g}"
+    yield Finding("controller", "warning", text, remedy)
+
+
+def last_climb(t_s: Numbers, values: Numbers) -> tuple[float, float, float] | None:
+    """The last part of a series that goes one way: its length, first and last value."""
+    if values.size < 2:
+        return None
+    steps = np.diff(values)
+    moved = np.flatnonzero(steps)
+    if not moved.size:
+        return None
+    against = np.flatnonzero(np.sign(steps) == -np.sign(steps[moved[-1]]))
+    begin = int(against[-1]) + 1 if against.size else 0
+    return float(t_s[-1] - t_s[begin]), float(values[begin]), float(values[-1])
 
 
 @dataclass(frozen=True, slots=True)

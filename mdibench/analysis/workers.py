@@ -26,8 +26,6 @@ GAUGES = (
     "input_queue", "output_queue", "rss_bytes", "energy_j", "temperature_c", "clock_hz",
     "throttled",
 )  # fmt: skip
-SPLIT_ROUNDING = 0.01
-"""An encode share up to this much larger than the time that is left is a rounding error."""
 STATES = ("compute", "encode", "send", "wait", "idle")
 
 
@@ -35,7 +33,7 @@ STATES = ("compute", "encode", "send", "wait", "idle")
 class RankFigures:
     """Worker ``rank`` over the measured window.
 
-    ``split`` are shares of its time by ``STATES``; they sum to 1 unless encoding overlapped
+    ``split`` are shares of its time by ``STATES`` and sum to 1: of encoding, what did not overlap
     compute. ``energy_j`` is that of its host over the whole run: NaN where nothing measured it, and
     for all but the host's first rank. So are ``temperature_c``, the highest, ``clock_hz``, the
     mean, and ``throttled``, the share of samples before which something slowed the host.
@@ -169,9 +167,8 @@ def _time_split(gain: Mapping[str, float], span_s: float) -> dict[str, float]:
     beyond = max(1.0, busy + send + wait)  # samples of the counters are a little beside the window
     busy, send, wait = busy / beyond, send / beyond, wait / beyond
     rest = max(0.0, 1 - busy - send - wait)
-    if encode - rest < SPLIT_ROUNDING:
-        encode = min(encode, rest)
-    return dict(zip(STATES, (busy, encode, send, wait, max(0.0, rest - encode)), strict=True))
+    encode = min(encode, rest)
+    return dict(zip(STATES, (busy, encode, send, wait, rest - encode), strict=True))
 
 
 def link_figures(reader: RunReader, window: Window) -> tuple[LinkFigures, ...]:

@@ -35,7 +35,7 @@ def compare(
     from mdibench.analysis import comparison
     from mdibench.analysis.comparison import apply_criteria, metric_of, parse_criterion
     from mdibench.errors import CriteriaFailed, IncomparableRuns
-    from mdibench.report.comparison_text import comparison_json, comparison_text
+    from mdibench.report.comparisons import comparison_json, comparison_text
 
     gates = [parse_criterion(text) for text in criteria]
     metrics = [metric_of(name, "--metric") for name in names or DEFAULT_METRICS]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from mdibench.analysis.history import Track
     from mdibench.analysis.run_groups import RunGroup
     from mdibench.report.document import Document
 
@@ -26,6 +27,9 @@ FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--referee", is_flag=True, help="Claims that the runs support, and those they do not."
 )
+@click.option(
+    "--history", is_flag=True, help="Each metric over the dates of its runs, with change points."
+)
 def report(
     runs: tuple[str, ...],
     html: Path | None,
@@ -35,6 +39,7 @@ def report(
     png: Path | None,
     svg: Path | None,
     referee: bool,
+    history: bool,
 ) -> None:
     """Turn runs into tables, figures and a verdict.
 
@@ -42,12 +47,17 @@ def report(
     printed; with one, files are written instead.
     """
     groups, skipped = _read_groups(runs)
+    if referee and history:
+        raise click.UsageError("--referee and --history are two pages: give one of them.")
     if not any((html, markdown, json_, csv_, png, svg)):
-        _print(groups, referee)
+        _print(groups, referee, history)
         return
     from mdibench.report import formats
 
-    full = _referee_page(groups) if referee else _build(groups, skipped)
+    if referee:
+        full = _referee_page(groups)
+    else:
+        full = _history_page(groups) if history else _build(groups, skipped)
     pictures: dict[str, str] = {}
     for folder, form in ((png, "png"), (svg, "svg")):
         if folder:
@@ -92,20 +102,42 @@ def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
 
 
 def _referee_page(groups: list[RunGroup]) -> Document:
-    from mdibench.report.referee import referee_page
+    from mdibench.report.comparisons import referee_page
 
     return referee_page(groups)
 
 
-def _print(groups: list[RunGroup], referee: bool) -> None:
+def _history_page(groups: list[RunGroup]) -> Document:
+    from mdibench.report.history import history_page
+
+    return history_page(_tracks(groups))
+
+
+def _tracks(groups: list[RunGroup]) -> list[Track]:
+    from mdibench.analysis.history import histories
+    from mdibench.errors import Problem, UserError
+
+    found = histories(groups)
+    if not found:
+        what = "no group has two VALID runs with a date"
+        raise UserError(Problem(what, "--history", "give runs of one config, made over time"))
+    return found
+
+
+def _print(groups: list[RunGroup], referee: bool, history: bool) -> None:
     import sys
 
     from mdibench.report.terminal import groups_content, run_content, to_text
 
     if referee:
-        from mdibench.report.referee import as_text
+        from mdibench.report.comparisons import as_text
 
         click.echo(as_text(_referee_page(groups)), nl=False)
+        return
+    if history:
+        from mdibench.report.history import as_text as history_text
+
+        click.echo(history_text(_tracks(groups)), nl=False)
         return
     runs = [run for group in groups for run in group.runs]
     content = run_content(runs[0]) if len(runs) == 1 else groups_content(groups)

@@ -102,7 +102,7 @@ def _run(ready: Sweep) -> int:
     folder = ready.record.folder
     with SweepProgress(len(ready.cell_runs), len(ready.cell_runs) - len(ready.left)) as progress:
         progress.begin(folder, ready.seconds_left(ready.left))
-        status = ready.run(progress.show)
+        status = ready.run(progress.show, progress.more)
     failed = [d for d in ready.record.runs.values() if d.status != "complete"]
     for done in failed:
         click.echo(f"{done.cell}, repeat {done.repeat}: {done.status}: {done.reason}", err=True)
@@ -182,6 +182,12 @@ class SweepProgress(Progress):
             f"{left} runs to do in about {duration_text(left_s)}{already}; results in {folder}"
         )
         self.update(self._task, left=duration_text(left_s))
+
+    def more(self, count: int) -> None:
+        """Print that ``count`` further runs follow, since differences are not settled."""
+        self._total += count
+        self.update(self._task, total=self._total)
+        self._say(f"{count} further runs: differences are not settled")
 
     def show(self, done: RunOutcome, left_s: float) -> None:
         """Print the run that has ended."""

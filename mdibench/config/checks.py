@@ -82,9 +82,14 @@ def _admission(config: RunConfig) -> Iterator[Mistake]:
 
 
 def _until(config: RunConfig) -> Iterator[Mistake]:
-    if config.run.until is not None and config.run.precision is None:
-        what = f'cannot read "{config.run.until}"'
-        yield Mistake(("run", "until"), what, 'write e.g. "rate ± 2 %", "latency ± 5 %"')
+    for name, section in (("run", config.run), ("sweep", config.sweep)):
+        if section is not None and section.until is not None and section.precision is None:
+            what = f'cannot read "{section.until}"'
+            yield Mistake((name, "until"), what, 'write e.g. "rate ± 2 %", "latency ± 5 %"')
+    sweep = config.sweep
+    if sweep is not None and sweep.until is not None and sweep.max_repeats < sweep.repeats:
+        what = f"{sweep.max_repeats} runs of a cell at most, and {sweep.repeats} at least"
+        yield Mistake(("sweep", "max_repeats"), what, "raise it, or lower sweep.repeats")
 
 
 def _window(config: RunConfig) -> Iterator[Mistake]:

@@ -59,6 +59,12 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
 """Keys that exclude each other, group by group."""
 
 
+def wanted_precision(until: str | None) -> tuple[str, float] | None:
+    """Figure and share of a text such as "rate ± 2 %"."""
+    found = re.match(UNTIL, until or "")
+    return (found["figure"], float(found["percent"]) / 100) if found else None
+
+
 class RunSection(ConfigSection):
     """How long to run, with which seed, and where the files go."""
 
@@ -100,8 +106,7 @@ class RunSection(ConfigSection):
     @property
     def precision(self) -> tuple[str, float] | None:
         """The figure of ``until``, and half its interval as a share."""
-        found = re.match(UNTIL, self.until or "")
-        return (found["figure"], float(found["percent"]) / 100) if found else None
+        return wanted_precision(self.until)
 
     @property
     def admission_end_s(self) -> float:
@@ -317,6 +322,14 @@ class SweepSection(ConfigSection):
 
     repeats: Count = 5
     """Runs of each cell; repeat r has the seed ``run.seed + r - 1``."""
+    until: str | None = None
+    """Repeat further where differences are not settled: "rate ± 2 %", or as in ``run.until``.
+
+    Of every cell it must be known whether it differs from the best cell that it can be compared
+    with, or lies within that share of it. Until then it runs again, and the best one with it.
+    """
+    max_repeats: Count = 20
+    """With ``until``: most runs of a cell."""
     seed: Natural = 1
     """Of the order of the cells, which is another one in every repeat."""
     ranks: Count | None = None
@@ -325,6 +338,11 @@ class SweepSection(ConfigSection):
     """New processes for every run, as figures of memory need them; slower."""
     axes: dict[str, Any] = Field({})
     """Config key -> its values. A value may be a table of keys, with a ``label`` and ``ranks``."""
+
+    @property
+    def precision(self) -> tuple[str, float] | None:
+        """The figure of ``until``, and how near to the best cell's is as good as equal."""
+        return wanted_precision(self.until)
 
 
 class EventEntry(ConfigSection):

@@ -5,7 +5,7 @@ and only the modules of the formats know how it looks. matplotlib is imported on
 
 Called by ``cli``. Read it in this order: ``document``, ``tables`` and ``terminal``, ``report`` with
 ``run_tables``, ``run_figures``, ``group_figures`` and ``explanation``, ``drawing``, then the
-formats: ``formats``, ``html``, ``perfetto``; ``bound_text``, ``plan_text``, ``comparison_text``.
+formats: ``formats``, ``html``, ``perfetto``; ``bound_text``, ``plan_text``, ``comparisons``.
 """
 
 TEXT_WIDTH = 80

@@ -96,6 +96,7 @@ def bound_lines(report: BoundReport) -> list[str]:
         f"{name} on {plan.ranks} ranks, {plan.topology}, {plan.placement}",
         f"at most {bound.rate_per_s:,.2f} items per second, {_holding_for(scenario)}",
         f"block times: {_origin(scenario)}",
+        *_without_load(scenario),
         "",
         *_go_on_lines(report),
         "",
@@ -122,6 +123,15 @@ def _origin(scenario: Scenario) -> str:
     if scenario.profile is not None:
         return "a profile's (hardware)"
     return "measured just now on this machine (hardware)"
+
+
+def _without_load(scenario: Scenario) -> list[str]:
+    """How the bound of a run on real devices differs from this one."""
+    if all(scenario.plan.devices):
+        return []
+    return wrap("unloaded: the bound in a report takes the times and exits that its run measured "
+                "under load, and is lower where ranks share a processor or its memory",
+                TEXT_WIDTH)  # fmt: skip
 
 
 def bound_json(report: BoundReport) -> str:

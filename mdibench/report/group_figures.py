@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mdibench.analysis.accuracy import reliability
+from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.metrics import CURVE, due_in, read_items
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
-from mdibench.analysis.standings import ComparableSet
 from mdibench.analysis.statistics import Estimate
 from mdibench.report.drawing import (
     IDLE_STYLE,

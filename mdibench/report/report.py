@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from mdibench.analysis.comparable_sets import ComparableSet, comparable_sets
 from mdibench.analysis.comparison import Difference, compare
 from mdibench.analysis.explain import Breakdown, break_down
 from mdibench.analysis.run_groups import METRICS, Run, RunGroup
-from mdibench.analysis.standings import ComparableSet, comparable_sets
 from mdibench.errors import IncomparableRuns
 from mdibench.report import explanation, group_figures, run_figures, run_tables, tables
 from mdibench.report.document import Document, Figure, ReportSection, Table

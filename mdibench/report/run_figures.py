@@ -123,7 +123,7 @@ def time_split_figure(runs: Mapping[str, Run]) -> Figure:
             tip(bar, f"{name}, rank {row.rank}: {state} {share:.1%}")
             start += share
     label_rows(axis, names)
-    axis.set_xlim(0, max(1.0, *axis.get_xlim()))
+    axis.set_xlim(0, 1)
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the measured window")
     axis.grid(visible=False)

@@ -87,7 +87,10 @@ def bound_table(groups: Sequence[RunGroup]) -> Table:
         Column("binding", "bound by"),
     )  # fmt: skip
     rows = tuple(row for row in map(_bound_row, groups) if row)
-    note = "The largest rate that any policy could sustain with this placement, links and exits."
+    note = (
+        "The largest rate that any policy could sustain with this placement and links, by block "
+        "times under load and exits as the run measured them; mdibench bound takes unloaded times."
+    )
     return Table("bounds", "Capacity bound", columns, rows, f"{note} {left_out(groups)}".strip())
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import Cell, format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import METRICS, Run, RunGroup, over_runs
-from mdibench.analysis.standings import ComparableSet, sentences, standing
+from mdibench.analysis.standings import sentences, standing
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
 from mdibench.report.document import Column, Lead, Table

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from mdibench.analysis import workers
 from mdibench.analysis.checks import Finding
+from mdibench.analysis.comparable_sets import ComparableSet, comparable_sets
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.run_groups import (
     METRICS,
@@ -32,7 +33,7 @@ from mdibench.analysis.run_groups import (
     target_accuracy,
     target_result,
 )
-from mdibench.analysis.standings import ComparableSet, bound_in_words, comparable_sets
+from mdibench.analysis.standings import bound_in_words
 from mdibench.record.reader import RunReader
 from mdibench.report import TEXT_WIDTH, tables
 from mdibench.report.document import Lead, Table, display

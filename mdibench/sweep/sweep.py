@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from mdibench.assembly.workload import planned
 from mdibench.config.messages import toml
@@ -21,6 +22,7 @@ from mdibench.config.reading import read_text
 from mdibench.errors import INTERNAL_ERROR, OK, Problem, UserError
 from mdibench.sweep.crew import POLL_S, Assignment, Crew, CrewJob, time_limit_s
 from mdibench.sweep.matrix import Cell, Matrix, read_matrix, shuffled_cells
+from mdibench.sweep.settling import Goal, Settling
 from mdibench.sweep.sweep_record import RunOutcome, SweepRecord, only_here
 
 GUESSED_OVERHEAD_S = 3.0
@@ -77,6 +79,8 @@ class Sweep:
         self.left = [
             run for run in self.cell_runs if not self.record.finished(run.cell, run.repeat)
         ]
+        goal = None if options.repeats else Goal.of(self.matrix.sweep)
+        self._settling = Settling(goal) if goal else None
         self._overheads: list[float] = []
 
     def seconds_left(self, cell_runs: Sequence[CellRun]) -> float:
@@ -91,23 +95,53 @@ class Sweep:
         """Whether each run gets processes of its own."""
         return self.matrix.sweep.fresh or not all(cell.emulated for cell in self.matrix.cells)
 
-    def run(self, report: Report) -> int:
+    def run(self, report: Report, more: Callable[[int], None] = lambda count: None) -> int:
         """Run what is left; returns the exit status, OK if every run is complete.
+
+        ``more`` is called with the number of further runs before each round of them.
 
         Raises UserError where another sweep works in the same folder.
         """
         with only_here(self.record.folder):
             if not self._redo:
                 self._look_again()
-            return self._run(report)
+            self.record.write()
+            self._run(report)
+            while further := self._further():
+                more(len(further))
+                self.cell_runs += further
+                self.left = list(further)
+                self._run(report)
+        runs = [self.record.runs.get((run.cell.label, run.repeat)) for run in self.cell_runs]
+        return OK if all(run and run.status == "complete" for run in runs) else INTERNAL_ERROR
+
+    def _further(self) -> list[CellRun]:
+        """One more run of each cell that is not settled yet, in an order of its own.
+
+        Of a sweep that goes on, those that were done before count as done.
+        """
+        while self._settling is not None:
+            found = self._next_repeats(self._settling)
+            done = [run for run in found if self.record.finished(run.cell, run.repeat)]
+            if not done:
+                return found
+            self.cell_runs += done
+        return []
+
+    def _next_repeats(self, settling: Settling) -> list[CellRun]:
+        cells = {run.cell.label: run.cell for run in self.cell_runs}
+        made = Counter(run.cell.label for run in self.cell_runs)
+        folders = {name: self.record.complete(name)[: made[name]] for name in cells}
+        labels = [n for n in settling.open(folders) if made[n] < self.matrix.sweep.max_repeats]
+        Random(f"{self.matrix.sweep.seed}/{len(self.cell_runs)}").shuffle(labels)
+        return [CellRun(cells[label], made[label] + 1) for label in labels]
 
     def _look_again(self) -> None:
         """Another sweep may have worked here before the folder was ours."""
         self.record.resume()
         self.left = [run for run in self.left if not self.record.finished(run.cell, run.repeat)]
 
-    def _run(self, report: Report) -> int:
-        self.record.write()
+    def _run(self, report: Report) -> None:
         crews = self.record.folder / ".crews"
         crews.mkdir(exist_ok=True)
         lanes = [
@@ -123,8 +157,6 @@ class Sweep:
         finally:
             for lane in lanes:
                 lane.stop()
-        runs = [self.record.runs.get((run.cell.label, run.repeat)) for run in self.cell_runs]
-        return OK if all(run and run.status == "complete" for run in runs) else INTERNAL_ERROR
 
     def assignment(self, cell_run: CellRun) -> Assignment:
         """The job of ``cell_run``, with its place, its seed and its time limit."""

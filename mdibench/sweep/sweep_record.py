@@ -115,6 +115,12 @@ class SweepRecord:
         done = self.runs.get((cell.label, repeat))
         return done is not None and done.status == "complete" and (self.folder / done.run).is_dir()
 
+    def complete(self, label: str) -> list[Path]:
+        """The folders of the complete runs of a cell, by repeat."""
+        done = [d for (cell, _), d in sorted(self.runs.items()) if cell == label]
+        folders = [self.folder / d.run for d in done if d.status == "complete"]
+        return [folder for folder in folders if folder.is_dir()]
+
     def forget(self, again: Callable[[Path], bool]) -> None:
         """Drop the complete runs (by folder) for which ``again`` is true: they run again."""
         for key, done in list(self.runs.items()):

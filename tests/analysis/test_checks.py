@@ -355,3 +355,32 @@ def test_a_short_series_says_how_long_to_run(tmp_path: Path) -> None:
     (finding,) = [f for f in run.findings if f.check == "data"]
     assert finding.level == "warning"
     assert "run.duration_s" in finding.remedy and "repeat" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("swings", "column", "said"),
+    [
+        (False, "interarrival_s", "the controller was still climbing when the window ended: from"),
+        (False, "threshold", "the controller was still climbing when the window ended: from"),
+        (True, "interarrival_s", ""),
+    ],
+)
+def test_a_controller_that_never_stepped_back_is_named(
+    rewrite: Callable[..., Run], one_run: Path, swings: bool, column: str, said: str
+) -> None:
+    mode = "adapt-rate" if column == "interarrival_s" else "adapt-threshold"
+    config = RunReader(one_run).manifest["config"]
+    config["admission"]["mode"] = mode
+
+    def moved(columns: dict[str, Any]) -> dict[str, Any]:
+        t_s = np.array(columns["t_s"])
+        way = -1 if column == "interarrival_s" else 1
+        values = 0.02 * np.exp(way * t_s / 10)
+        if swings:
+            values = 0.02 * (1 + 0.3 * np.sin(t_s))
+        return columns | {column: [*values]}
+
+    run = rewrite({"config": config}, telemetry=moved)
+    found_here = found(run, "controller")
+    assert [level for level, _ in found_here] == ["warning"] * bool(said)
+    assert all(text.startswith(said) for _, text in found_here)

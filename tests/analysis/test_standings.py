@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from mdibench.analysis.comparable_sets import ComparableSet, comparable_sets
 from mdibench.analysis.run_groups import RunGroup, evaluate_run, group_repeats
-from mdibench.analysis.standings import ComparableSet, comparable_sets, sentences, standing
+from mdibench.analysis.standings import sentences, standing
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, manifest, write_run
 
@@ -80,7 +81,7 @@ def test_a_leader_with_an_invalid_member_says_so(groups: dict[str, RunGroup]) ->
 
 
 def written_as_invalid(group: RunGroup) -> RunGroup:
-    from mdibench.analysis.findings import Finding
+    from mdibench.analysis.checks import Finding
 
     first, *rest = group.runs
     return replace(group, runs=(replace(first, findings=(Finding("x", "invalid", "x"),)), *rest))

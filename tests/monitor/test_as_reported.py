@@ -53,3 +53,7 @@ def test_the_monitor_says_what_the_report_says(folder: Path) -> None:
     assert latency.largest == waited_s.max()
     assert reported.latency_p95_s.value == math.inf  # where most of 500 items were dropped
     assert [view.left for view in seen.exits] == [row.items for row in summary.exits]
+    for view, row in zip(seen.exits, summary.exits, strict=True):
+        if row.items:  # over distinct samples, as all accuracies are
+            assert view.accuracy.value == pytest.approx(row.accuracy.value)
+            assert view.share == pytest.approx(row.share.value)

@@ -43,12 +43,14 @@ def test_the_fastest_batch_size_bounds(
 def test_without_a_profile_only_batches_of_one_are_known(tmp_path: Path) -> None:
     found = bound_report(replace(profiled(tmp_path, "model.max_batch=4"), profile=None))
     assert "in batches of at most 1, the largest timed" in bound_lines(found)[1]
+    assert bound_lines(found)[3].startswith("unloaded: the bound in a report takes the times")
 
 
 def test_an_emulated_device_takes_as_long_for_each_task(tmp_path: Path) -> None:
     found = bound_report(scenario(tmp_path, 1, "", "model.max_batch=4", "scheme.early_exit=false"))
     assert found.bound.rate_per_s == pytest.approx(100 / EXITS)
     assert "whatever the policy" in bound_lines(found)[1]
+    assert "unloaded" not in " ".join(bound_lines(found))
 
 
 def test_why_a_rate_has_no_best_accuracy(tmp_path: Path) -> None:

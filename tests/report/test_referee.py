@@ -11,7 +11,7 @@ import pytest
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis.run_groups import evaluate_run, group_repeats
 from mdibench.record.reader import RunReader
-from mdibench.report.referee import referee_page
+from mdibench.report.comparisons import referee_page
 from tests.synthetic_runs import PAIR, Model, write_big_run
 
 
