@@ -212,10 +212,9 @@ def _control(tables: Tables, facts: RunFacts, horizon_s: float) -> ControlView:
 def _exits(tables: Tables, window: _Window) -> tuple[ExitView, ...]:
     columns = tables.items.columns
     exit_of, right = columns["exit"][window.measured], columns["right"][window.measured]
-    confidence = columns["confidence"][window.measured]
+    confidence, sample = columns["confidence"][window.measured], columns["sample"][window.measured]
     length = tables.exits + 1
     left = np.bincount(exit_of, minlength=length)
-    correct = np.bincount(exit_of, weights=right, minlength=length)
     sure = np.bincount(exit_of, weights=confidence, minlength=length)
     total = int(left[1:].sum())
     return tuple(
@@ -223,7 +222,7 @@ def _exits(tables: Tables, window: _Window) -> tuple[ExitView, ...]:
             exit=k,
             left=int(left[k]),
             share=int(left[k]) / total if total else 0.0,
-            accuracy=Share(int(correct[k]), int(left[k])),
+            accuracy=Share(*right_samples(sample[exit_of == k], right[exit_of == k])),
             confidence=float(sure[k] / left[k]) if left[k] else math.nan,
         )
         for k in range(1, length)

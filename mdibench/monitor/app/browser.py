@@ -22,14 +22,13 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from mdibench.errors import MdibenchError
+from mdibench.monitor.app.compare import Compare
 from mdibench.monitor.app.paint import listing
 from mdibench.monitor.app.paint.canvas import Options, matches
-from mdibench.monitor.app.paint.lines import BAD
 from mdibench.monitor.app.paint.listing import ListView
 from mdibench.monitor.app.pane import Lines
 from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
-from mdibench.monitor.history import PercentileCache, Span, edges_of, history_of
 from mdibench.monitor.runs import (
     SORTS,
     SWEEP_FILE,
@@ -43,7 +42,6 @@ from mdibench.monitor.runs import (
 READ_EVERY_S = 0.25
 RESCAN_EVERY_S = 3.0
 """Searching ten thousand folders takes about half a second of a core."""
-SEEK_STEPS = 50
 
 
 @dataclass
@@ -276,7 +274,7 @@ class BrowserApp(App[Path]):
         if entry is None:
             return
         if not entry.folder.is_dir():
-            self.say_problem(f"{entry.folder}: the run was removed while it was shown")
+            self.say_problem(f"{entry.folder.name}: the run was removed while it was shown")
             self._rescanned_s = -1e9
             return
         self.exit(entry.folder)
@@ -343,7 +341,7 @@ class BrowserApp(App[Path]):
         self.query_one("#filter", Input).remove_class("asked")
         self.set_focus(None)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Undo one step: the filter, the problem, the cell, the marks."""
         field = self.query_one("#filter", Input)
         if field.has_class("asked") or self.state.filter:
@@ -362,85 +360,6 @@ class BrowserApp(App[Path]):
     def action_leave(self) -> None:
         """Leave the browser."""
         self.exit(None)
-
-
-class Compare(Screen[None]):
-    """Two runs side by side on one time line."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "seek(-1)", "earlier", key_display="←"),
-        Binding("right", "seek(1)", "later", key_display="→"),
-        Binding("home", "seek(-1000)", "start", key_display="Home"),
-        Binding("end", "seek(1000)", "end", key_display="End"),
-        Binding("escape,q,enter", "close", "back to the list", key_display="Esc"),
-    ]
-
-    def __init__(self, feeds: Sequence[RunFeed], options: Options) -> None:
-        super().__init__()
-        self.feeds, self.options = feeds, options
-        self.moment_s: float | None = None
-
-    def compose(self) -> ComposeResult:
-        """A heading and the charts."""
-        yield Lines(id="heading")
-        yield Lines(id="compare")
-        yield Footer(compact=True, show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Read both runs, and go on while one of them is live."""
-        self.run_worker(self._follow(), name="compare", exclusive=True)
-
-    async def _follow(self) -> None:
-        while self.is_attached:
-            for feed in self.feeds:
-                await asyncio.to_thread(feed.read)
-            self.paint()
-            await asyncio.sleep(0.5)
-
-    @property
-    def end_s(self) -> float:
-        """The later of the two ends."""
-        return max(feed.now_s() for feed in self.feeds)
-
-    def paint(self) -> None:
-        """Both runs at the moment, with charts up to it."""
-        if not self.is_attached:
-            return
-        pane = self.query_one("#compare", Lines)
-        moment_s = self.end_s if self.moment_s is None else self.moment_s
-        heading = listing.compare_heading(moment_s, self.end_s, self.size.width)
-        self.query_one("#heading", Lines).put([heading])
-        problems = [feed.problem for feed in self.feeds if feed.problem]
-        if problems:
-            pane.put([[(f" {text}", BAD)] for text in problems])
-            return
-        sample_s = max(feed.facts.sample_s for feed in self.feeds)
-        edges = edges_of(Span(0.0, self.end_s), sample_s)
-        cache = PercentileCache()
-        at = [min(moment_s, feed.now_s()) for feed in self.feeds]
-        histories = [
-            history_of(feed.tables, edges, t, PercentileCache() if place else cache)
-            for place, (feed, t) in enumerate(zip(self.feeds, at, strict=True))
-        ]
-        snapshots = [feed.snapshot(t) for feed, t in zip(self.feeds, at, strict=True)]
-        size = pane.size
-        pane.put(listing.compare_lines(snapshots, histories, size.width, size.height, self.options))
-
-    def on_resize(self) -> None:
-        """Paint for the new size."""
-        self.call_after_refresh(self.paint)
-
-    def action_seek(self, steps: int) -> None:
-        """Move by a fiftieth of the longer run."""
-        here = self.end_s if self.moment_s is None else self.moment_s
-        self.moment_s = min(self.end_s, max(0.0, here + steps * self.end_s / SEEK_STEPS))
-        self.paint()
-
-    def action_close(self) -> None:
-        """Back to the list."""
-        for feed in self.feeds:
-            feed.close()
-        self.dismiss(None)
 
 
 def browse(
