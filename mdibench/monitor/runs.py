@@ -283,6 +283,8 @@ class CellEntry:
     rate_per_s: float
     accuracy: float
     verdict: str
+    trusted: bool
+    """Whether the means are over VALID runs alone."""
     runs: tuple[Path, ...]
 
 
@@ -311,16 +313,18 @@ def read_sweep(path: Path, entries: Sequence[RunEntry]) -> SweepEntry | None:
         repeats = int(record["repeats"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    cell_of = {Path(o["run"]).parts[0]: o["cell"] for o in outcomes.values() if o.get("run")}
     by_label: dict[str, list[RunEntry]] = {}
     for entry in entries:
-        by_label.setdefault(entry.label or _cell_folder(path, entry.folder), []).append(entry)
+        label = cell_of.get(_cell_folder(path, entry.folder), entry.label)
+        by_label.setdefault(label, []).append(entry)
     listed = [
         _cell(label, ranks, repeats, outcomes, by_label.get(label, [])) for label, ranks in cells
     ]
     done, running = sum(c.done for c in listed), sum(c.running for c in listed)
     left = max(0, repeats * len(listed) - done - sum(c.failed for c in listed))
     walls = [float(o["wall_s"]) for o in outcomes.values() if o.get("wall_s")]
-    valid = [c for c in listed if c.verdict == "VALID" and not math.isnan(c.rate_per_s)]
+    valid = [c for c in listed if c.trusted and not math.isnan(c.rate_per_s)]
     return SweepEntry(
         name=str(record.get("name", path.name)),
         cells=tuple(listed),
@@ -347,8 +351,8 @@ def _cell(
 ) -> CellEntry:
     own = [o for (cell, _), o in outcomes.items() if cell == label]
     evaluated = [run for run in runs if run.evaluated]
-    invalid = [run for run in evaluated if run.verdict != "VALID"]
-    verdict = ("INVALID" if invalid else "VALID") if evaluated else ""
+    valid = [run for run in evaluated if run.verdict == "VALID"]
+    counted = valid if 2 * len(valid) >= len(evaluated) else evaluated  # as a report counts them
     return CellEntry(
         label=label,
         ranks=ranks,
@@ -356,11 +360,20 @@ def _cell(
         done=sum(o["status"] == "complete" for o in own),
         failed=sum(o["status"] != "complete" for o in own),
         running=sum(run.state == "running" for run in runs),
-        rate_per_s=_mean([run.rate_per_s for run in evaluated]),
-        accuracy=_mean([run.accuracy for run in evaluated]),
-        verdict=verdict,
+        rate_per_s=_mean([run.rate_per_s for run in counted]),
+        accuracy=_mean([run.accuracy for run in counted]),
+        verdict=_cell_verdict(len(valid), len(evaluated)),
+        trusted=bool(valid) and 2 * len(valid) >= len(evaluated),
         runs=tuple(run.folder for run in runs),
     )
+
+
+def _cell_verdict(valid: int, evaluated: int) -> str:
+    if not evaluated:
+        return ""
+    if valid in (0, evaluated):
+        return "VALID" if valid else "INVALID"
+    return f"{valid}/{evaluated} VALID"
 
 
 def _mean(values: Sequence[float]) -> float:

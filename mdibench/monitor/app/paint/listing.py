@@ -161,10 +161,10 @@ def sweep_lines(sweep: SweepEntry, width: int) -> list[Line]:
     share = sweep.done / sweep.total if sweep.total else 0.0
     over = sweep.done + sweep.failed >= sweep.total
     left = "done" if over else _left_text(sweep.left_s)
-    room = max(4, min(30, width - 60))
+    room = max(0, min(30, width - 90))
     full, rest = bar(share, room, Options().glyphs)
     head: Line = [
-        (f" sweep {ellipsis(sweep.name, 24)}  ", STRONG),
+        (f" sweep {ellipsis(sweep.name, 20)}  ", STRONG),
         (full, ACCENT),
         (rest, FAINT),
         (f"  {sweep.done} of {sweep.total} runs done", PLAIN),
@@ -191,8 +191,8 @@ def cell_lines(
     cells: Sequence[CellEntry], width: int, height: int, cursor: int, first: int
 ) -> list[Line]:
     """One line per cell of a sweep."""
-    rest = max(TITLE_LEAST, width - 56) if width >= 70 else max(TITLE_LEAST, width - 30)
-    wide = width >= 70
+    rest = max(TITLE_LEAST, width - 62) if width >= 74 else max(TITLE_LEAST, width - 30)
+    wide = width >= 74
     heads = f"  {'cell':<{rest}} {'done':>7} {'failed':>6} {'rate /s':>8}"
     heads += f" {'accuracy':>9} {'ranks':>5} {'running':>7}  verdict" if wide else ""
     lines: list[Line] = [padded([(ellipsis(heads, width), HEAD)], width)]
