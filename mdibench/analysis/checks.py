@@ -14,7 +14,7 @@ import numpy as np
 
 from mdibench.analysis.metrics import ItemColumns, RunSummary, due_in
 from mdibench.analysis.series import effective_size
-from mdibench.analysis.shares import Numbers
+from mdibench.analysis.shares import Numbers, crowded_hosts
 from mdibench.analysis.statistics import time_average, warm_up_length
 from mdibench.analysis.steadiness import (
     CONTROLLED,
@@ -25,7 +25,7 @@ from mdibench.analysis.steadiness import (
     climbing,
     steady,
 )
-from mdibench.analysis.workers import crowded_hosts, telemetry
+from mdibench.analysis.workers import telemetry
 from mdibench.record.reader import RunReader
 
 __all__ = ["Finding", "check", "verdict"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.analysis import workers
+from mdibench.analysis import shares, workers
 from mdibench.analysis.accuracy import (
     EXIT_COLUMNS,
     ExitFigures,
@@ -353,7 +353,7 @@ def _identity(reader: RunReader) -> Identity:
         seed=int(manifest.get("seed") or 0),
         started_utc=str(manifest.get("started_utc") or ""),
         group=_group(manifest, reader.partial),
-        shared_host=bool(workers.crowded_hosts(manifest)),
+        shared_host=bool(shares.crowded_hosts(manifest)),
     )
 
 

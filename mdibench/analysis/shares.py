@@ -1,4 +1,4 @@
-"""Shares of observations with their intervals, for reports and for the live monitor alike.
+"""What reports and the live monitor share: shares with their intervals, and crowded hosts.
 
 numpy only, as a monitor that draws a screen must not wait for scipy. Source: Wilson 1927.
 """
@@ -6,6 +6,9 @@ numpy only, as a monitor that draws a screen must not wait for scipy. Source: Wi
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,3 +54,14 @@ def right_samples(samples: ArrayLike, right: ArrayLike) -> tuple[float, int]:
     """Right answers and answers, each distinct sample counting once, by its mean."""
     means = sample_means(samples, right)
     return float(means.sum()), int(means.size)
+
+
+def crowded_hosts(manifest: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Hosts with more real ranks than cores: number of ranks and of cores by host."""
+    plan = manifest.get("plan") or {}
+    if manifest.get("kind") == "simulated" or any(plan.get("devices") or ()):
+        return {}
+    facts = [rank for rank in manifest.get("ranks") or () if rank.get("cores")]
+    ranks = Counter(str(rank.get("host")) for rank in facts)
+    cores = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
+    return {host: (n, cores[host]) for host, n in ranks.items() if n > cores[host]}

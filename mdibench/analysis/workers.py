@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -202,17 +201,6 @@ def _link_figures(
         hop_delay_s=_mean(delays),
         ping_pongs=_count(series.gain("ping_pongs", window)),
     )
-
-
-def crowded_hosts(manifest: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Hosts with more real ranks than cores: number of ranks and of cores by host."""
-    plan = manifest.get("plan") or {}
-    if manifest.get("kind") == "simulated" or any(plan.get("devices") or ()):
-        return {}
-    facts = [rank for rank in manifest.get("ranks") or () if rank.get("cores")]
-    ranks = Counter(str(rank.get("host")) for rank in facts)
-    cores = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
-    return {host: (n, cores[host]) for host, n in ranks.items() if n > cores[host]}
 
 
 def _at(values: Any, index: int) -> Any:

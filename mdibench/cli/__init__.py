@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "presets": ("init:presets", "List the configs that ship with mdibench."),
     "run": ("run:run", "Run one benchmark, under mpirun or with --ranks N."),
     "monitor": ("monitor:monitor", "Watch a run live, or replay a finished one."),
+    "list": ("monitor:list_runs", "List runs: state, scheme, rate, accuracy, verdict, age."),
     "report": ("report:report", "Turn runs into tables, figures and a verdict."),
     "compare": ("compare:compare", "Compare two runs or sets of runs, with intervals."),
     "export": ("report:export", "Export a run, e.g. as a Perfetto timeline."),

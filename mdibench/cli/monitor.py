@@ -47,18 +47,35 @@ def monitor(
     pace_s: float,
     tty: str | None,
 ) -> int:
-    """Watch RUN (a run's folder, or one with runs in it), or the newest run.
+    """Watch RUN, or the newest run; of a folder with several runs, show the list.
 
     A live run is followed, a finished one can be replayed. Leaving does not affect the run. Where
-    there is no terminal, progress is printed as lines.
+    there is no terminal, progress of the newest run is printed as lines.
     """
-    folder = newest_run(run or results, given=run is not None)
     if tty is not None:
-        return _on_terminal(folder, tty, theme, glyphs, pace_s)
+        return _on_terminal(newest_run(run or results, run is not None), tty, theme, glyphs, pace_s)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
-        return _as_lines(folder)
+        return _as_lines(newest_run(run or results, given=run is not None))
+    if run is not None and run.is_dir() and not (run / "run.json").exists():
+        return _browse(run, theme, glyphs, pace_s)
+    folder = newest_run(run or results, given=run is not None)
     snapshot, _ = _screen(folder, theme, glyphs, pace_s)
     _leave(folder, snapshot)
+    return OK
+
+
+def _browse(path: Path, theme: str, glyphs: str, pace_s: float) -> int:
+    """The list of the runs below ``path``; the run itself where there is one only."""
+    from mdibench.monitor.app.browser import browse
+    from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
+
+    _check_theme(theme)
+
+    def open_run(folder: Path) -> None:
+        with suppress(UserError):  # it was removed: the list shows that
+            _screen(folder, theme, glyphs, pace_s)
+
+    browse(path, open_run, theme=theme, options=Options(glyphs=GLYPH_SETS[glyphs]))
     return OK
 
 
@@ -81,12 +98,10 @@ def _screen(
 ) -> tuple[Snapshot | None, str]:
     from mdibench.monitor.app.app import watch
     from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
-    from mdibench.monitor.app.themes import THEME_NAMES
 
-    if theme not in THEME_NAMES:
-        remedy = f"one of {', '.join(THEME_NAMES)}"
-        raise UserError(Problem(f'there is no theme "{theme}"', "--theme", remedy))
-    os.nice(NICENESS)
+    _check_theme(theme)
+    if os.nice(0) < NICENESS:
+        os.nice(NICENESS)
     options = Options(glyphs=GLYPH_SETS[glyphs])
     if not forwarded_keys:
         return watch(folder, theme=theme, options=options, pace_s=pace_s)
@@ -95,6 +110,14 @@ def _screen(
     return watch(
         folder, theme=theme, options=options, pace_s=pace_s, driver_class=ForwardedKeysDriver
     )
+
+
+def _check_theme(theme: str) -> None:
+    from mdibench.monitor.app.themes import THEME_NAMES
+
+    if theme not in THEME_NAMES:
+        remedy = f"one of {', '.join(THEME_NAMES)}"
+        raise UserError(Problem(f'there is no theme "{theme}"', "--theme", remedy))
 
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
@@ -151,3 +174,55 @@ def _as_lines(folder: Path) -> int:
     if feed.problem:
         raise UserError(feed.problem)
     return OK
+
+
+# --- list --------------------------------------------------------------------------------------
+# ``mdibench list``: the runs below a folder.
+
+SORT_KEYS = ("age", "name", "state", "scheme", "rate", "accuracy", "verdict")
+
+
+@click.command("list")
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--filter", "pattern", default="", help="Regular expression; !text: all others.")
+@click.option(
+    "--sort", "key", type=click.Choice(SORT_KEYS), default="age", show_default=True,
+    help="Column to sort by; rate, accuracy and verdict read every run.",
+)  # fmt: skip
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--all", "whole", is_flag=True, help="All runs, not the first fifty.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_runs(
+    folder: Path, pattern: str, key: str, reverse: bool, whole: bool, as_json: bool
+) -> None:
+    """List the runs below FOLDER: state, scheme, rate, accuracy, verdict and age.
+
+    Figures and verdict are those of the report. `mdibench monitor FOLDER` shows the same list to
+    browse in.
+    """
+    import shutil
+    import time
+
+    from mdibench.monitor.app.paint.canvas import matches
+    from mdibench.monitor.app.paint.listing import ListView, list_lines
+    from mdibench.monitor.runs import as_json as json_of
+    from mdibench.monitor.runs import listed
+
+    if not folder.exists():
+        raise UserError(Problem("no runs yet", str(folder), "mdibench run CONFIG makes one"))
+    most = None if whole else MOST_LISTED
+    entries, count = listed(folder, lambda text: matches(pattern, text), key, reverse, most)
+    if as_json:
+        click.echo(json_of(entries))
+        return
+    if not entries:
+        raise UserError(Problem("no run here", str(folder), "name a folder with runs"))
+    width = shutil.get_terminal_size((120, 24)).columns
+    view = ListView(cursor=-1, sort=key, reverse=reverse, now_s=time.time())
+    for line in list_lines(entries, width, len(entries) + 1, view):
+        click.echo("".join(text for text, _ in line).rstrip())
+    if count > len(entries):
+        click.echo(f"  the first {len(entries)} of {count:,} runs; --all lists the others too")
+
+
+MOST_LISTED = 50

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mdibench.analysis.shares import crowded_hosts
+
 
 @dataclass(frozen=True, slots=True)
 class LinkFacts:
@@ -55,6 +57,8 @@ class RunFacts:
     sample_s: float
     window: tuple[float, float] | None
     warnings: tuple[str, ...]
+    shared_host: bool
+    """Whether real ranks share the cores of a host, so that it is not one device per rank."""
 
     @property
     def planned_s(self) -> float | None:
@@ -71,7 +75,8 @@ class RunFacts:
         """One line: scheme, kind of run with its emulated devices, and topology."""
         device = ", ".join(dict.fromkeys(name for name in self.devices if name))
         emulated = " / ".join(part for part in (device, self.link_name) if part)
-        kind = " ".join(part for part in (self.kind, emulated) if part)
+        kind = self.kind + ", shared host" if self.shared_host else self.kind
+        kind = " ".join(part for part in (kind, emulated) if part)
         return " · ".join(part for part in (self.scheme, kind, self.topology) if part)
 
 
@@ -112,6 +117,7 @@ def facts_of(manifest: Mapping[str, Any]) -> RunFacts:
         items=_whole(items),
         sample_s=_number(run.get("sample_s"), 0.2),
         window=_window(manifest.get("window")),
+        shared_host=bool(crowded_hosts(manifest)),
         warnings=tuple(str(text) for text in manifest.get("warnings") or ()),
     )
 

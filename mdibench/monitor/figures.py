@@ -90,11 +90,11 @@ def count(value: float | None) -> str:
 
 
 def figure(value: float) -> str:
-    """Three significant digits: ``0.12``, ``4.56``, ``48.7``, ``312``, ``4.2 k``."""
+    """Three significant digits: ``0.12``, ``48.7``, ``312``; ``18,312``; ``183 k``."""
     if math.isnan(value) or math.isinf(value):
         return UNKNOWN_TEXT
     for size, unit in _STEPS:
-        if abs(value) >= max(size, 1e4):
+        if abs(value) >= max(size, 1e5):
             return f"{_digits(value / size)} {unit}"
     return _digits(value)
 

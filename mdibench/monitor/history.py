@@ -25,7 +25,10 @@ NARROWEST_S = 0.5
 """Narrower bins would show the noise of single arrivals."""
 LEAST_SHARE = 0.5
 """The newest bin has a rate once this share of it has passed."""
+LEAST_ITEMS = 30
+"""The newest bin, while it is not full, shows nothing of fewer items than this."""
 PERCENTILES = (0.5, 0.95, 0.99)
+UNKNOWN = (math.nan,) * len(PERCENTILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,12 @@ def history_of(tables: Tables, edges: Array, moment_s: float, cache: PercentileC
     completed = np.diff(_count(columns["ok"], cuts))
     correct = np.diff(_count(columns["correct"], cuts))
     judged = completed + np.diff(_count(columns["lost"], cuts))
-    latency = [cache.latencies(tables, int(a), int(b)) for a, b in pairwise(cuts)]
+    if moment_s < edges[-1] and judged[-1] < LEAST_ITEMS:
+        completed[-1] = judged[-1] = math.nan
+    latency = [
+        UNKNOWN if math.isnan(count) else cache.latencies(tables, int(a), int(b))
+        for (a, b), count in zip(pairwise(cuts), judged, strict=True)
+    ]
     source = tables.ranks.get(0, RankTable(tables.exits))
     ranks = [tables.ranks[rank] for rank in sorted(tables.ranks)]
     with np.errstate(divide="ignore", invalid="ignore"):

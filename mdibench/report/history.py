@@ -123,7 +123,7 @@ def _draw_track(axis: Axes, track: Track) -> None:
 
     factor, unit = choose_scale(track.metric.kind, track.values.tolist())
     style, level = series_style(0), series_style(1)
-    days = [float(date2num(when)) for when in track.when]
+    days = [float(date2num(when)) for when in track.when]  # type: ignore[no-untyped-call]
     for run, day, value in zip(track.runs, days, track.values.tolist(), strict=True):
         (dot,) = axis.plot([day], [value / factor], "o", color=style.colour, markersize=3)
         tip(dot, f"{run}: {track.metric.title} {format_one(track.metric.kind, value)}")

@@ -8,6 +8,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mdibench.monitor.app.dialogs import Help
+from mdibench.monitor.app.keys import BINDINGS, WORDS
 from mdibench.monitor.app.pane import Pane
 from mdibench.record import run_folder
 from tests.monitor.support import LiveRun, Time, again, monitor, ready, screen_text, shows, start
@@ -271,5 +273,47 @@ async def test_the_command_palette_has_every_key(run: LiveRun) -> None:
     app = monitor(run.folder)
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(app, pilot)
-        names = {command.title for command in app.get_system_commands(app.screen)}
-        assert {"Pause", "Export", "Item", "Reverse the order"} <= names
+        commands = {command.title: command.help for command in app.get_system_commands(app.screen)}
+        assert {binding.id for binding in BINDINGS} - {*WORDS} == {"back", "interrupt"} | {
+            "picture-anywhere"
+        }
+        assert {*WORDS.values()} - {*commands} == {"Play slower", "Play faster"}  # it is followed
+        assert commands["Step back by a tenth of the run"] == "key Shift+←"
+        assert commands["Select the previous rank"] == "key <"
+
+
+async def test_the_footer_says_what_is_possible_now(run: LiveRun) -> None:
+    app = monitor(run.folder)
+    async with app.run_test(size=(160, 36)) as pilot:
+        await ready(app, pilot)
+
+        def footer() -> str:
+            return screen_text(app).splitlines()[-1]
+
+        assert "space pause" in footer()
+        assert "e end run" in footer()
+        assert "step" not in footer()
+        await pilot.press("left")
+        assert "← → step  Home End seek  [ ] speed 1×" in footer()
+        await pilot.press("end", "slash")
+        await pilot.pause()
+        assert footer().split() == ["Enter", "keep", "the", "filter", "Esc", "clear", "it"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "q quit" in footer()
+        await pilot.click("#footer", offset=(3, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, Help)
+
+
+async def test_the_footer_of_a_finished_run_plays(run: LiveRun) -> None:
+    run.finish()
+    app = monitor(run.folder)
+    async with app.run_test(size=(160, 36)) as pilot:
+        await ready(app, pilot)
+        line = screen_text(app).splitlines()[-1]
+        assert "space play  ← → step  Home End seek  [ ] speed 1×" in line
+        assert "end run" not in line
+        assert "End the run: it drains and writes its files" not in {
+            command.title for command in app.get_system_commands(app.screen)
+        }

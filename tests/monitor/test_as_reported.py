@@ -53,7 +53,10 @@ def test_the_monitor_says_what_the_report_says(folder: Path) -> None:
     assert latency.largest == waited_s.max()
     assert reported.latency_p95_s.value == math.inf  # where most of 500 items were dropped
     assert [view.left for view in seen.exits] == [row.items for row in summary.exits]
+    repeated = [row.items - row.accuracy.n for row in summary.exits]
+    assert max(repeated) > 0  # a sample that came twice is one observation, here as there
     for view, row in zip(seen.exits, summary.exits, strict=True):
-        if row.items:  # over distinct samples, as all accuracies are
-            assert view.accuracy.value == pytest.approx(row.accuracy.value)
+        assert view.accuracy.count == row.accuracy.n
+        assert view.accuracy.value == pytest.approx(row.accuracy.value, nan_ok=True)
+        if row.items:
             assert view.share == pytest.approx(row.share.value)

@@ -18,7 +18,7 @@ def test_count(value: float | None, shown: str) -> None:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.123, "0.12"), (4.56, "4.56"), (48.71, "48.7"), (312.4, "312"), (9999, "9,999"),
-     (12_345, "12.3 k"), (2.5e6, "2.50 M"), (math.nan, "–")],
+     (12_345, "12,345"), (183_000, "183 k"), (2.5e6, "2.50 M"), (math.nan, "–")],
 )  # fmt: skip
 def test_figure(value: float, shown: str) -> None:
     assert figures.figure(value) == shown

@@ -160,6 +160,7 @@ class Actions(App[Snapshot]):
         field = self.query_one("#filter", Input)
         field.add_class("asked")
         field.focus()
+        self.change_options()
 
     def close_filter(self, keep: bool) -> None:
         """Hide the filter field, and clear the filter unless ``keep``."""

@@ -23,16 +23,16 @@ from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from mdibench.monitor.app import layout
 from mdibench.monitor.app.actions import Actions
-from mdibench.monitor.app.keys import BINDINGS
+from mdibench.monitor.app.keys import BINDINGS, WORDS, named_key
 from mdibench.monitor.app.layout import Arrangement, arrange
 from mdibench.monitor.app.paint import charts, frame, panels, ranks, tiles
 from mdibench.monitor.app.paint.canvas import Options
 from mdibench.monitor.app.paint.lines import DIM, Line
-from mdibench.monitor.app.pane import Heading, Painter, Pane, RankPane, Tile
+from mdibench.monitor.app.pane import FooterLine, Heading, Painter, Pane, RankPane, Tile
 from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.history import Playhead
@@ -110,13 +110,13 @@ class MonitorApp(Actions):
                     yield Pane(
                         panels.topology_lines,
                         id="topology",
-                        title="⁵topology: |I|·|O| busy",
+                        title="⁵topology: I, O, busy",
                         calm=True,
                     )
                 yield Pane(panels.event_lines, id="events", title="⁶events", scrolls=True)
         yield Heading(_one(frame.timeline), id="timeline")
         yield Input(placeholder="filter: text or expression, !text for all others", id="filter")
-        yield Footer(compact=True)
+        yield FooterLine(_one(frame.footer), id="footer")
 
     def on_mount(self) -> None:
         """Start following the run."""
@@ -163,6 +163,7 @@ class MonitorApp(Actions):
             paused=not self.playhead.playing and self.playhead.at_s is not None,
             following=self.playhead.at_s is None,
             replay=snapshot.over,
+            filtering=self.screen_of_panels.query_one("#filter").has_class("asked"),
             speed=self.playhead.speed,
         )
         if (snapshot, options) == (self.snapshot, self.options) and self.arrangement:
@@ -221,8 +222,12 @@ class MonitorApp(Actions):
         panel.update(text)  # makes Textual lay out the whole screen
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disable ``end_run`` for a run that has ended."""
-        return not (action == "end_run" and self.feed.over)
+        """Only what is possible now."""
+        if action == "end_run":
+            return not self.feed.over
+        if action == "speed":
+            return self.feed.over or not self.playhead.following
+        return not (action == "pace" and self.feed.over)
 
     @on(Input.Changed, "#filter")
     def filter_changed(self, event: Input.Changed) -> None:
@@ -246,15 +251,21 @@ class MonitorApp(Actions):
         self.change_options(selected=event.rank)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Textual's commands, and every key of the monitor by name."""
+        """Textual's commands, and every key of the monitor that does something now, in words."""
         yield from super().get_system_commands(screen)
         for binding in BINDINGS:
             action = binding.action
+            if binding.id not in WORDS or not self.check_action(action.partition("(")[0], ()):
+                continue
             yield SystemCommand(
-                binding.description.capitalize(),
-                f"key {binding.key_display or binding.key.split(',')[0]}",
+                WORDS[binding.id],
+                f"key {named_key(binding)}",
                 lambda action=action: self.call_later(self.run_action, action),
             )
+
+    async def action_filter_done(self) -> None:
+        """Keep the filter, from the footer."""
+        self.close_filter(keep=True)
 
 
 def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -35,13 +36,25 @@ def export_tables(snapshot: Snapshot, folder: Path) -> list[Path]:
     ]
 
 
+FONTS = "'Fira Code', 'DejaVu Sans Mono', 'Liberation Mono', Menlo, Consolas, monospace"
+_FONT_FACES = re.compile(r"\s*@font-face\s*\{.*?\}", re.DOTALL)
+
+
+def with_own_fonts(svg: str) -> str:
+    """The picture without fonts from elsewhere: fixed-width ones that most systems have.
+
+    Every text names its length, so that cells stay aligned in whichever font it is drawn.
+    """
+    return _FONT_FACES.sub("", svg).replace("Fira Code, monospace", FONTS)
+
+
 def export_picture(svg: str, snapshot: Snapshot, folder: Path) -> Path:
     """The SVG picture of a screen, under a new name."""
     number = 1
     while (path := place(folder, f"{snapshot.t_s:08.2f}s-{number}.svg")).exists():
         number += 1
     try:
-        path.write_text(svg, encoding="utf-8")
+        path.write_text(with_own_fonts(svg), encoding="utf-8")
     except OSError as failure:
         raise _cannot_write(path, failure) from None
     return path

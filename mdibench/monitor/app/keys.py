@@ -49,6 +49,63 @@ BINDINGS: list[Binding] = [
     Binding("ctrl+c", "leave", "quit", show=False, priority=True, id="interrupt"),
 ]
 
+WORDS: dict[str, str] = {
+    "help": "Show all keys",
+    "leave": "Leave the monitor",
+    "pause": "Pause, go on, or play a finished run",
+    "panel-ranks": "Show the ranks alone",
+    "panel-exits": "Show the exits alone",
+    "panel-charts": "Show the charts alone",
+    "panel-links": "Show who sends to whom alone",
+    "panel-topology": "Show the topology alone",
+    "panel-events": "Show the events alone",
+    "overview": "Show the overview",
+    "chart-next": "Show the next chart",
+    "chart-previous": "Show the previous chart",
+    "filter": "Filter ranks and events",
+    "sort-next": "Sort the ranks by the next column",
+    "sort-reverse": "Reverse the order of the ranks",
+    "story": "Tell the story of an item",
+    "export": "Export the tables of this moment as CSV",
+    "picture": "Save the screen as an SVG picture",
+    "theme": "Take the next theme",
+    "end-run": "End the run: it drains and writes its files",
+    "rank-previous": "Select the previous rank",
+    "rank-next": "Select the next rank",
+    "rank-first": "Select the first rank",
+    "rank-last": "Select the last rank",
+    "scroll-up": "Scroll the panel up",
+    "scroll-down": "Scroll the panel down",
+    "maximise": "Let the panel in focus fill the screen",
+    "log": "Draw latency on a logarithmic axis, or a linear one",
+    "span": "Chart the whole run, its last minute or its last ten seconds",
+    "pace-up": "Refresh more often",
+    "pace-down": "Refresh less often",
+    "seek-back": "Step back by a hundredth of the run",
+    "seek-on": "Step on by a hundredth of the run",
+    "seek-far-back": "Step back by a tenth of the run",
+    "seek-far-on": "Step on by a tenth of the run",
+    "speed-down": "Play slower",
+    "speed-up": "Play faster",
+    "to-start": "Go to the start of the run",
+    "to-end": "Go to the newest moment",
+}
+"""What each binding does, for the command palette; by its id."""
+_KEY_NAMES = {
+    "question_mark": "?", "slash": "/", "less_than_sign": "<", "greater_than_sign": ">",
+    "plus": "+", "equals_sign": "=", "minus": "-", "left": "←", "right": "→", "up": "↑",
+    "down": "↓", "left_square_bracket": "[", "right_square_bracket": "]", "home": "Home",
+    "end": "End", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc", "space": "Space",
+    "enter": "Enter", "f1": "F1", "f12": "F12", "shift": "Shift", "ctrl": "Ctrl",
+}  # fmt: skip
+
+
+def named_key(binding: Binding) -> str:
+    """The first key of a binding as a person names it: ``Shift+←``, ``?``, ``PgUp``."""
+    parts = binding.key.split(",")[0].split("+")
+    return "+".join(_KEY_NAMES.get(part, part) for part in parts)
+
+
 HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "looking",
@@ -60,6 +117,7 @@ HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("l", "logarithmic latency axis"),
             ("t", "next theme; mdi-safe is for any colour vision"),
             ("+  -", "refresh more, less often"),
+            ("k M G", "after a figure: thousand, million, billion"),
         ),
     ),
     (

@@ -156,6 +156,19 @@ class Heading(Pane, can_focus=False):
     """Lines without a border that take no focus."""
 
 
+class FooterLine(Heading):
+    """The keys that do something now; a click does what its key does."""
+
+    async def on_click(self, event: events.Click) -> None:
+        """Perform the action under the pointer."""
+        from mdibench.monitor.app.paint.frame import footer_action
+
+        if self._shown is not None:
+            action = footer_action(event.x, *self._shown)
+            if action:
+                await self.app.run_action(action)
+
+
 class Tile(Pane, can_focus=False):
     """A small panel that takes no focus."""
 

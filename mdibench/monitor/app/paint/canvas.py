@@ -187,6 +187,8 @@ class Options:
     speed: float = 1.0
     following: bool = True
     """Whether the newest moment is shown, not a selected one."""
+    filtering: bool = False
+    """Whether the filter is being typed."""
     offset: int = 0
     """Lines scrolled down."""
 

@@ -104,6 +104,60 @@ def _length_s(snapshot: Snapshot) -> float:
     return max(planned_s, snapshot.end_s)
 
 
+# --- footer ---------------------------------------------------------------------------------------
+
+FooterKey = tuple[str, str, str]
+"""A key as a person names it, what it does now, and the action behind it."""
+
+
+def footer_keys(snapshot: Snapshot | None, options: Options) -> list[FooterKey]:
+    """What is possible now, the most important first."""
+    if options.filtering:
+        return [("Enter", "keep the filter", "filter_done"), ("Esc", "clear it", "back")]
+    over = snapshot is not None and snapshot.over
+    goes = not options.paused and not (over and options.following)
+    verb = "pause" if goes else "play" if over else "go on"
+    keys = [("?", "help", "help"), ("q", "quit", "leave"), ("space", verb, "pause")]
+    if over or not options.following:
+        keys += [("← →", "step", "seek(1)"), ("Home End", "seek", "to_start")]
+        keys += [("[ ]", f"speed {options.speed:g}×", "speed(1)")]
+    if not over:
+        keys += [("e", "end run", "end_run")]
+    return [
+        *keys,
+        ("1-6", "panels", "panel('ranks')"),
+        ("c", "chart", "chart(1)"),
+        ("/", "filter", "filter"),
+        ("s", "sort", "sort(1)"),
+        ("i", "item", "story"),
+        ("x", "export", "export"),
+        ("p", "picture", "picture"),
+        ("^p", "palette", "command_palette"),
+    ]
+
+
+def footer(snapshot: Snapshot, width: int, options: Options) -> Line:
+    """The keys in one line, as many as fit."""
+    line: Line = []
+    keys = footer_keys(snapshot, options)
+    for place, (key, label, _) in enumerate(keys):
+        more = 2 if place < len(keys) - 1 else 0
+        if width_of(line) + len(key) + len(label) + 3 + more > width:
+            return padded([*line, (" …", DIM)], width)
+        line += [(f" {key}", ACCENT), (f" {label} ", DIM)]
+    return padded(line, width)
+
+
+def footer_action(x: int, snapshot: Snapshot | None, options: Options) -> str | None:
+    """The action under cell ``x`` of the footer."""
+    end = 0
+    for key, label, action in footer_keys(snapshot, options):
+        end += len(key) + len(label) + 3
+        if x < end:
+            return action
+    return None
+
+
 def short_lines(snapshot: Snapshot, width: int, height: int, options: Options) -> list[Line]:
     """The run on a screen of a few cells: the most important figures first."""
     flow, p95_s = snapshot.flow, snapshot.recent_latency.p95

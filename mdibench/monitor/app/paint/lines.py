@@ -46,18 +46,33 @@ def width_of(line: Iterable[Piece]) -> int:
 
 
 def cut(line: Iterable[Piece], width: int) -> Line:
-    """The line in at most ``width`` cells."""
-    kept: Line = []
+    """The line in at most ``width`` cells, with ``…`` where something was left out."""
+    line, kept = list(line), []
     room = width
-    for text, role in line:
+    for place, (text, role) in enumerate(line):
         size = cell_len(text)
-        if size > room:
+        more = any(rest.strip() for rest, _ in line[place + 1 :])
+        if size > room or (size == room and more and text.strip()):
             if room > 0:
-                kept.append((set_cell_size(text, room), role))
+                kept.append((ellipsis(text + " " * more, room), role))
             return kept
         kept.append((text, role))
         room -= size
     return kept
+
+
+def cut_whole(line: Sequence[Piece], width: int) -> Line:
+    """As ``cut``, but a label and its figure are shown whole or not at all."""
+    if width_of(line) <= width:
+        return list(line)
+    kept: Line = []
+    for piece in line:
+        if width_of(kept) + cell_len(piece[0]) + 2 > width:
+            break
+        kept.append(piece)
+    while kept and kept[-1][1] == DIM:  # a label without its figure
+        kept.pop()
+    return cut([*kept, (" …", DIM)], width)
 
 
 def ellipsis(text: str, width: int) -> str:

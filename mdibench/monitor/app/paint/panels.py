@@ -202,7 +202,7 @@ def _draw_node(canvas: Canvas, view: RankView, silent: bool, place: tuple[int, i
     column, row = place
     name = f"[{view.rank}{' S' if view.rank == 0 else ''}]"
     canvas.text(column - len(name) // 2, row, name, BAD if silent else rank_role(view.rank))
-    load = f"{count(view.input_queue)}·{count(view.output_queue)}"
+    load = f"I {count(view.input_queue)} O {count(view.output_queue)}"
     busy = "" if math.isnan(view.busy) else f" {whole_percent(view.busy)}"
     below = "silent" if silent else load + busy
     role = BAD if silent else WARN if view.busy >= 0.95 else PLAIN

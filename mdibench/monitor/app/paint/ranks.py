@@ -247,7 +247,7 @@ def _memory(rank: RankView, context: CellContext) -> Line:
 
 
 def _cpu(rank: RankView, context: CellContext) -> Line:
-    return _figure(rank.cpu, whole_percent)
+    return _figure(rank.cpu, figure)
 
 
 def _age(rank: RankView, context: CellContext) -> Line:
@@ -328,7 +328,7 @@ RANK_COLUMNS: tuple[RankColumn, ...] = (
     RankColumn("received", "in KB/s", _cells(7), 11, _received, lambda r: r.received_per_s),
     RankColumn("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
     RankColumn("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
-    RankColumn("cpu", "cpu", _cells(5), 15, _cpu, lambda r: r.cpu),
+    RankColumn("cpu", "cores", _cells(5), 15, _cpu, lambda r: r.cpu),
     RankColumn("age", "report", _age_width, 5, _age, lambda r: r.age_s),
     RankColumn(
         "trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)

@@ -16,7 +16,7 @@ from mdibench.monitor.app.paint.lines import (
     STRONG,
     WARN,
     Line,
-    cut,
+    cut_whole,
     justified,
 )
 from mdibench.monitor.figures import (
@@ -67,7 +67,7 @@ def figure_lines(snapshot: Snapshot, width: int, height: int, options: Options) 
         ("latency", _latency_line(snapshot)),
         ("control", _control_line(snapshot)),
     )
-    return [cut([(name.ljust(10), DIM), *line], width) for name, line in rows][:height]
+    return [cut_whole([(name.ljust(10), DIM), *line], width) for name, line in rows][:height]
 
 
 def _labelled(name: str, shown: str, role: str = PLAIN) -> Line:
@@ -227,14 +227,14 @@ def _control(snapshot: Snapshot, width: int) -> list[Line]:
 
 
 def _queue_gauge(snapshot: Snapshot, width: int) -> Line:
-    """q = |I_0| + |O_0| against the controller's two limits; without padding for width 0."""
+    """|I_0| + |O_0| against the controller's two limits; without padding for width 0."""
     control = snapshot.control
     low, high, queue = control.queue_low, control.queue_high, control.queue
-    limits = f"({low} · {high})" if high else ""
+    limits = f"limits {low}, {high}" if high else ""
     role = GOOD
     if queue is not None and high:
         role = BAD if queue >= high else WARN if queue >= low else GOOD
-    left: Line = [("q_0 ", DIM), (count(queue), role)]
+    left: Line = [("queue ", DIM), (count(queue), role)]
     if not width:
         return [*left, (f" {limits}", DIM)]
     return justified(left, [(limits, DIM)], width)
