@@ -1,4 +1,4 @@
-"""First in, first out, bounded, and able to say how it fared."""
+"""Queues of a worker: first in, first out, bounded; what they and the worker count."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 from mdibench.core.records import Task, statically_frozen
 from mdibench.errors import InvariantError
@@ -18,6 +19,11 @@ class Entry:
     task: Task
     since_s: float
     sender: int
+
+    def summary(self) -> str:
+        """What a story says of it."""
+        task, since = self.task, f"since {self.since_s:.6f} s"
+        return f"item {task.item} attempt {task.attempt} block {task.block} {since}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,41 @@ class QueueStatistics:
 def tasks_of(batch: list[Entry]) -> tuple[Task, ...]:
     """The tasks of a batch; mostly it is one."""
     return (batch[0].task,) if len(batch) == 1 else tuple([entry.task for entry in batch])
+
+
+class Waiting(Protocol):
+    """What every kind of queue can say of itself."""
+
+    def __len__(self) -> int:
+        """Tasks that wait."""
+        ...
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The tasks that wait."""
+        ...
+
+    def drop(self, items: Set[int], now: float) -> list[Entry]:
+        """Take out every task of ``items``."""
+        ...
+
+    def statistics(self) -> QueueStatistics:
+        """Length now, peak, and the time that tasks waited."""
+        ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """Cumulative since the start."""
+
+    exits: list[int]
+    """Items that left here, by exit."""
+    tasks: int = 0
+    busy_s: float = 0.0
+    """Time of the engine."""
+    send_s: float = 0.0
+    """Time without a batch while a link was taking a task."""
+    wait_s: float = 0.0
+    """Time without a batch or a transfer while tasks waited in the output queue."""
 
 
 class TaskQueue:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from mdibench.core.events import (
     Arrived,
@@ -31,7 +30,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.neighbours import Neighbour, smoothed
-from mdibench.core.queues import Entry, QueueStatistics
+from mdibench.core.queues import Counters, Entry, Waiting
 from mdibench.core.records import SOURCE, Outcome, Result, Task
 from mdibench.core.rows import EventRow, compute_step, traced
 from mdibench.core.setup import NO_LIMIT, WorkerSetup
@@ -51,41 +50,6 @@ from mdibench.policy.views import Generator
 
 STALL = 1.5
 """Heartbeats without a tick after which a worker takes itself for the one that stood still."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """Cumulative since the start."""
-
-    exits: list[int]
-    """Items that left here, by exit."""
-    tasks: int = 0
-    busy_s: float = 0.0
-    """Time of the engine."""
-    send_s: float = 0.0
-    """Time without a batch while a link was taking a task."""
-    wait_s: float = 0.0
-    """Time without a batch or a transfer while tasks waited in the output queue."""
-
-
-class Waiting(Protocol):
-    """What every kind of queue can say of itself."""
-
-    def __len__(self) -> int:
-        """Tasks that wait."""
-        ...
-
-    def __iter__(self) -> Iterator[Entry]:
-        """The tasks that wait."""
-        ...
-
-    def drop(self, items: Set[int], now: float) -> list[Entry]:
-        """Take out every task of ``items``."""
-        ...
-
-    def statistics(self) -> QueueStatistics:
-        """Length now, peak, and the time that tasks waited."""
-        ...
 
 
 class WorkerBase(ABC):
@@ -175,11 +139,11 @@ class WorkerBase(ABC):
 
     def story(self, item: int | None = None) -> list[str]:
         """Queues, engine, links and last moments, for the text of an ``InvariantError``."""
-        batches = [[_name(entry) for entry in batch] for batch in self._batches]
+        batches = [[entry.summary() for entry in batch] for batch in self._batches]
         return [
             f"worker {self.setup.rank} at {self._now:.6f} s",
-            f"input queue {listed(map(_name, self.input_queue), len(self.input_queue))}",
-            f"output queue {listed(map(_name, self.output_queue), len(self.output_queue))}",
+            f"input queue {listed(map(Entry.summary, self.input_queue), len(self.input_queue))}",
+            f"output queue {listed(map(Entry.summary, self.output_queue), len(self.output_queue))}",
             f"batches at the engine {listed(batches, len(batches))}",
             *[f"neighbour {neighbour.summary()}" for neighbour in self.neighbours.values()],
             *self._story.tell(item),
@@ -404,12 +368,6 @@ class WorkerBase(ABC):
     @abstractmethod
     def _forget(self, rank: int) -> None:
         """The neighbour ``rank`` starts afresh."""
-
-
-def _name(entry: Entry) -> str:
-    """A waiting task in a story."""
-    task = entry.task
-    return f"item {task.item} attempt {task.attempt} block {task.block} since {entry.since_s:.6f} s"
 
 
 REACTIONS: dict[type[Event], Callable[[Any, Any], None]] = Known(

@@ -5,23 +5,28 @@ failed worker reports to rank 0, which closes the run's files, shows the error a
 Writing the files of a long run takes time, so a worker gives rank 0 ``CLOSE_TIMEOUT_S`` before it
 ends the job itself. If its report does not reach rank 0 within ``REPORT_TIMEOUT_S``, the worker
 shows the error itself.
+
+A step of the set-up that can fail because of the user's input ends in an agreement of all ranks
+instead (``together``, ``from_source``): the user gets one message, and no rank waits for another
+that has left.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import json
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdibench.core.records import SOURCE
-from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, UserError, say
+from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, Problem, UserError, say
 from mdibench.record.run_folder import RunWriter
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 
+T = TypeVar("T")
 REPORT_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 60.0
 _LONGEST_TEXT = 16_000
@@ -142,3 +148,38 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+# --- agreement -----------------------------------------------------------------------------------
+
+
+def together(group: RankGroup, step: Callable[[], T]) -> T:
+    """Run ``step`` on every rank; if it raises UserError on any, all ranks raise the problems."""
+    result, problems = _attempt(step)
+    shared = group.share(problems)
+    _raise([problem for of_rank in shared for problem in of_rank])
+    return result[0]
+
+
+def from_source(group: RankGroup, step: Callable[[], Any]) -> Any:
+    """Run ``step`` on rank 0; every rank returns its (JSON-able) result or raises its UserError."""
+    message = None
+    if group.rank == SOURCE:
+        message = json.dumps(_attempt(step)).encode()
+    result, problems = json.loads(group.broadcast(message))
+    _raise(problems)
+    return result[0]
+
+
+def _attempt(step: Callable[[], T]) -> tuple[list[T], list[Sequence[str]]]:
+    """The result in a list and no problems, or an empty list and the problems."""
+    try:
+        return [step()], []
+    except UserError as error:
+        return [], [(p.what, p.where, p.remedy) for p in error.problems]
+
+
+def _raise(problems: Sequence[Sequence[str]]) -> None:
+    distinct = dict.fromkeys(tuple(problem) for problem in problems)
+    if distinct:
+        raise UserError(*(Problem(*parts) for parts in distinct))

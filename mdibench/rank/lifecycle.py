@@ -1,81 +1,60 @@
 """One MPI rank of a run from start to end: read the config, set up, run the loop, close.
 
-Every setup step that can fail because of the user's input ends in an agreement of all ranks
-(``agreement``): the user gets one message, and no rank waits for another that has
-left. Any other error on a rank ends the whole job; see ``ending``. Called by ``mdibench run`` and,
-for the runs of a sweep, by ``sweep.crew``.
+``preparing`` has the steps that all ranks take together before; ``ending`` says what becomes of
+errors. Called by ``mdibench run`` and, for the runs of a sweep, by ``sweep.crew``.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from mdibench.assembly import environment
-from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind, with_own_names
+from mdibench.assembly.manifest import RunPreamble, open_run, outcome
 from mdibench.assembly.sampling import Progress
-from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
+from mdibench.assembly.state_machines import ExitRule, generator, make_node
 from mdibench.assembly.workload import (
-    NULL,
-    SourceItems,
-    bottleneck_file,
     call_seconds,
-    check_network,
-    hosted_by,
     last_blocks,
-    load_items,
-    make_engine,
-    measured,
-    plan_of,
-    planned,
-    recorded_items,
     set_up_compute,
-    with_seconds,
 )
 from mdibench.compute.engine import Engine
-from mdibench.compute.engines import (
-    EngineChoice,
-    build,
-    choose,
-    has_onnxruntime,
-    pack_graphs,
-    unpack_graphs,
-)
-from mdibench.config.reading import ConfigFile, noted, parse_config, read_config
+from mdibench.config.reading import noted
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.plan import ModelInfo, Plan
-from mdibench.network.planning import check_events
-from mdibench.rank.agreement import from_source, together, with_agreed_cuts
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
-from mdibench.rank.conditions import facts_reader, find_sensors
-from mdibench.rank.ending import Ending
-from mdibench.rank.energy import find_meter
+from mdibench.rank.conditions import facts_reader
+from mdibench.rank.ending import Ending, together
 from mdibench.rank.guard import start_guard
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
 from mdibench.rank.loop import Loop, LoopSetup
-from mdibench.rank.recorded import RecordedCompute, check_devices, shared_recordings
+from mdibench.rank.preparing import (
+    bottleneck_pairs,
+    config_file,
+    engine_of,
+    items_of_source,
+    preamble_of,
+    prepare,
+    run_clock,
+    with_agreed_cuts,
+)
+from mdibench.rank.recorded import RecordedCompute, shared_recordings
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
 from mdibench.rank.talk import tell
-from mdibench.record.run_folder import boot_id
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:
     from mdibench.codec.bottleneck import CodecPair
-    from mdibench.training.recordings import Recordings
     from mdibench.transport.mpi import RankGroup
     from mdibench.transport.post_office import PostOffice
 
@@ -179,26 +158,26 @@ def _check_world(launch: environment.Launch, size: int) -> None:
 
 
 def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, ending: Ending) -> None:
-    file = _config_file(options, group)
+    file = config_file(options.config, options.overrides, group)
     config = file.config
     source = group.rank == SOURCE
     if source:
         tell("loading", f"{config.model.name} and {config.model.dataset}")
     threads = set_up_compute(config.run.threads, launch.local_size)
     config = with_agreed_cuts(config, group)
-    prepared = _prepare(config, group)
+    prepared = prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
     recordings = shared_recordings(config, rule, group) if config.model.recorded else None
-    engine = _engine(config, prepared, group, threads, recordings)
-    pairs = _pairs(config, plan, group)
-    items = together(group, lambda: _items(file, info, recordings) if source else None)
+    engine = engine_of(config, prepared, group, threads, recordings)
+    pairs = bottleneck_pairs(config, plan, group)
+    items = together(group, lambda: items_of_source(file, info, recordings) if source else None)
     kept = noted(file.text, options.overrides)
-    preamble = _preamble(config, kept, prepared, group, threads, launch)
+    preamble = preamble_of(config, kept, prepared, group, threads, launch)
     preamble = replace(preamble, data=items.data if items else None)
     writer = together(group, lambda: open_run(preamble) if source else None)
     if writer is not None:
         _announce(writer.folder, options, preamble)
-    clock = _run_clock(group, preamble)
+    clock = run_clock(group, preamble)
     background = BackgroundErrors(group.rank, clock)
     logging.getLogger("mdibench").addHandler(background)
     post = _post_office(config, plan, info, pairs, group)
@@ -244,155 +223,6 @@ def _part(post: PostOffice, group: RankGroup) -> None:
         group.meet_survivors()
     else:
         post.close()
-
-
-def _items(file: ConfigFile, info: ModelInfo, recordings: Recordings | None) -> SourceItems:
-    config = file.config
-    if recordings is not None:
-        item = np.zeros(info.input_shape, np.uint8)
-        return recorded_items(
-            config.model, info, recordings, file.arrivals_s, config.run.seed, item
-        )
-    return load_items(config.model, file.arrivals_s, config.run.seed)
-
-
-def _config_file(options: RunOptions, group: RankGroup) -> ConfigFile:
-    """The config, read by rank 0; the other ranks parse the same text."""
-    source = group.rank == SOURCE
-    path, overrides = options.config, options.overrides
-    own = together(group, lambda: read_config(path, overrides) if source else None)
-    text = from_source(group, lambda: own.text if own else "")
-    return own or ConfigFile(text, parse_config(text, str(path), overrides))
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What rank 0 finds out for all ranks before they load anything.
-
-    ``choice`` is the engine; its graphs are on rank 0 alone. The null block needs none.
-    """
-
-    info: ModelInfo
-    plan: Plan
-    rule: ExitRule
-    choice: EngineChoice | None
-
-
-def _prepare(config: RunConfig, group: RankGroup) -> Prepared:
-    """The network's costs, the plan, the engine and the exit rule, made by rank 0.
-
-    A worker therefore needs neither the weights nor torch to know what it hosts.
-    """
-    able = group.share(has_onnxruntime())
-    lacking = "" if all(able) else f"rank {able.index(False)}"
-    chosen: list[EngineChoice] = []
-
-    def costs() -> list[Any]:
-        info, plan = planned(config, group.size)
-        if ":" in config.model.name:
-            check_network(config)
-        if config.model.recorded:
-            check_devices(config, plan)
-            chosen.append(EngineChoice("recorded", "the config says so"))
-        elif config.model.name != NULL:
-            chosen.append(choose(config.model, lacking))
-        if group.size > 1 and config.emulation is None:
-            tell("measuring", "the blocks")
-            info = with_seconds(info, measured(config, info, *chosen))
-            plan = plan_of(config, group.size, info)
-        check_events(config, plan)
-        return [asdict(info), plan.to_json(), *((choice.name, choice.why) for choice in chosen)]
-
-    costs_of_source, plan_of_source, *engine = from_source(group, costs)
-    info, plan = ModelInfo.from_json(costs_of_source), Plan.from_json(plan_of_source)
-    rule = from_source(group, lambda: asdict(exit_rule_of(config, plan.exits)))
-    if engine and not chosen:
-        chosen.append(EngineChoice(*engine[0]))
-    return Prepared(info, plan, ExitRule.from_json(**rule), chosen[0] if chosen else None)
-
-
-def _engine(
-    config: RunConfig,
-    prepared: Prepared,
-    group: RankGroup,
-    threads: int,
-    recordings: Recordings | None,
-) -> Engine:
-    """This rank's engine; rank 0 cuts the graphs of all ranks and scatters them."""
-    info, choice, temperatures = prepared.info, prepared.choice, prepared.rule.temperatures
-    hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
-    own = hosted[group.rank]
-    if recordings is not None:
-        return recordings.engine(info, own, maps=True)
-    if choice is None:
-        return make_engine(config.model, info, own)
-    parcels = None
-    if group.rank == SOURCE:
-        parcels = [pack_graphs(choice.graphs_for(each)) for each in hosted]
-    graphs = unpack_graphs(group.scatter(parcels))
-    name, exits = choice.name, info.exits
-    return together(group, lambda: build(name, config.model, own, graphs, exits, threads))
-
-
-def _pairs(config: RunConfig, plan: Plan, group: RankGroup) -> dict[int, CodecPair]:
-    """The bottleneck pairs by cut, of rank 0's file."""
-    if all(link.codec != "bottleneck" for link in plan.links.values()):
-        return {}
-    from mdibench.codec.bottleneck import pairs_from_bytes
-
-    path = from_source(group, lambda: str(bottleneck_file(config)))
-    content = Path(path).read_bytes() if group.rank == SOURCE else None
-    return pairs_from_bytes(group.broadcast(content))
-
-
-def _preamble(
-    config: RunConfig,
-    text: str,
-    prepared: Prepared,
-    group: RankGroup,
-    threads: int,
-    launch: environment.Launch,
-) -> RunPreamble:
-    """What all ranks know of each other before the run."""
-    from mdibench.transport import link_probe
-    from mdibench.transport.mpi import library, processor_name, thread_level
-
-    own = environment.host_facts() | {
-        "rank": group.rank,
-        "ignored_launchers": list(launch.ignored),
-        "boot_id": boot_id(),
-        "clock_s": time.time() - time.perf_counter(),
-        "threads": threads,
-        "mpi": library(),
-        "mpi_processor": processor_name(),
-        "mpi_thread_level": thread_level(),
-        "energy_meter": meter.name if (meter := find_meter()) else "",
-        "sensors": find_sensors().name,
-    }
-    offset_s, error_s = group.clock_offset(time.perf_counter)
-    shared = group.share([own, offset_s, error_s])
-    choice = prepared.choice
-    return RunPreamble(
-        config=config,
-        text=text,
-        kind=run_kind(config, prepared.plan),
-        plan=prepared.plan,
-        model=prepared.info,
-        exit_rule=prepared.rule,
-        engine={"name": choice.name, "why": choice.why} if choice else None,
-        ranks=with_own_names([facts for facts, _, _ in shared]),
-        clock_offsets_s=[offset for _, offset, _ in shared],
-        clock_error_s=max(error for _, _, error in shared),
-        probe=link_probe.quick(group),
-    )
-
-
-def _run_clock(group: RankGroup, preamble: RunPreamble) -> Callable[[], float]:
-    """Seconds since the run's start, on this rank's clock moved to rank 0's."""
-    group.barrier()
-    own = json.dumps(time.perf_counter()).encode() if group.rank == SOURCE else None
-    start_s = float(json.loads(group.broadcast(own))) + preamble.clock_offsets_s[group.rank]
-    return lambda: time.perf_counter() - start_s
 
 
 def _post_office(

@@ -19,7 +19,7 @@ from mdibench.core.events import Computed
 from mdibench.core.records import SOURCE, Task
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Plan
-from mdibench.rank.agreement import together
+from mdibench.rank.ending import together
 
 if TYPE_CHECKING:
     from mdibench.training.recordings import Recordings
