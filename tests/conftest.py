@@ -1,6 +1,7 @@
 """Synthetic runs that several tests read; see ``synthetic_runs``.
 
-It is imported where a run is asked for: the core is tested without numpy, too.
+It is imported where a run is asked for: the core is tested without numpy, too. Property tests have
+no deadline: how long an example takes says more of what else the machine does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no deadline")
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

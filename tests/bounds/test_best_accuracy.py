@@ -54,7 +54,7 @@ def test_no_accuracy_beyond_what_the_first_exit_can_carry() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_accuracy_falls_with_the_rate_and_no_single_vector_beats_it(seed: int) -> None:
     random = np.random.default_rng(seed)

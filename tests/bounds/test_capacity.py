@@ -144,7 +144,7 @@ def test_a_program_without_a_limit_is_refused() -> None:
         capacity(fleet({1, 2}), demand(1, [0.0, 0.0], [0.5, 0.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 5),
     st.lists(st.floats(0.001, 0.1), min_size=3, max_size=3),

@@ -32,7 +32,7 @@ def random_pair(channels: int = 6, narrow: int = 3, seed: int = 0, bits: int = 8
     return CodecPair(basis.T.copy(), zeros[:narrow], basis, zeros, bits)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     height=st.integers(1, 6),

@@ -26,7 +26,7 @@ def test_uniform_is_zero_and_certain_is_one(measure) -> None:
     assert measure(np.eye(10, dtype=np.float32)[:1] * 1000)[0].item() == pytest.approx(1)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(row=LOGITS, shift=st.floats(-20, 20, width=32))
 def test_every_measure_is_a_share_and_ignores_a_common_offset(row, shift) -> None:
     logits = np.array([row], np.float32)

@@ -63,13 +63,13 @@ def check_conservation(ran: Ran) -> None:
         assert node.worker.queued == node.worker.computing == 0
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(specs())
 def test_every_item_ends_exactly_once(spec: Spec) -> None:
     check_conservation(run(spec))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(specs())
 def test_exits_follow_from_the_recorded_confidences(spec: Spec) -> None:
     """Which worker computes a block changes neither prediction nor exit."""

@@ -17,7 +17,7 @@ from tests.core.test_conservation import specs
 from tests.worlds import Spec, build
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs())
 def test_beliefs_become_true_and_gossip_falls_silent(spec: Spec) -> None:
     """Without heartbeats, a world whose run is over goes on until all has been told."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.core.records import State, Task
@@ -20,7 +20,6 @@ from tests.worlds import Spec, full, run
 halves = st.floats(0, 65504, width=16) | st.just(float("inf"))
 
 
-@settings(deadline=None)
 @given(st.integers(1, MAX_PRICED_EXITS), st.data())
 def test_prices_travel_in_the_header(exits: int, data: st.DataObject) -> None:
     prices = tuple(data.draw(st.lists(halves, min_size=2 * exits + 3, max_size=2 * exits + 3)))

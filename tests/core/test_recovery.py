@@ -58,7 +58,7 @@ def check_ledger(ran: Ran) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(specs(), st.data())
 def test_a_stall_loses_nothing_and_accuses_nobody_else(spec: Spec, data: st.DataObject) -> None:
     spec = replace(

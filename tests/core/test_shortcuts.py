@@ -12,7 +12,7 @@ from tests.core.test_conservation import specs
 from tests.worlds import Spec, run
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs())
 def test_shortcuts_change_nothing(spec: Spec) -> None:
     """The same trace, whether candidates and unrest are remembered or worked out every time."""

@@ -197,7 +197,7 @@ def test_a_world_that_stands_still_tells_of_the_nodes_with_work() -> None:
 # --- the tables ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(specs())
 def test_a_task_moves_as_the_table_says(spec: Spec) -> None:
     """Each move starts where the last one of the same attempt at the same item ended."""

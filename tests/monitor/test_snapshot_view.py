@@ -49,7 +49,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 2000), max_size=6), st.floats(0, 6))
 def test_in_chunks_is_as_at_once(cuts: list[int], moment_s: float) -> None:
     edges = [0, *sorted(cuts), len(rows())]
@@ -57,7 +57,7 @@ def test_in_chunks_is_as_at_once(cuts: list[int], moment_s: float) -> None:
     assert same(at(tables_of(*portions), moment_s), at(tables_of(rows()), moment_s))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.3, 6))
 def test_a_moment_of_the_whole_is_that_moment_as_it_was(moment_s: float) -> None:
     """Replay shows what a live monitor saw: later rows do not change an earlier moment."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.record.columns import ARROW_TYPES, fit, to_arrow, to_codes, to_floats
@@ -24,7 +24,6 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
 
 
 @pytest.mark.parametrize("kind", VALUES)
-@settings(deadline=None)  # the first call imports pandas
 @given(data=st.data())
 def test_arrays_are_those_that_pyarrow_makes(kind: Any, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.none() | VALUES[kind], max_size=20))
@@ -36,7 +35,6 @@ def test_arrays_are_those_that_pyarrow_makes(kind: Any, data: st.DataObject) -> 
     assert str(array.to_pylist()) == str(expected.to_pylist())
 
 
-@settings(deadline=None)  # the first call imports pandas
 @given(st.lists(st.none() | int64s | st.floats() | st.booleans() | st.text(), max_size=20))
 def test_what_does_not_fit_becomes_null_and_is_counted(values: list[Any]) -> None:
     for kind in VALUES:
@@ -66,7 +64,6 @@ def test_fit(value: object, kind: Any, expected: object) -> None:
     assert fit(value, kind) == expected
 
 
-@settings(deadline=None)  # the first call imports pandas
 @given(
     st.lists(st.none() | st.floats(allow_nan=False) , max_size=30),
     st.lists(st.none() | st.booleans(), max_size=30),
@@ -82,7 +79,6 @@ def test_numbers_come_back_with_nan_for_null(
         np.testing.assert_array_equal(to_floats(column), np.array(expected, float))
 
 
-@settings(deadline=None)  # the first call imports pandas
 @given(st.lists(st.none() | st.sampled_from(["ok", "lost", "dropped"]), max_size=30))
 def test_texts_come_back_as_codes(values: list[Any]) -> None:
     parts = [pa.array(part, pa.string()).dictionary_encode() for part in (values, values[::-1])]

@@ -61,7 +61,7 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(np.array([]), np.array([], bool)) == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), drop=st.floats(0, 0.3))
 def test_the_target_is_kept_and_thresholds_are_probabilities(seed: int, drop: float) -> None:
     confidence, correct = synthetic(seed, items=200)
@@ -73,7 +73,7 @@ def test_the_target_is_kept_and_thresholds_are_probabilities(seed: int, drop: fl
     assert sum(result.shares) == pytest.approx(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_a_lower_target_never_costs_more(seed: int) -> None:
     confidence, correct = synthetic(seed, items=200)
