@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mdibench.__main__ import run
 from mdibench.config.schema import ModelSection
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
@@ -77,6 +78,25 @@ def test_values_beyond_float16_are_a_fault_under_fp16_alone(items) -> None:
     assert inspect(network, items, {"none", "int8"}).shape == (2, 4, 10)
     with pytest.raises(UserError, match=r"block 1 of .* gives values up to \S+e\+06, and float16"):
         inspect(network, items, {"fp16"})
+
+
+def test_check_and_train_refuse_it_with_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    config, out = tmp_path / "c.toml", tmp_path / "w.safetensors"
+    config.write_text(f'[model]\nname = "{FAULTY}:beyond_half"\n[transport]\ncodec = "fp16"\n')
+    assert run(["check", str(config), "--set", "transport.codec=int8"]) == 0
+    capsys.readouterr()
+    assert run(["check", str(config)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mdibench: {config}:2: model.name: block 1 of {FAULTY}:beyond_half giv")
+    name = f"{FAULTY}:changes_raw_items"
+    assert run(["train", name, "--threads", "1", "--out", str(out)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "block 1 of" in line and "changes its input in place" in line
+    assert not out.exists()
 
 
 # --- weights -------------------------------------------------------------------------------------
