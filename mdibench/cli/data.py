@@ -17,11 +17,12 @@ def data() -> None:
 @data.command("list")
 def list_data_sets() -> None:
     """Name every data set."""
-    from mdibench.data.registry import DATASETS
+    from mdibench.data.registry import DATASETS, IMAGES
 
     for name, form in DATASETS.items():
         shape = " x ".join(map(str, form.shape))
         click.echo(f"{name:8} {form.classes} classes, {shape}: {form.meaning}")
+    click.echo(f"{IMAGES}FOLDER: pictures of your own, decoded at the source (your-own-model.md)")
 
 
 @data.command()

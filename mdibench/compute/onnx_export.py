@@ -29,7 +29,7 @@ from mdibench.compute.onnx_engine import FEATURES, INPUT, LOGITS, OnnxEngine
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
-from mdibench.models.network_key import network_key
+from mdibench.models.packaged import network_key
 from mdibench.network.plan import ModelInfo
 from mdibench.record.files import cache_folder, write_text_whole, write_whole
 

@@ -8,5 +8,5 @@ runs code; a rank loads only the blocks that it hosts. Training is in ``training
 
 Called by ``compute``, ``assembly`` and ``training``. Read it in this order: ``network``,
 ``digits_cnn``, ``mobilenetv2``, ``resnet``, ``cutting``, ``libraries``, ``users``, ``registry``,
-``packaged``, ``weights``, ``inspection``, ``network_key``, ``cost``, ``evaluation``.
+``packaged``, ``weights``, ``inspection``, ``cost``, ``evaluation``.
 """

@@ -66,7 +66,9 @@ def score(network: MultiExitNetwork, split: Split) -> ExitScores:
     with torch.inference_mode():
         for start in range(0, len(split), BATCH):
             pixels = torch.from_numpy(split.inputs[start : start + BATCH]).to(device)
-            batches.append(torch.stack(all_logits(network, pixels)).float().cpu().numpy())
+            batches.append(
+                torch.stack([each.float() for each in all_logits(network, pixels)]).cpu().numpy()
+            )
     logits = np.concatenate(batches, axis=1)
     _check_finite(network.name, logits)
     return ExitScores(logits, split.labels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.core.wire import MAX_DIMENSIONS, MAX_PATH
 from mdibench.data.registry import dataset_of
 from mdibench.errors import Problem, UserError
+from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.registry import load_model
 
@@ -210,7 +211,7 @@ def network_digest(network: MultiExitNetwork, items: NDArray[np.uint8]) -> str:
             digest.update(plain.numpy().data)
     for source in source_files(network):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
-    digest.update(_rounded(_logits(network, items)).tobytes())
+    digest.update(_rounded(answers(network, items)).tobytes())
     return digest.hexdigest()
 
 
@@ -230,15 +231,11 @@ def source_files(network: MultiExitNetwork) -> list[Path]:
     return sorted(Path(file) for file in files if file)
 
 
-def _logits(network: MultiExitNetwork, items: NDArray[np.uint8]) -> NDArray[np.float32]:
-    def answers() -> Iterator[Tensor]:
-        features = torch.from_numpy(np.array(items))
-        for block, head in zip(network.blocks, network.heads, strict=True):
-            features = block(features)
-            yield head(features).float()
-
+def answers(network: MultiExitNetwork, items: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Logits of every exit, ``[K, N, classes]``."""
     with torch.inference_mode():
-        return torch.stack(list(answers())).cpu().numpy()
+        logits = all_logits(network, torch.from_numpy(np.array(items)))
+        return torch.stack([each.float() for each in logits]).cpu().numpy()
 
 
 def _rounded(logits: NDArray[Any]) -> NDArray[Any]:

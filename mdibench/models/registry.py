@@ -114,9 +114,16 @@ def resolved(model: ModelSection) -> ModelSection:
     return model.model_copy(update={"cuts": build(model).cuts or None})
 
 
-@cache
 def network_info(model: ModelSection) -> ModelInfo:
     """Sizes and costs of the config's network; no weights are read."""
+    keys = ["name", "cuts", "dataset", "data_dir", "pictures"]
+    if ":" in model.name:
+        keys.append("weights")  # they say where the network was cut
+    return _network_info(ModelSection(**{key: getattr(model, key) for key in keys}))
+
+
+@cache
+def _network_info(model: ModelSection) -> ModelInfo:
     from mdibench.models.cost import network_costs
 
     return network_costs(build(model))

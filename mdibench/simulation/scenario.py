@@ -170,11 +170,14 @@ def _recordings(config: RunConfig, exit_rule: ExitRule, profile: Path | None) ->
     if config.model.name == NULL:
         return None
     from mdibench.data.registry import corruption_seed
-    from mdibench.training.recordings import record, recorded_in
+    from mdibench.training.recordings import check_answers, record, recorded_in
 
     usual = corruption_seed(config.model.dataset, config.run.seed) in (None, 0)
     if profile and usual and not exit_rule.temperatures:
-        return recorded_in(profile)  # of the items that ``mdibench profile`` scored
+        known = recorded_in(profile)  # of the items that ``mdibench profile`` scored
+        if ":" in config.model.name:
+            check_answers(config.model, known, profile)
+        return known
     return record(config.model, exit_rule.temperatures, config.run.seed)
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.config.schema import ModelSection
+from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo
 from mdibench.training.calibration import confidences
 from mdibench.training.scores import evaluation_scores
@@ -104,6 +105,29 @@ def recorded_in(profile: Path) -> Recordings:
         np.array(table.confidences, np.float64),
         np.array(table.labels, np.int64),
     )
+
+
+SPOT_CHECK = 8
+"""Items on which a profile's answers are compared with the network's."""
+MOST_CHANGED = 0.25
+"""Share of them that an exit may classify otherwise: another machine rounds otherwise."""
+
+
+def check_answers(model: ModelSection, known: Recordings, profile: Path) -> None:
+    """Raise UserError where the network does not say any more what ``profile`` has recorded."""
+    from mdibench.data.registry import dataset_of
+    from mdibench.models.inspection import answers
+    from mdibench.models.registry import load_model
+
+    count = len(known.labels)
+    chosen = np.unique(np.linspace(0, count - 1, min(SPOT_CHECK, count)).astype(int))
+    items = dataset_of(model).evaluation.inputs[chosen]
+    said = answers(load_model(model), items).argmax(2)
+    changed = (said != known.predictions[:, chosen]).mean(axis=1)
+    if changed.max() > MOST_CHANGED:
+        what = f"exit {int(changed.argmax()) + 1} of {model.name} answers otherwise now"
+        remedy = "its code or weights have changed: profile it again"
+        raise UserError(Problem(what, str(profile), remedy))
 
 
 def packed(recordings: Recordings) -> bytes:

@@ -23,7 +23,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.data.registry import dataset_of, load_evaluation
 from mdibench.models.evaluation import ExitScores, score
-from mdibench.models.network_key import network_key
+from mdibench.models.packaged import network_key
 from mdibench.network.plan import ModelInfo
 from mdibench.record.files import cache_folder, write_text_whole, write_whole
 from mdibench.training.packed_scores import packaged_info, packaged_scores

@@ -74,6 +74,7 @@ def run_job(job: TrainingJob) -> None:
     if job.weights is not None:
         continue_from(job.weights, network)
     dataset = load_dataset(plan.dataset, model.data_dir, pictures=model.pictures)
+    recipe = _fitting(recipe, dataset)
     if ":" in model.name:
         inspect(network, dataset.train.spread(ITEMS))
     with TrainingProgress(model.name, recipe.epochs) as progress:
@@ -96,6 +97,14 @@ def run_job(job: TrainingJob) -> None:
     origin = f"{described(recipe)}; seed {job.seed}; {start}"
     card = write_card(job.out, network, origin, plan.dataset, scores)
     sys.stdout.write(card)
+
+
+def _fitting(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """``recipe`` with a batch that a small data set fills; UserError without training items."""
+    if len(dataset.train) < 2 or not len(dataset.evaluation):
+        what = f"{dataset.name} has {len(dataset.train)} training items"
+        raise UserError(Problem(what, "model.dataset", "list more pictures, or their splits"))
+    return replace(recipe, batch=min(recipe.batch, len(dataset.train)))
 
 
 def _as_weights_say(model: ModelSection, weights: Path | None) -> ModelSection:

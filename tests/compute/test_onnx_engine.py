@@ -23,7 +23,7 @@ from mdibench.data.registry import load_dataset
 from mdibench.errors import InvariantError, UserError
 from mdibench.models.evaluation import score
 from mdibench.models.network import MultiExitNetwork
-from mdibench.models.network_key import network_key
+from mdibench.models.packaged import network_key
 from mdibench.models.registry import load_network
 
 pytestmark = pytest.mark.slow

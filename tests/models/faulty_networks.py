@@ -125,6 +125,10 @@ def takes_one_item():
     return network(block=Lambda(lambda x: x.view(1, 4, 16, 16)))
 
 
+def half_precision_head():
+    return network(head=nn.Sequential(PooledHead(4, 10), Lambda(torch.Tensor.half)))
+
+
 def shared_head():
     head = PooledHead(4, 10)
     return [stem(), nn.Conv2d(4, 4, 3, 1, 1)], [head, head]

@@ -7,13 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mdibench.__main__ import run
 from mdibench.config.schema import ModelSection
 from mdibench.data.registry import load_dataset
 from mdibench.errors import UserError
-from mdibench.models.inspection import inspect, network_digest, source_files
-from mdibench.models.registry import build_network, load_network
+from mdibench.models.evaluation import score
+from mdibench.models.inspection import answers, inspect, network_digest, source_files
+from mdibench.models.registry import build_network, load_model, load_network
 from mdibench.models.weights import continue_from, load_weights, save_weights
 from mdibench.training.loop import as_module
+from mdibench.training.recordings import Recordings, check_answers
 from tests.models import faulty_networks
 
 FAULTY = "tests.models.faulty_networks"
@@ -72,11 +75,37 @@ def test_a_sound_network_answers_what_it_says(items) -> None:
     assert (items == raw).all()
 
 
+def test_heads_may_answer_in_different_precisions(items) -> None:
+    network = loaded("half_precision_head")
+    split = load_dataset("digits").evaluation.first(4)
+    assert score(network, split).logits.dtype == np.float32
+    np.testing.assert_allclose(answers(network, split.inputs)[1], inspect(network, split.inputs)[1])
+
+
 def test_values_beyond_float16_are_a_fault_under_fp16_alone(items) -> None:
     network = loaded("beyond_half")
     assert inspect(network, items, {"none", "int8"}).shape == (2, 4, 10)
     with pytest.raises(UserError, match=r"block 1 of .* gives values up to \S+e\+06, and float16"):
         inspect(network, items, {"fp16"})
+
+
+def test_check_and_train_refuse_it_with_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    config, out = tmp_path / "c.toml", tmp_path / "w.safetensors"
+    config.write_text(f'[model]\nname = "{FAULTY}:beyond_half"\n[transport]\ncodec = "fp16"\n')
+    assert run(["check", str(config), "--set", "transport.codec=int8"]) == 0
+    capsys.readouterr()
+    assert run(["check", str(config)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"mdibench: {config}:2: model.name: block 1 of {FAULTY}:beyond_half giv")
+    name = f"{FAULTY}:changes_raw_items"
+    assert run(["train", name, "--threads", "1", "--out", str(out)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "block 1 of" in line and "changes its input in place" in line
+    assert not out.exists()
 
 
 # --- weights -------------------------------------------------------------------------------------
@@ -161,6 +190,20 @@ def test_the_name_of_what_is_kept_changes_with_weights_source_and_answers(
     forward = type(network.heads[0]).forward
     monkeypatch.setattr(type(network.heads[0]), "forward", lambda self, x: -forward(self, x))
     assert network_digest(network, items) != known
+
+
+def test_a_profile_does_not_outlive_a_negated_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ModelSection(name=f"{FAULTY}:sound")
+    split = load_dataset("digits").evaluation.first(40)
+    said = answers(load_model(model), split.inputs)
+    known = Recordings(said.argmax(2), np.ones(said.shape[:2]), split.labels)
+    check_answers(model, known, tmp_path)
+    forward = faulty_networks.PooledHead.forward
+    monkeypatch.setattr(faulty_networks.PooledHead, "forward", lambda self, x: -forward(self, x))
+    with pytest.raises(UserError, match=r"exit 1 of .*:sound answers otherwise now; its code or"):
+        check_answers(model, known, tmp_path)
 
 
 def test_recordings_do_not_outlive_a_negated_head(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-model.md"
@@ -57,3 +58,6 @@ def test_the_page_as_it_stands(tmp_path: Path) -> None:
         assert run["totals"]["ok"] > 0
     tokens = by_name["my_vit:vit"]["model"]["blocks"][0]["output_shape"]
     assert tokens == [17, 64]
+    [folder] = tmp_path.glob("results/*my-vit*")
+    exits = pq.read_table(folder / "items.parquet", columns=["exit"])["exit"].to_pylist()
+    assert max(exits) > 1  # token maps went to the other ranks
