@@ -155,6 +155,38 @@ def test_packaged_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in files) < 12_000_000
 
 
+def test_kernels_in_8_bits_come_back_within_half_a_step(tmp_path: Path) -> None:
+    path, network = tmp_path / "eight.safetensors", digits_cnn.build()
+    kernel = network.blocks[0][1][0].weight.data
+    kernel[0] = 0.0  # a channel without weights
+    save_weights(path, network, {}, eight_bit=True)
+    again = digits_cnn.build()
+    load_weights(path, again)
+    for part, other in zip(network.blocks, again.blocks, strict=True):
+        for name, value in part.state_dict().items():
+            found = other.state_dict()[name]
+            if value.ndim > 1 and value.numel() > 16:
+                steps = value.flatten(1).abs().amax(1) / 127
+                errors = (found - value).flatten(1).abs().amax(1)
+                assert (errors <= 0.501 * steps).all()
+            else:
+                assert torch.equal(found, value)
+    assert load_file(path)["blocks.0.1.0.weight"].dtype == torch.int8
+
+
+def test_scales_that_do_not_fit_are_damage(tmp_path: Path) -> None:
+    path, network = tmp_path / "eight.safetensors", digits_cnn.build()
+    save_weights(path, network, {}, eight_bit=True)
+
+    def change(header: dict[str, Any]) -> None:
+        shape = header["blocks.0.1.0.weight.scale"]["shape"]
+        header["blocks.0.1.0.weight.scale"]["shape"] = [1, *shape]
+
+    _rewrite(path, change)
+    with pytest.raises(UserError, match=r"damaged: blocks.0.1.0.weight has \(1, \d+\) scales"):
+        load_weights(path, digits_cnn.build())
+
+
 def test_load_weights_fills_in_place(file: Path) -> None:
     network = digits_cnn.build()
     load_weights(file, network, blocks=[1])

@@ -80,7 +80,7 @@ def test_those_on_cifar10_fit_their_networks(name: str) -> None:
         make_plan(cell.config, cell.ranks, network_info(cell.config.model))
 
 
-@pytest.mark.parametrize("network", ["mobilenetv2", "resnet20"])
+@pytest.mark.parametrize("network", ["mobilenetv2", "resnet20", "resnet50"])
 @pytest.mark.parametrize("experiment", ["fixed_accuracy", "fixed_rate"])
 def test_both_experiments_exist_for_both_networks(network: str, experiment: str) -> None:
     assert f"{network}_{experiment}" in CIFAR10
