@@ -1,4 +1,4 @@
-"""Batch jobs under a real Slurm, where one answers: ``docs/slurm.md`` sets one up on one machine."""
+"""Batch jobs under a Slurm, where one answers: ``docs/slurm.md`` sets one up on one machine."""
 
 from __future__ import annotations
 
