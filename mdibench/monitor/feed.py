@@ -35,6 +35,7 @@ STORED_COLUMNS: Mapping[str, Sequence[str]] = {
         "t_s", "rank", "input_queue", "output_queue", "tasks", "busy_s", "encode_s", "send_s",
         "wait_s", "gamma_s", "sent_bytes", "received_bytes", "gossip_bytes", "exits", "threshold",
         "interarrival_s", "offered", "in_flight", "overruns", "refused", "rss_bytes", "cpu_s",
+        "temperature_c", "clock_hz", "throttled",
     ),
     "links": (
         "t_s", "source", "target", "messages", "tasks", "bytes", "hop_delay_s", "ping_pongs",

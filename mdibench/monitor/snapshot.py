@@ -174,6 +174,10 @@ class RankView:
     rss_bytes: float
     cpu: float
     """Processor time per second: 1.0 is one core."""
+    temperature_c: float
+    clock_hz: float
+    throttled: bool
+    """Of its host, told by the host's first rank."""
     input_history: Floats
     output_history: Floats
 

@@ -310,6 +310,9 @@ def rank_view(table: RankTable, rank: int, facts: RunFacts, moment_s: float) -> 
         refused=table.whole("refused", count),
         rss_bytes=table.value("rss_bytes", count) or math.nan,
         cpu=table.slope("cpu_s", count, RATE_SPAN_S),
+        temperature_c=table.value("temperature_c", count),
+        clock_hz=table.value("clock_hz", count),
+        throttled=table.value("throttled", count) > 0,
         input_history=_peaks(table, "input_queue", count, moment_s),
         output_history=_peaks(table, "output_queue", count, moment_s),
     )

@@ -40,6 +40,7 @@ class RankTable:
         "t_s", "input_queue", "output_queue", "tasks", "busy_s", "encode_s", "send_s", "wait_s",
         "gamma_s", "sent_bytes", "received_bytes", "gossip_bytes", "threshold", "interarrival_s",
         "offered", "in_flight", "overruns", "refused", "rss_bytes", "cpu_s",
+        "temperature_c", "clock_hz", "throttled",
     )  # fmt: skip
 
     def __init__(self, exits: int) -> None:

@@ -208,9 +208,14 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
 
 
 def _announce(folder: Path, options: RunOptions, preamble: RunPreamble) -> None:
-    """Tell the launching command where the run is, and have its processes watched."""
+    """Tell the launching command where the run is, and have its processes watched.
+
+    Not where the run survives a process: its end explains nothing then.
+    """
+    from mdibench.transport.mpi import survives_failures
+
     tell("folder", str(folder.resolve()))
-    if options.guarded:
+    if options.guarded and not survives_failures():
         start_guard(folder, preamble.ranks)
 
 

@@ -194,7 +194,10 @@ class Endpoint:
     def _cancel(self) -> None:
         for request in self._receives:
             request.Cancel()
-            request.Wait()
+            try:
+                request.Wait()
+            except MPI.Exception as failure:
+                self._learn(failure)
         self._receives = []
 
 

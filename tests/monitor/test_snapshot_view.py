@@ -10,6 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mdibench.monitor.app.paint.canvas import Options
+from mdibench.monitor.app.paint.ranks import rank_lines
 from mdibench.monitor.columns import CodedColumn
 from mdibench.monitor.facts import facts_of
 from mdibench.monitor.snapshot import Snapshot
@@ -200,3 +202,19 @@ def test_slowest_items_come_slowest_first() -> None:
     slow = [latency[item] for item in snapshot.slowest]
     assert slow == sorted(slow, reverse=True)
     assert len(slow) == 20
+
+
+def test_a_host_that_tells_its_condition_has_a_column_in_the_wide_view() -> None:
+    """On the line of its first rank; the others have none of their own."""
+
+    def shown(told: dict[str, Any]) -> str:
+        telling = [(table, {**row, **told} if row.get("rank") == 0 else row) for table, row in hot]
+        lines = rank_lines(at(tables_of(telling), 3.0), 200, 10, Options())
+        return "\n".join("".join(text for text, _ in line) for line in lines)
+
+    hot = [(table, row) for table, row in rows() if table == "telemetry"]
+    assert "heat" not in shown({})
+    text = shown({"temperature_c": 84.6, "clock_hz": 1.5e9, "throttled": True})
+    assert "85°C 1.5GHz throttled" in text
+    assert text.count("n/a") == 2
+    assert "85°C 1.5GHz " in shown({"temperature_c": 84.6, "clock_hz": 1.5e9, "throttled": False})

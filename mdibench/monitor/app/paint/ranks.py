@@ -250,6 +250,20 @@ def _cpu(rank: RankView, context: CellContext) -> Line:
     return _figure(rank.cpu, figure)
 
 
+def _heat_text(rank: RankView) -> str:
+    """Temperature and clock of the host; empty where it tells neither."""
+    if math.isnan(rank.temperature_c) and math.isnan(rank.clock_hz):
+        return "throttled" if rank.throttled else ""
+    degrees = UNKNOWN_TEXT if math.isnan(rank.temperature_c) else f"{rank.temperature_c:.0f}°C"
+    clock = "" if math.isnan(rank.clock_hz) else f" {rank.clock_hz / 1e9:.1f}GHz"
+    return f"{degrees}{clock}{' throttled' if rank.throttled else ''}"
+
+
+def _heat(rank: RankView, context: CellContext) -> Line:
+    text = _heat_text(rank)
+    return [(text or "n/a", BAD if rank.throttled else PLAIN if text else FAINT)]
+
+
 def _age(rank: RankView, context: CellContext) -> Line:
     if context.over:
         return []
@@ -293,6 +307,12 @@ def _queue_width(snapshot: Snapshot) -> int:
     return max(3, len(count(longest))) + 1 + SPARK_WIDTH
 
 
+def _heat_width(snapshot: Snapshot) -> int:
+    """No column where no host tells anything."""
+    longest = max(len(_heat_text(rank)) for rank in snapshot.ranks)
+    return max(len("heat") + 1, longest) if longest else 0
+
+
 def _age_width(snapshot: Snapshot) -> int:
     return 0 if snapshot.over else 7
 
@@ -329,6 +349,7 @@ RANK_COLUMNS: tuple[RankColumn, ...] = (
     RankColumn("exits", "exits", _cells(14), 12, _exits, lambda r: float(sum(r.exits))),
     RankColumn("memory", "memory", _cells(7), 14, _memory, lambda r: r.rss_bytes),
     RankColumn("cpu", "cores", _cells(5), 15, _cpu, lambda r: r.cpu),
+    RankColumn("heat", "heat", _heat_width, 17, _heat, lambda r: r.temperature_c),
     RankColumn("age", "report", _age_width, 5, _age, lambda r: r.age_s),
     RankColumn(
         "trouble", "", _trouble_width, 16, _trouble, lambda r: float(r.overruns + r.refused)
