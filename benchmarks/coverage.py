@@ -179,10 +179,13 @@ def of_repeats_means(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
         most = queue(draw, load, (sets * REPEATS, SIZES[-1]), False).latency
         truths = {"latency mean": 1 / (1 - load), "latency p95": -math.log(0.05) / (1 - load)}
         for items in SIZES:
-            for figure, of in (("latency mean", _mean), ("latency p95", _p95)):
+            for figure, of, needs in (
+                ("latency mean", _mean, statistics.REPEATED_MEANS),
+                ("latency p95", _p95, ()),
+            ):
                 each = [of(x[:items]) for x in most]
                 found = [
-                    statistics.mean_of_skewed(each[at : at + REPEATS])
+                    statistics.mean_of_skewed(each[at : at + REPEATS], *needs)
                     for at in range(0, len(each), REPEATS)
                 ]
                 system = f"5 runs of M/M/1, ρ = {load}"

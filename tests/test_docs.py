@@ -70,3 +70,15 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def test_messages_of_the_troubleshooting_page_exist() -> None:
+    package = Path(__file__).parents[1] / "mdibench"
+    sources = " ".join(path.read_text("utf-8") for path in sorted(package.rglob("*.py")))
+    sources = re.sub(r"""["']\s+f?["']""", "", re.sub(r"\{[^{}]*\}", "…", sources))
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    firsts = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    messages = [text for cell in firsts for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(messages) > 50
+    parts = [part.strip() for text in messages for part in text.split("…")]
+    assert [part for part in parts if len(part) > 3 and part not in sources] == []

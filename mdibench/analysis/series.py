@@ -1,9 +1,10 @@
 """Intervals for dependent series: latencies, counts and shares in the order of their happening.
 
 Neighbouring items wait for each other, so n of them are worth fewer independent ones. A series
-tells how many by its autocorrelation. Where that is less than ``LEAST_WORTH`` the interval is
-unknown (both bounds infinite), because near saturation a short series mostly shows too little of
-its own spread: its interval would be too narrow just where it matters.
+tells how many by its autocorrelation. Where that is less than ``LEAST_WORTH`` (of the mean of a
+latency ``LATENCY_WORTH``) the interval is unknown (both bounds infinite), because near saturation a
+short series mostly shows too little of its own spread: its interval would be too narrow just where
+it matters. For the same reason the intervals of series that just pass are wider.
 
 Sources: initial monotone sequence, Geyer 1992 ("Practical Markov chain Monte Carlo", 3.3); batch
 means, Law, "Simulation Modeling and Analysis", 9.5.3; order statistics, Hahn and Meeker,
@@ -24,7 +25,6 @@ from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
 from mdibench.analysis.shares import Numbers
 from mdibench.analysis.statistics import (
-    CAUTION,
     LEVEL,
     UNKNOWN,
     Effect,
@@ -38,9 +38,14 @@ from mdibench.analysis.statistics import (
 BATCHES = 16
 LEAST_WORTH = 100.0
 """Independent values that a series must be worth, or its interval is unknown."""
-MEAN_CAUTION = 0.1
+LATENCY_WORTH = 30.0
+LATENCY_CAUTION = 40.0
+"""The same of the mean of a latency, whose interval is wider by ``LATENCY_CAUTION`` / worth: near
+saturation a short series gets a wide interval instead of none."""
+MEAN_CAUTION = 10.0
+"""The interval of any mean is wider by ``MEAN_CAUTION`` / worth."""
 SHARE_CAUTION = 0.2
-"""As ``CAUTION``: of the mean of any series, and of quantiles and shares."""
+"""As ``statistics.CAUTION``: of quantiles and shares."""
 LEAST_BEYOND = 8.0
 """Independent values on the rarer side of a quantile, or hits of a share, that it must be worth."""
 POINTS = 4096
@@ -80,21 +85,27 @@ def mean_of_series(series: ArrayLike, skewed: bool = False) -> Estimate:
     x = finite(series)
     if not x.size:
         return UNKNOWN
-    mean, (half, sufficiency) = float(x.mean()), half_width(x)
+    mean, least = float(x.mean()), LATENCY_WORTH if skewed else LEAST_WORTH
+    half, sufficiency = half_width(x, least)
     found = Estimate(mean, mean - half, mean + half, int(x.size), sufficiency)
-    return reciprocal(found, half * (1 + CAUTION / sufficiency)) if skewed else found
+    if not skewed:
+        return found
+    return reciprocal(found, half * (1 + LATENCY_CAUTION / (sufficiency * least)))
 
 
-def half_width(x: Numbers) -> tuple[float, float]:
+def half_width(x: Numbers, least: float = LEAST_WORTH) -> tuple[float, float]:
     """Half the interval of the mean of ``x``, infinite where it is too short, and how sufficient.
+
+    ``least``: independent values that it must be worth.
 
     A series without any spread has an interval without width.
     """
-    sufficiency = effective_size(x) / LEAST_WORTH
+    worth = effective_size(x)
+    sufficiency = worth / least
     if x.size < 2 * BATCHES or sufficiency < 1:
         return math.inf, sufficiency
     half = float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2)) * _error(x)
-    return half * (1 + MEAN_CAUTION / sufficiency), sufficiency
+    return half * (1 + MEAN_CAUTION / worth), sufficiency
 
 
 def _error(x: Numbers) -> float:

@@ -80,19 +80,25 @@ def mean_of_independent(values: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half, int(x.size))
 
 
-def mean_of_skewed(values: Sequence[Estimate]) -> Estimate:
+def mean_of_skewed(
+    values: Sequence[Estimate], needed: float = 1.0, caution: float | None = None
+) -> Estimate:
     """The mean over repeats of a latency; unknown where together they are too short to tell.
 
-    Student's interval, symmetrical in 1 / mean, and a little wider where the runs are just enough.
+    Student's interval, symmetrical in 1 / mean, and a little wider where the runs are just enough:
+    where the sum of their sufficiencies is just ``needed``, by ``caution``.
     """
     found = mean_of_independent([estimate.value for estimate in values])
-    enough = sum(e.sufficiency for e in values)
+    enough = sum(e.sufficiency for e in values) / needed
     if enough < 1:
         return replace(found, low=-math.inf, high=math.inf, sufficiency=enough)
-    wider = 1.0 if math.isnan(enough) else 1 + CAUTION / enough
+    caution = CAUTION if caution is None else caution
+    wider = 1.0 if math.isnan(enough) else 1 + caution / enough
     return replace(reciprocal(found, wider * found.half_width), sufficiency=enough)
 
 
+REPEATED_MEANS = (2.0, 1 / 3)
+"""``needed`` and ``caution`` where the values are means: 60 independent items over all repeats."""
 CAUTION = 0.2
 """Intervals of a latency are wider by this share, divided by its series' sufficiency: of the series
 that just pass, more than their share have seen too little of their own spread."""

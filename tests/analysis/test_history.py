@@ -31,9 +31,7 @@ def test_levels_that_change_are_found_where_they_do() -> None:
     levels = np.concatenate([np.full(15, 10.0), np.full(12, 13.0), np.full(15, 9.0)])
     found = change_points(levels + generator.normal(size=42), 0.01)
     assert len(found) == 2
-    assert [abs(at - true) <= 2 for (at, _), true in zip(found, (15, 27), strict=True)] == [
-        True
-    ] * 2
+    assert all(abs(at - true) <= 2 for (at, _), true in zip(found, (15, 27), strict=True))
     assert change_points(np.full(40, 7.0), 0.05) == []
     assert change_points(np.arange(LEAST_RUNS - 1.0), 0.05) == []
 
@@ -64,14 +62,14 @@ def test_a_change_is_told_with_its_date_and_what_changed_with_it(weeks: Path) ->
     assert "accuracy became" not in told.output
 
 
+@pytest.mark.slow
 def test_a_history_is_a_page_and_json_too(weeks: Path, tmp_path: Path) -> None:
     page = tmp_path / "history.html"
-    made = CliRunner().invoke(report, [str(weeks), "--history", "--html", str(page)])
+    options = ["--history", "--html", str(page), "--json", "-"]
+    made = CliRunner().invoke(report, [str(weeks), *options])
     assert made.exit_code == 0, made.output
     assert 'id="figure-history-1"' in page.read_text()
-    content = json.loads(
-        CliRunner().invoke(report, [str(weeks), "--history", "--json", "-"]).stdout
-    )
+    content = json.loads(made.stdout)
     (section,) = content["sections"]
     levels = [row for row in section["tables"]["levels_1"] if row["metric"] == "rate"]
     assert [(row["from_run"], row["runs"]) for row in levels] == [("day-00", 10), ("day-10", 8)]
