@@ -59,8 +59,9 @@ def score(network: MultiExitNetwork, split: Split) -> ExitScores:
     """
     import torch
 
-    device = next(network.heads[0].parameters()).device
-    for part in (*network.blocks, *network.heads):
+    parts = [*network.blocks, *network.heads]
+    device = next((p.device for part in parts for p in part.parameters()), torch.device("cpu"))
+    for part in parts:
         part.eval()
     batches = []
     with torch.inference_mode():

@@ -75,8 +75,9 @@ def test_a_sound_network_answers_what_it_says(items) -> None:
     assert (items == raw).all()
 
 
-def test_heads_may_answer_in_different_precisions(items) -> None:
-    network = loaded("half_precision_head")
+@pytest.mark.parametrize("name", ["half_precision_head", "head_without_weights"])
+def test_heads_that_are_odd_and_right(name: str) -> None:
+    network = loaded(name)
     split = load_dataset("digits").evaluation.first(4)
     assert score(network, split).logits.dtype == np.float32
     np.testing.assert_allclose(answers(network, split.inputs)[1], inspect(network, split.inputs)[1])
