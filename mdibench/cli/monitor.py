@@ -56,6 +56,8 @@ def monitor(
         return _on_terminal(newest_run(run or results, run is not None), tty, theme, glyphs, pace_s)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
         return _as_lines(newest_run(run or results, given=run is not None))
+    for name in ("COLUMNS", "LINES"):  # exported ones would hide that the terminal's size changes
+        os.environ.pop(name, None)
     if run is not None and run.is_dir() and not (run / "run.json").exists():
         return _browse(run, theme, glyphs, pace_s)
     folder = newest_run(run or results, given=run is not None)
