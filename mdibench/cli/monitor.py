@@ -124,7 +124,7 @@ def _check_theme(theme: str) -> None:
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
     from mdibench.monitor.app.terminal_driver import ForwardedKeysDriver, draw_on
-    from mdibench.rank.talk import open_talk, tell
+    from mdibench.rank.launch import open_talk, tell
 
     held = open_talk()  # `run --ranks` waits for this process, and leaves the terminal to it
     ForwardedKeysDriver.outlives_launcher = held is not None
