@@ -213,7 +213,8 @@ def list_runs(
     if not folder.exists():
         raise UserError(Problem("no runs yet", str(folder), "mdibench run CONFIG makes one"))
     most = None if whole else MOST_LISTED
-    entries, count = listed(folder, lambda text: matches(pattern, text), key, reverse, most)
+    passes = (lambda text: matches(pattern, text)) if pattern else None
+    entries, count = listed(folder, passes, key, reverse, most)
     if as_json:
         click.echo(json_of(entries))
         return
