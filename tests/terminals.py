@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -100,3 +101,40 @@ class Terminal:
             return False
         self._raw += data.decode(errors="replace")
         return bool(data)
+
+
+class Tmux:
+    """A terminal of our own: a tmux server that nobody else knows."""
+
+    def __init__(self) -> None:
+        self.socket = f"mdibench-{uuid.uuid4().hex[:8]}"
+        self._do("-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", "120", "-y", "36")
+
+    def _do(self, *arguments: str) -> str:
+        line = ["tmux", "-L", self.socket, *arguments]
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+    def run(self, line: str) -> None:
+        self._do("send-keys", "-t", "t", line, "Enter")
+
+    def key(self, key: str) -> None:
+        self._do("send-keys", "-t", "t", key)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._do("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))
+
+    def screen(self) -> str:
+        return self._do("capture-pane", "-t", "t", "-p")
+
+    def until(self, *wanted: str, seconds: float = 60.0) -> str:
+        """The screen once it shows one of ``wanted``."""
+        deadline_s = time.monotonic() + seconds
+        while time.monotonic() < deadline_s:
+            text = self.screen()
+            if any(word in text for word in wanted):
+                return text
+            time.sleep(0.02)
+        raise AssertionError(f"none of {wanted} on:\n{self.screen()}")
+
+    def close(self) -> None:
+        self._do("kill-server")

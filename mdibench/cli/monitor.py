@@ -56,6 +56,8 @@ def monitor(
         return _on_terminal(newest_run(run or results, run is not None), tty, theme, glyphs, pace_s)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
         return _as_lines(newest_run(run or results, given=run is not None))
+    for name in ("COLUMNS", "LINES"):  # exported ones would hide that the terminal's size changes
+        os.environ.pop(name, None)
     if run is not None and run.is_dir() and not (run / "run.json").exists():
         return _browse(run, theme, glyphs, pace_s)
     folder = newest_run(run or results, given=run is not None)
@@ -122,7 +124,7 @@ def _check_theme(theme: str) -> None:
 
 def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float) -> int:
     from mdibench.monitor.app.terminal_driver import ForwardedKeysDriver, draw_on
-    from mdibench.rank.talk import open_talk, tell
+    from mdibench.rank.launch import open_talk, tell
 
     held = open_talk()  # `run --ranks` waits for this process, and leaves the terminal to it
     ForwardedKeysDriver.outlives_launcher = held is not None
@@ -211,7 +213,8 @@ def list_runs(
     if not folder.exists():
         raise UserError(Problem("no runs yet", str(folder), "mdibench run CONFIG makes one"))
     most = None if whole else MOST_LISTED
-    entries, count = listed(folder, lambda text: matches(pattern, text), key, reverse, most)
+    passes = (lambda text: matches(pattern, text)) if pattern else None
+    entries, count = listed(folder, passes, key, reverse, most)
     if as_json:
         click.echo(json_of(entries))
         return

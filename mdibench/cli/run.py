@@ -22,7 +22,7 @@ class _Monitor:
     def start(self, folder: Path) -> None:
         """Show the run in ``folder``."""
         from mdibench.monitor.mpirun_terminal import attach
-        from mdibench.rank.talk import tell
+        from mdibench.rank.launch import tell
 
         tell("opening", "the monitor")
         self._child = attach(folder)
@@ -76,7 +76,7 @@ def run(
 
             click.echo(summary_lines(folder))
         return status
-    from mdibench.rank.talk import Launching
+    from mdibench.rank.launch import Launching, run_ranks
 
     if hostfile is None and not yes:
         _check_cores(ranks)
@@ -84,7 +84,6 @@ def run(
     program += ["--tui"] * tui + ["--quiet"] * quiet
     with Launching(ranks, shows=sys.stderr.isatty() and not quiet, monitored=tui) as launching:
         from mdibench.config.reading import load_config
-        from mdibench.rank.launch import run_ranks
 
         load_config(config, overrides)
         interrupt = None if tui else launching.interrupt

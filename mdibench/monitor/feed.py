@@ -153,10 +153,14 @@ class RunFeed:
     def _check(self) -> None:
         """Check the manifest and the writer every ``CHECK_EVERY_S`` while the run goes on."""
         now_s = self.clocks.monotonic()
-        settled = self._bulk or (self.over and self._status != "aborted")
-        if settled or now_s - self._checked_s < CHECK_EVERY_S:
+        if now_s - self._checked_s < CHECK_EVERY_S:
             return
         self._checked_s = now_s
+        if not self.folder.is_dir():
+            what = "the run was removed or moved while it was shown"
+            raise UserError(Problem(what, str(self.folder)))
+        if self._bulk or (self.over and self._status != "aborted"):
+            return
         self._status = run_folder.status(self.folder, self.clocks.epoch())
         written_ns = (self.folder / run_folder.MANIFEST).stat().st_mtime_ns
         if written_ns != self._manifest_ns:

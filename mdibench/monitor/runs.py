@@ -242,16 +242,17 @@ class Catalogue:
 
 
 def listed(
-    path: Path, pattern: Callable[[str], bool], key: str, reverse: bool, most: int | None
+    path: Path, passes: Callable[[str], bool] | None, key: str, reverse: bool, most: int | None
 ) -> tuple[list[RunEntry], int]:
     """The first ``most`` runs below ``path`` in the order of ``key``, with figures, and how many
     there are. Figures of others are computed only where the order depends on them.
     """
-    catalogue = Catalogue(path)
-    catalogue.rescan()
-    while catalogue.read_some(()):
-        pass
-    passed = [entry for entry in catalogue.entries.values() if pattern(entry.text)]
+    found = scan(path)
+    if passes is None and key == "age" and not reverse:  # the names of folders tell
+        newest = [with_figures(with_manifest(entry)) for entry in found[:most]]
+        return sorted_entries(newest, key, reverse), len(found)
+    read = [with_manifest(entry) for entry in found]
+    passed = [entry for entry in read if passes is None or passes(entry.text)]
     if key in ("rate", "accuracy", "verdict"):
         passed = [with_figures(entry) for entry in passed]
     ordered = sorted_entries(passed, key, reverse)[:most]

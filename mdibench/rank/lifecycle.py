@@ -37,6 +37,7 @@ from mdibench.rank.conditions import facts_reader
 from mdibench.rank.ending import Ending, together
 from mdibench.rank.guard import start_guard
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
+from mdibench.rank.launch import tell
 from mdibench.rank.loop import Loop, LoopSetup
 from mdibench.rank.preparing import (
     bottleneck_pairs,
@@ -50,7 +51,6 @@ from mdibench.rank.preparing import (
 )
 from mdibench.rank.recorded import RecordedCompute, shared_recordings
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
-from mdibench.rank.talk import tell
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:

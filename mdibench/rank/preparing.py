@@ -53,8 +53,8 @@ from mdibench.network.planning import check_events
 from mdibench.rank.conditions import find_sensors
 from mdibench.rank.ending import from_source, together
 from mdibench.rank.energy import find_meter
+from mdibench.rank.launch import tell
 from mdibench.rank.recorded import check_devices
-from mdibench.rank.talk import tell
 from mdibench.record.run_folder import boot_id
 
 if TYPE_CHECKING:

@@ -212,7 +212,10 @@ async def test_export_and_picture_go_into_the_run_folder(run: LiveRun) -> None:
         ranks = (run.folder / "monitor" / "00004.00s-ranks.csv").read_text().splitlines()
         assert len(ranks) == 5
         assert ranks[0].startswith("rank,host,device,blocks,age_s,input_queue")
-        assert "<svg" in (run.folder / "monitor" / "00004.00s-1.svg").read_text()
+        svg = (run.folder / "monitor" / "00004.00s-1.svg").read_text()
+        assert "<svg" in svg
+        assert "font-family: 'Fira Code', 'DejaVu Sans Mono'" in svg
+        assert "@font-face" not in svg  # nothing from elsewhere
 
 
 async def test_ending_a_run_asks_first(run: LiveRun) -> None:

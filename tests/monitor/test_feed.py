@@ -1,6 +1,7 @@
 """Reading a run folder: live, finished, aborted, damaged, of other versions."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,23 @@ def test_a_failed_run_says_why(run: LiveRun) -> None:
     feed.read()
     assert feed.snapshot().state.word == "failed"
     assert feed.snapshot().state.reason == "rank 1: out of memory"
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_that_is_removed_is_one_clear_line(tmp_path: Path, ended: bool) -> None:
+    live = start(tmp_path, Synthetic(ranks=2, rate=20, duration_s=2.0))
+    live.until(1.0)
+    if ended:
+        live.finish()
+    time = Time()
+    feed = RunFeed(live.folder, time.clocks())
+    feed.read()
+    shown = feed.snapshot().flow.completed
+    shutil.rmtree(live.folder)
+    time.now_s += 1.0
+    assert feed.read()
+    assert feed.problem == f"{live.folder}: the run was removed or moved while it was shown"
+    assert feed.snapshot().flow.completed == shown > 0
 
 
 def test_a_run_whose_writer_is_gone_is_aborted(tmp_path: Path) -> None:
