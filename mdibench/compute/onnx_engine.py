@@ -84,10 +84,11 @@ class OnnxEngine:
         if last == self._exits:
             return [Outcome(prediction, confidence) for prediction, confidence in judged]
         features = results[0]
-        payloads = (features[0],) if count == 1 else [item.copy() for item in features]
+        if count == 1:
+            return [Outcome(*judged[0], features[0], features.nbytes)]
         return [
-            Outcome(prediction, confidence, payload, payload.nbytes)
-            for (prediction, confidence), payload in zip(judged, payloads, strict=True)
+            Outcome(prediction, confidence, payload.copy(), payload.nbytes)
+            for (prediction, confidence), payload in zip(judged, features, strict=True)
         ]
 
     def _judge(
