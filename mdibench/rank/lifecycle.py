@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mdibench.assembly import environment
+from mdibench.assembly.encoded_cuts import encoded_cuts
 from mdibench.assembly.manifest import RunPreamble, open_run, outcome, run_kind, with_own_names
 from mdibench.assembly.sampling import Progress
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator, make_node
@@ -188,13 +189,14 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     config = with_agreed_cuts(config, group)
     prepared = _prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
-    recordings = shared_recordings(config, rule, group) if config.model.recorded else None
+    recordings = shared_recordings(config, plan, rule, group) if config.model.recorded else None
     engine = _engine(config, prepared, group, threads, recordings)
     pairs = _pairs(config, plan, group)
     items = together(group, lambda: _items(file, info, recordings) if source else None)
     kept = noted(file.text, options.overrides)
     preamble = _preamble(config, kept, prepared, group, threads, launch)
-    preamble = replace(preamble, data=items.data if items else None)
+    coded = recordings is not None and recordings.coded is not None
+    preamble = replace(preamble, data=items.data if items else None, codec_recorded=coded)
     writer = together(group, lambda: open_run(preamble) if source else None)
     if writer is not None:
         _announce(writer.folder, options, preamble)
@@ -323,7 +325,8 @@ def _engine(
     hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
     own = hosted[group.rank]
     if recordings is not None:
-        return recordings.engine(info, own, maps=True)
+        encoded = encoded_cuts(config, prepared.plan, group.rank)
+        return recordings.engine(info, own, maps=True, encoded=encoded)
     if choice is None:
         return make_engine(config.model, info, own)
     parcels = None
