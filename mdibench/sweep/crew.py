@@ -8,6 +8,7 @@ a line to the journal after each run; when the sweep's process is gone, the seri
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,11 +180,21 @@ def run_series(path: Path, facts: environment.Launch) -> int:
         local = min(facts.local_size, job.ranks)
         status = _one(group, job, replace(facts, local_size=local))
         group.free()
-        gc.collect()  # the machines of a run refer to each other
+        _give_memory_back()
         if world.rank == SOURCE:
             with journal(path).open("a", encoding="utf-8") as file:
                 file.write(json.dumps([status, time.monotonic() - begun_s]) + "\n")
     return OK
+
+
+def _give_memory_back() -> None:
+    """Collect the machines of a run, which refer to each other, and return freed pages.
+
+    glibc keeps pages below its newest block: after runs with a backlog that would add up.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _goes_on(owner_lives: list[bool]) -> bool:

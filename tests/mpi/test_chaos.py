@@ -116,15 +116,16 @@ def test_a_link_that_is_cut_for_two_seconds_loses_nothing(
     text = CONFIG.replace("duration_s = 5.0", f"duration_s = {CUT_RUN_S}")
     job = Job(tmp_path, 3, text, start=world.line, **WIRE)
     job.folder()
-    begun_s = time.monotonic()
     rank = draw.randrange(3)
     time.sleep(draw.uniform(0.2, 2.0))
     world.cut(rank)
     time.sleep(CUT_S)
     world.mend(rank)
     done = job.done(timeout_s=30)
-    assert time.monotonic() - begun_s < CUT_RUN_S + LONGEST_HANG_S
     check_ledger(done)
+    ended_s = mdibench.load(done.run).items.completed_s.sort_values()
+    assert ended_s.diff().max() < CUT_S + LONGEST_HANG_S
+    assert ended_s.max() < CUT_RUN_S + LONGEST_HANG_S
     suspected, recovered = told(done.run, "suspect"), told(done.run, "recovered")
     assert suspected
     assert all(rank in pair for pair in suspected)
