@@ -85,9 +85,8 @@ def notes(plan: Plan, model: ModelInfo) -> list[str]:
     for rank, device in enumerate(plan.devices):
         needed = 4 * sum(model.blocks[block - 1].parameters for block in plan.blocks[rank])
         if device and device.memory_bytes is not None and needed > device.memory_bytes:
-            found.append(
-                f"rank {rank}: weights ({format_one('bytes', needed)}) exceed {device.name}'s memory"
-            )
+            weights = format_one("bytes", needed)
+            found.append(f"rank {rank}: weights ({weights}) exceed {device.name}'s memory")
     for device in {device.name: device for device in plan.devices if device}.values():
         found.append(f"{device.name}: {device.basis}")
     timed = all(device or block.seconds for device in plan.devices for block in model.blocks)
