@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from textwrap import wrap
 
+from mdibench.analysis.formatting import format_one
 from mdibench.bounds.expectation import Expectation, expect
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
@@ -84,22 +85,14 @@ def notes(plan: Plan, model: ModelInfo) -> list[str]:
     for rank, device in enumerate(plan.devices):
         needed = 4 * sum(model.blocks[block - 1].parameters for block in plan.blocks[rank])
         if device and device.memory_bytes is not None and needed > device.memory_bytes:
-            found.append(f"rank {rank}: weights ({size(needed)}) exceed {device.name}'s memory")
+            weights = format_one("bytes", needed)
+            found.append(f"rank {rank}: weights ({weights}) exceed {device.name}'s memory")
     for device in {device.name: device for device in plan.devices if device}.values():
         found.append(f"{device.name}: {device.basis}")
     timed = all(device or block.seconds for device in plan.devices for block in model.blocks)
     if plan.placement.startswith(("partition", "copies")) and plan.ranks > 1 and not timed:
         found.append("balanced by FLOPs here; a run measures the blocks first and may differ")
     return found
-
-
-def size(count: float) -> str:
-    """Bytes in binary units, three digits."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GiB"
 
 
 def link_text(link: Link) -> str:
@@ -185,7 +178,13 @@ def _links(plan: Plan, cost: Expectation) -> list[str]:
     for n, m in sorted(used):
         link, tasks = plan.links[n, m], cost.link_tasks[n, m]
         rows.append(
-            (f"{n} > {m}", link_text(link), link.codec, f"{tasks:.3g}", size(cost.link_bytes[n, m]))
+            (
+                f"{n} > {m}",
+                link_text(link),
+                link.codec,
+                f"{tasks:.3g}",
+                format_one("bytes", cost.link_bytes[n, m]),
+            )
         )
     if len(rows) == 1:
         return ["links: none carries a task"]
@@ -194,7 +193,7 @@ def _links(plan: Plan, cost: Expectation) -> list[str]:
 
 def _limits(plan: Plan, cost: Expectation) -> list[str]:
     text = "Work and bytes are upper bounds: as if no item left early, tasks spread evenly over"
-    text += f" hosts. In all, {size(cost.bytes_per_item)} of payload per item."
+    text += f" hosts. In all, {format_one('bytes', cost.bytes_per_item)} of payload per item."
     lines = wrap(text, TEXT_WIDTH)
     slowest = max(range(plan.ranks), key=lambda rank: cost.seconds[rank])
     if cost.seconds[slowest] > 0:

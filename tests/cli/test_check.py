@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
+from mdibench.analysis.formatting import format_one
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Link
 from mdibench.report import plan_text
@@ -163,7 +164,7 @@ def test_links_in_words(link: Link, text: str) -> None:
 def test_spans_and_sizes() -> None:
     assert plan_text.spans([3, 1, 2, 7, 5, 6]) == "1-3 5-7"
     assert plan_text.spans([]) == "-"
-    assert [plan_text.size(n) for n in (0, 999, 4000, 5e6, 3e9)] == [
+    assert [format_one("bytes", n) for n in (0, 999, 4000, 5e6, 3e9)] == [
         "0 B",
         "999 B",
         "3.91 KiB",
