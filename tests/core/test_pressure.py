@@ -15,7 +15,7 @@ from mdibench.errors import WireError
 from mdibench.network.plan import Link
 from mdibench.policy.pressure import PressureParameters
 from tests.core.test_conservation import check_conservation
-from tests.worlds import Spec, full, run
+from tests.worlds import Spec, build, full, run
 
 halves = st.floats(0, 65504, width=16) | st.just(float("inf"))
 
@@ -133,3 +133,20 @@ def test_a_task_that_wandered_too_far_is_computed_by_the_next_host() -> None:
         worker={**base.worker, "pressure": limit, "early_exit": True},
     )  # fmt: skip
     assert max(row["hops"] for row in run(spec).table("items")) == 1  # type: ignore[type-var]
+
+
+@pytest.mark.slow
+def test_queues_settle_at_the_prices_of_the_linear_program() -> None:
+    """Of three equal blocks without exits, a task is worth the share of its work that is left."""
+    price, samples = 60, 100
+    spec = replace(line_of_three(price, duration_s=60.0), hosts=[frozenset({1, 2, 3})] * 3)
+    world, _ = build(spec)
+    sums = [[0.0] * 3 for _ in spec.hosts]
+    for sample in range(samples):
+        world.run(12.0 + 0.05 * sample)
+        for own, node in zip(sums, world.parts.nodes, strict=True):
+            for kind in range(3):
+                own[kind] += node.worker.lengths[kind] / samples  # type: ignore[attr-defined]
+    for own in sums:
+        worth = [length - own[0] for length in own]
+        assert worth == pytest.approx([0.0, -price / 3, -2 * price / 3], abs=price / 8)
