@@ -182,6 +182,17 @@ def bound_of(run: Run) -> tuple[float, str]:
     return float(found["rate_per_s"] or math.nan), str(found["binding"])
 
 
+def above_bound(run: Run) -> Finding | None:
+    """A warning where a run's rate is above its bound by more than its interval."""
+    bound, _ = bound_of(run)
+    rate = run.summary.measured.rate_per_s
+    if math.isnan(bound) or not rate.low > bound:
+        return None
+    text = f"the rate is at least {rate.low:,.2f} /s, and the bound {bound:,.2f} /s: one is wrong"
+    remedy = "measure for longer: queues may still fill; if it stays so, report this with the run"
+    return Finding("bound", "warning", text, remedy)
+
+
 def group_repeats(runs: Iterable[Run]) -> list[RunGroup]:
     """Groups of runs whose configs are equal but for the seed: by time, or many of them by name."""
     members: dict[str, list[Run]] = {}

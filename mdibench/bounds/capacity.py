@@ -34,6 +34,11 @@ Balance: TypeAlias = dict[RankPair, dict[int, float]]
 """Tasks of kind k that appear at worker n, by (n, k): column -> coefficient."""
 NOTABLE_SHARE = 1e-6
 """A resource whose share in the bound is smaller than this does not bind."""
+FULL = 1 - 1e-6
+"""A resource that is used more than this binds."""
+MORE = 1.01
+MOST_SOLVED = 20
+"""Resources that the program is solved again for, with ``MORE`` of each."""
 _UNBOUNDED = 3
 
 
@@ -132,6 +137,11 @@ class Bound:
         return tuple(r for r in self.resources if r.share > NOTABLE_SHARE)
 
     @property
+    def full(self) -> tuple[Resource, ...]:
+        """The resources that are used fully; where they bind together, some have no share."""
+        return tuple(r for r in self.resources if r.used > FULL)
+
+    @property
     def binding(self) -> str:
         """The limiting resources as text."""
         return ", ".join(f"{r.name} ({r.share:.0%})" for r in self.limits)
@@ -148,6 +158,19 @@ def capacity(fleet: Fleet, demand: Demand) -> Bound:
     Raises UserError where nothing limits the rate.
     """
     return Program(fleet, demand).solve()
+
+
+def gains(fleet: Fleet, demand: Demand, bound: Bound) -> dict[Resource, float]:
+    """How much 1 % more of a full resource alone raises the bound, as a share of it.
+
+    Found by solving again: where several resources bind together, the shares are one of many
+    answers, and more of a single resource is worth less than its share, or nothing.
+    """
+    program = Program(fleet, demand)
+    return {
+        resource: program.rate_with_more_of(resource) / bound.rate_per_s - 1
+        for resource in bound.full[:MOST_SOLVED]
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +201,14 @@ class Program:
     def solve(self) -> Bound:
         """Maximise the rate."""
         return self._bound(self.maximise({RATE: 1.0}))
+
+    def rate_with_more_of(self, resource: Resource) -> float:
+        """The highest rate with ``MORE`` of one resource."""
+        row = self._resources.index(resource.ranks)
+        self.limits.right[row] = MORE
+        rate = float(self.maximise({RATE: 1.0}).values[self.columns[RATE]])
+        self.limits.right[row] = 1.0
+        return rate
 
     def maximise(self, objective: Mapping[Hashable, float]) -> Optimum:
         """Maximise a weighted sum of variables."""

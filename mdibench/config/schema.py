@@ -190,7 +190,7 @@ class SchemeSection(ConfigSection):
     """T_O of algorithm 1."""
     source_offloads_raw: bool = False
     """Whether τ_1 may join O_0 too."""
-    admission_price: Count = 50
+    admission_price: Count = 100
     """V of ``pressure``: raw items that wait at the source when it admits no more.
 
     The gap to the capacity bound halves as V doubles, and the latency under saturation doubles.

@@ -30,7 +30,7 @@ NEARER = 2 * WORK_LIMIT
 class PressureParameters:
     """V (the price at which admission stops), θ, and the hops after which a host keeps a task."""
 
-    admission_price: int = 50
+    admission_price: int = 100
     threshold: float = 1.0
     hop_limit: int = 64
 

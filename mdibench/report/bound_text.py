@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 
 import numpy as np
 
 from mdibench.bounds.best_accuracy import NO_EXIT, BestAccuracy, Outcomes, best_accuracy
-from mdibench.bounds.capacity import Bound, Demand, capacity, fleet_of
+from mdibench.bounds.capacity import Bound, Demand, Resource, capacity, fleet_of, gains
 from mdibench.bounds.inputs import BlockSeconds, demand, go_on_after
 from mdibench.report import TEXT_WIDTH
 from mdibench.simulation.scenario import Scenario, batch_seconds, profiled_times
@@ -27,6 +27,8 @@ class BoundReport:
     scenario: Scenario
     go_on: tuple[float, ...]
     bound: Bound
+    gains: Mapping[Resource, float]
+    """What 1 % more of each full resource alone is worth, as a share of the bound."""
     lifted: Bound
     """The bound if raw data may leave the source."""
     accuracies: Sequence[tuple[float, BestAccuracy | None]]
@@ -45,7 +47,8 @@ def bound_report(scenario: Scenario, rate_per_s: float | None = None) -> BoundRe
         seen = Outcomes(scenario.recordings.compared(patience), scenario.recordings.correct)
         rates = [rate_per_s] if rate_per_s else [share * bound.rate_per_s for share in RATE_SHARES]
         accuracies = [(rate, best_accuracy(fleet, asked, seen, rate)) for rate in rates]
-    return BoundReport(scenario, tuple(asked.go_on), bound, lifted, accuracies)
+    worth = gains(fleet, asked, bound)
+    return BoundReport(scenario, tuple(asked.go_on), bound, worth, lifted, accuracies)
 
 
 def demand_of(scenario: Scenario, raw_may_leave: bool = False) -> Demand:
@@ -100,7 +103,7 @@ def bound_lines(report: BoundReport) -> list[str]:
         "",
         *_go_on_lines(report),
         "",
-        *_limit_lines(bound),
+        *_limit_lines(report),
         "",
         *_lifted_lines(report),
         *_accuracy_lines(report),
@@ -139,7 +142,10 @@ def bound_json(report: BoundReport) -> str:
     data = {
         "rate_per_s": report.bound.rate_per_s,
         "binding": report.bound.binding,
-        "limits": [asdict(limit) | {"name": limit.name} for limit in report.bound.limits],
+        "limits": [
+            asdict(limit) | {"name": limit.name, "gain": report.gains.get(limit)}
+            for limit in report.bound.full
+        ],
         "raw_offloaded_per_s": report.lifted.rate_per_s,
         "go_on": report.go_on,
         "thresholds": report.scenario.thresholds,
@@ -163,12 +169,16 @@ def _go_on_lines(report: BoundReport) -> list[str]:
     ]
 
 
-def _limit_lines(bound: Bound) -> list[str]:
-    lines = ["limited by            used %   1 % more of it raises the bound by"]
-    for limit in bound.limits[:MOST_LIMITS]:
-        lines.append(f"{limit.name:20}{100 * limit.used:8.1f}   {limit.share:.3f} %")
-    rest = len(bound.limits) - MOST_LIMITS
-    return [*lines, f"and {rest} more"] if rest > 0 else lines
+def _limit_lines(report: BoundReport) -> list[str]:
+    full, worth = report.bound.full, report.gains
+    lines = ["limited by            used %   1 % more of it alone raises the bound by"]
+    for one in sorted(worth, key=lambda one: -worth[one])[:MOST_LIMITS]:
+        lines.append(f"{one.name:20}{100 * one.used:8.1f}   {100 * worth[one]:.3f} %")
+    if len(full) > MOST_LIMITS:
+        lines.append(f"and {len(full) - MOST_LIMITS} more")
+    if len(full) > 1:
+        lines.append("1 % more of all of them raises it by 1 %")
+    return lines
 
 
 def _lifted_lines(report: BoundReport) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import Cell, format_one
 from mdibench.analysis.metrics import RunSummary
-from mdibench.analysis.run_groups import METRICS, Run, RunGroup, over_runs
+from mdibench.analysis.run_groups import METRICS, Run, RunGroup, above_bound, over_runs
 from mdibench.analysis.standings import sentences, standing
 from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
@@ -246,7 +246,7 @@ def finding_table(runs: Sequence[Run], passed: bool = True) -> Table:
     rows = [
         (run.summary.identity.id, finding.level, finding.check, finding.text, finding.remedy)
         for run in runs
-        for finding in run.findings
+        for finding in (*run.findings, *filter(None, [above_bound(run)]))
         if passed or finding.level != "ok"
     ]
     return Table("findings", "Checks", columns, tuple(rows))

@@ -28,6 +28,7 @@ from mdibench.analysis.run_groups import (
     METRICS,
     Run,
     RunGroup,
+    above_bound,
     bound_of,
     evaluate_run,
     target_accuracy,
@@ -262,7 +263,8 @@ def _stacked(cell: str) -> Text:
 
 def _findings(run: Run) -> RenderableType:
     """The failed checks of one run, one line each."""
-    return _checked([_line(f, "") for f in run.findings if f.level != "ok"], [run])
+    found = [*run.findings, *filter(None, [above_bound(run)])]
+    return _checked([_line(f, "") for f in found if f.level != "ok"], [run])
 
 
 def _findings_of_all(groups: Sequence[RunGroup]) -> RenderableType:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.bounds.capacity import Bound, Demand, Fleet, capacity
+from mdibench.bounds.capacity import Bound, Demand, Fleet, capacity, gains
 from mdibench.errors import UserError
 from mdibench.network.plan import Link
 
@@ -77,6 +77,20 @@ def test_a_line_runs_at_its_slowest_stage() -> None:
     assert bound.binding == "worker 1 (100%)"
     used = {resource.name: resource.used for resource in bound.resources}
     assert used["worker 2"] == pytest.approx(0.25)
+
+
+def test_of_a_balanced_pipeline_no_single_worker_is_worth_more() -> None:
+    """Three workers of 20 ms bind together; of two shared blocks, each worker is worth its half."""
+    line = fleet({1}, {2}, {3}, links=[(0, 1), (1, 2)])
+    asked = demand(3, [0.02, 0.02, 0.02], [1.0, 1.0, 0.0])
+    bound = capacity(line, asked)
+    found = {one.name: gain for one, gain in gains(line, asked, bound).items()}
+    assert found == {f"worker {n}": pytest.approx(0.0, abs=EXACT) for n in range(3)}
+
+    pair = fleet({1, 2}, {1, 2}, links=[(0, 1)])
+    shared = demand(2, [0.01, 0.03], [1.0, 0.0])
+    worth = gains(pair, shared, capacity(pair, shared)).values()
+    assert list(worth) == [pytest.approx(0.005), pytest.approx(0.005)]
 
 
 def test_raw_data_at_the_source_bounds_a_mesh() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,8 +15,9 @@ from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack
 from mdibench.errors import WireError
 from mdibench.network.plan import Link
 from mdibench.policy.pressure import PressureParameters
+from mdibench.simulation.world import SILENT, World
 from tests.core.test_conservation import check_conservation
-from tests.worlds import Spec, full, run
+from tests.worlds import Ran, Spec, build, full, run
 
 halves = st.floats(0, 65504, width=16) | st.just(float("inf"))
 
@@ -133,3 +135,48 @@ def test_a_task_that_wandered_too_far_is_computed_by_the_next_host() -> None:
         worker={**base.worker, "pressure": limit, "early_exit": True},
     )  # fmt: skip
     assert max(row["hops"] for row in run(spec).table("items")) == 1  # type: ignore[type-var]
+
+
+@pytest.mark.slow
+def test_queues_settle_at_the_prices_of_the_linear_program() -> None:
+    """Of three equal blocks without exits, a task is worth the share of its work that is left."""
+    price, samples = 60, 100
+    spec = replace(line_of_three(price, duration_s=60.0), hosts=[frozenset({1, 2, 3})] * 3)
+    world, _ = build(spec)
+    sums = [[0.0] * 3 for _ in spec.hosts]
+    for sample in range(samples):
+        world.run(12.0 + 0.05 * sample)
+        for own, node in zip(sums, world.parts.nodes, strict=True):
+            for kind in range(3):
+                own[kind] += node.worker.lengths[kind] / samples  # type: ignore[attr-defined]
+    for own in sums:
+        worth = [length - own[0] for length in own]
+        assert worth == pytest.approx([0.0, -price / 3, -2 * price / 3], abs=price / 8)
+
+
+def slow_down(world: World) -> None:
+    world.slowness[2] = 4.0
+
+
+def fail(world: World) -> None:
+    world.replace_node(2, SILENT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "workers_left"), [(slow_down, 3.25), (fail, 3.0)], ids=["slows by four", "fails"]
+)
+def test_the_rate_is_near_the_new_bound_after_ten_seconds(
+    change: Callable[[World], None], workers_left: float
+) -> None:
+    """Four workers of 30 ms an item; nothing is lost."""
+    hosts = [frozenset({1, 2, 3})] * 4
+    spec = replace(line_of_three(100, duration_s=16.0), hosts=hosts, edges=full(4))
+    world, rows = build(spec)
+    world.schedule(6.0, lambda: change(world))
+    assert world.run(until_s=100.0)
+    ran = Ran(world, rows)
+    done = [row["completed_s"] for row in ran.table("items") if row["status"] == "ok"]
+    rate = sum(16.0 <= at_s < 20.0 for at_s in done) / 4.0  # type: ignore[operator]
+    assert rate >= 0.9 * workers_left / 0.03
+    assert ran.source.totals.lost == 0

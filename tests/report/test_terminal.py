@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from mdibench.__main__ import run as mdibench
-from mdibench.analysis.run_groups import Run, evaluate_run
+from mdibench.analysis.run_groups import Run, above_bound, evaluate_run
 from mdibench.analysis.statistics import Estimate
 from mdibench.cli.report import report
 from mdibench.record.reader import RunReader
@@ -35,6 +35,17 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
                  "Links", "in flight over time", "6 checks passed"):  # fmt: skip
         assert word in text
     assert "energy per item n/a" in " ".join(text.split())
+
+
+def test_a_rate_above_the_bound_is_a_warning(one_run: Path) -> None:
+    run = evaluate_run(RunReader(one_run))
+    low = replace(run, summary=replace(run.summary, bound_per_s=0.5))
+    finding = above_bound(low)
+    assert finding is not None
+    assert (finding.check, finding.level) == ("bound", "warning")
+    assert "report this" in finding.remedy
+    high = replace(run, summary=replace(run.summary, bound_per_s=1e9))
+    assert above_bound(high) is None
 
 
 def test_of_a_large_fleet_the_busiest_are_shown(
