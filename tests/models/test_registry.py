@@ -5,6 +5,7 @@ import torch
 
 from mdibench.config.schema import ModelSection
 from mdibench.errors import UserError
+from mdibench.models import packaged
 from mdibench.models.registry import build_network, load_model, load_network, network_info
 from mdibench.models.weights import save_weights
 
@@ -92,6 +93,9 @@ def test_a_network_and_data_that_do_not_fit_are_refused() -> None:
         network_info(ModelSection(name="mobilenetv2", dataset="digits"))
 
 
-def test_a_network_without_packaged_weights_says_how_to_get_them() -> None:
+def test_a_network_without_weights_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "BESIDE", tmp_path)  # as where the wheel alone is installed
     with pytest.raises(UserError, match="mdibench train resnet50"):
         load_network("resnet50", dataset="cifar10")
