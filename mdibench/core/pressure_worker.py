@@ -9,7 +9,6 @@ changed is looked at again: a link that is free or whose end told new prices, a 
 from __future__ import annotations
 
 from collections import deque
-from math import inf
 
 from mdibench.core.events import (
     Arrived,
@@ -24,7 +23,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink
+from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink, moved
 from mdibench.core.queues import BlockQueue, Entry
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
@@ -50,8 +49,7 @@ from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
 from mdibench.policy.views import Generator, Offload, OffloadView
 
 NOTABLE_LENGTH = 0.05
-NOTABLE_WAY = 0.1
-"""Relative changes of a price and of a distance that neighbours are told of."""
+"""Relative change of a price that neighbours are told of."""
 
 
 class PressureWorker(WorkerBase):
@@ -380,18 +378,11 @@ class PressureWorker(WorkerBase):
         if any(now != then and abs(now - then) > NOTABLE_LENGTH * then for now, then in lengths):
             return True
         ways = zip(self.distances.here_s, told[kinds:], strict=False)
-        return any(_moved(now, then) for now, then in ways)
+        return any(moved(now, then) for now, then in ways)
 
     def _restless(self) -> bool:
         """Whether something waits, or something has happened that neighbours may have to know."""
         return self._known_state is None
-
-
-def _moved(now_s: float, told_s: float) -> bool:
-    """Whether a distance is another one than a neighbour was told."""
-    if told_s == inf:
-        return now_s < inf
-    return now_s != told_s and abs(now_s - told_s) > NOTABLE_WAY * told_s
 
 
 PressureWorker.reactions = Known(

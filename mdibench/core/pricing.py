@@ -21,6 +21,8 @@ LONGEST_WINDOW = 256
 """Most messages that a link gets in advance, whatever was measured of it."""
 TRANSIT_WEIGHT = 0.05
 """Weight of a new value in the usual number of messages on the way."""
+NOTABLE_WAY = 0.1
+"""Relative change of a distance that neighbours are told of."""
 NO_WAY = HopWorth(-inf)
 
 
@@ -231,3 +233,10 @@ class Distances:
         known = link.ways_s[results] < inf
         worth.append(HopWorth(result_bias(nearer_s, link.delay_s, self.per_s)) if known else NO_WAY)
         return worth
+
+
+def moved(now_s: float, told_s: float) -> bool:
+    """Whether a distance is another one than a neighbour was told."""
+    if told_s == inf:
+        return now_s < inf
+    return now_s != told_s and abs(now_s - told_s) > NOTABLE_WAY * told_s
