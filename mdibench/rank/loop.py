@@ -90,7 +90,7 @@ class Loop:
         self._next_sample_s = 0.0
         self._sleep_s = SHORTEST_SLEEP_S
         self._acted = False
-        """Whether the node has answered with an instruction since the last rest."""
+        """Whether the node has had a batch to compute, or a body to send, since the last rest."""
         self._turned_s = 0.0
         self._alone = post.endpoint.size == 1
         self._perform = {
@@ -235,12 +235,13 @@ class Loop:
     def _feed(self, event: Event, now: float) -> None:
         for instruction in self.node.handle(event, now):
             self._perform[type(instruction)](instruction)  # type: ignore[operator]
-            self._acted = True
 
     def _compute(self, instruction: Compute) -> None:
+        self._acted = True
         self.compute.submit(instruction.tasks)
 
     def _send(self, instruction: Send) -> None:
+        self._acted = self._acted or instruction.body is not None
         self.post.send(instruction.target, instruction.state, instruction.body)
 
     def _announce(self, instruction: Announce) -> None:
