@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from mdibench.assembly.encoded_cuts import lossy_codecs
 from mdibench.assembly.state_machines import ExitRule
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
@@ -87,6 +88,8 @@ class RunPreamble:
     """Latency and bandwidth of every pair of ranks, below any emulation."""
     data: dict[str, Any] | None = None
     """Of the items; see ``SourceItems.data``."""
+    codec_recorded: bool = False
+    """Whether recorded answers are those under the codec of the links."""
 
 
 def run_kind(config: RunConfig, plan: Plan) -> RunKind:
@@ -166,14 +169,18 @@ def warnings_before(preamble: RunPreamble) -> list[str]:
 
 
 def _unmodelled_codecs(preamble: RunPreamble) -> list[str]:
-    """What a simulation leaves out of the codecs of its links: all but the sizes."""
-    codecs = {link.codec for link in preamble.plan.links.values()} - {"none"}
-    if preamble.kind != "simulated" or not codecs:
+    """What recorded answers leave out of the codecs of the links, where none are of the codec."""
+    codecs = " and ".join(lossy_codecs(preamble.plan))
+    if preamble.codec_recorded or not codecs:
         return []
-    return [
-        f"codec {' and '.join(sorted(codecs))}: only its sizes are modelled; exits and predictions "
-        "are those of feature maps that were not encoded, and encoding takes no time"
-    ]
+    answers = "exits and predictions are those of feature maps that were not encoded"
+    if preamble.kind == "emulated, recorded answers":
+        return [f"codec {codecs}: its sizes and times are modelled; {answers}"]
+    if preamble.kind == "simulated":
+        return [
+            f"codec {codecs}: only its sizes are modelled; {answers}, and encoding takes no time"
+        ]
+    return []
 
 
 def outcome(node: Node) -> dict[str, Any]:

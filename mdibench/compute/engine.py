@@ -7,7 +7,7 @@ engine imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -79,12 +79,15 @@ class RecordedEngine:
 
     def __init__(
         self,
-        predictions: Sequence[Sequence[int]],
-        confidences: Sequence[Sequence[float]],
+        predictions: Sequence[Sequence[Any]],
+        confidences: Sequence[Sequence[Any]],
         output_bytes: Sequence[int],
         hosted: Hosted,
         maps: Sequence[Any] = (),
+        variant: Callable[[Task], int] | None = None,
     ) -> None:
+        """With ``variant``, ``predictions[k-1][variant(task)][sample]``, and so the confidences."""
+        self._variant = variant
         self._maps = maps or (None,) * len(output_bytes)
         self._predictions = predictions
         self._confidences = confidences
@@ -98,6 +101,12 @@ class RecordedEngine:
         if last not in self._hosted.heads:
             return [Outcome(UNASKED, 0.0, features, size)] * len(tasks)
         predictions, confidences = self._predictions[last - 1], self._confidences[last - 1]
+        if self._variant is not None:
+            found = [(task.sample, self._variant(task)) for task in tasks]
+            return [
+                Outcome(predictions[v][sample], confidences[v][sample], features, size)
+                for sample, v in found
+            ]
         return [
             Outcome(predictions[task.sample], confidences[task.sample], features, size)
             for task in tasks

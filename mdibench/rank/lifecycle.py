@@ -167,13 +167,14 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     config = with_agreed_cuts(config, group)
     prepared = prepare(config, group)
     info, plan, rule = prepared.info, prepared.plan, prepared.rule
-    recordings = shared_recordings(config, rule, group) if config.model.recorded else None
+    recordings = shared_recordings(config, plan, rule, group) if config.model.recorded else None
     engine = engine_of(config, prepared, group, threads, recordings)
     pairs = bottleneck_pairs(config, plan, group)
     items = together(group, lambda: items_of_source(file, info, recordings) if source else None)
     kept = noted(file.text, options.overrides)
     preamble = preamble_of(config, kept, prepared, group, threads, launch)
-    preamble = replace(preamble, data=items.data if items else None)
+    coded = recordings is not None and recordings.coded is not None
+    preamble = replace(preamble, data=items.data if items else None, codec_recorded=coded)
     writer = together(group, lambda: open_run(preamble) if source else None)
     if writer is not None:
         _announce(writer.folder, options, preamble)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdibench.assembly import environment
+from mdibench.assembly.encoded_cuts import encoded_cuts
 from mdibench.assembly.manifest import RunPreamble, run_kind, with_own_names
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of
 from mdibench.assembly.workload import (
@@ -160,7 +161,8 @@ def engine_of(
     hosted = [hosted_by(config, blocks, info, temperatures) for blocks in prepared.plan.blocks]
     own = hosted[group.rank]
     if recordings is not None:
-        return recordings.engine(info, own, maps=True)
+        encoded = encoded_cuts(config, prepared.plan, group.rank)
+        return recordings.engine(info, own, maps=True, encoded=encoded)
     if choice is None:
         return make_engine(config.model, info, own)
     parcels = None

@@ -10,8 +10,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mdibench.assembly.encoded_cuts import answers_under_codec
 from mdibench.assembly.state_machines import ExitRule
 from mdibench.compute.engine import Engine
 from mdibench.config.schema import RunConfig
@@ -26,14 +28,17 @@ if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
 
 
-def shared_recordings(config: RunConfig, rule: ExitRule, group: RankGroup) -> Recordings:
+def shared_recordings(
+    config: RunConfig, plan: Plan, rule: ExitRule, group: RankGroup
+) -> Recordings:
     """The answers of the config's network; on ranks other than 0 without labels."""
     from mdibench.training.recordings import packed, record, unpacked
 
     def own() -> Recordings | None:
         if group.rank != SOURCE:
             return None
-        return record(config.model, rule.temperatures, config.run.seed)
+        recordings = record(config.model, rule.temperatures, config.run.seed)
+        return replace(recordings, coded=answers_under_codec(config, plan, rule.temperatures))
 
     recordings = together(group, own)
     message = group.broadcast(packed(recordings) if recordings else None)

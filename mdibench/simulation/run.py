@@ -29,7 +29,7 @@ from mdibench.network.planning import check_events
 from mdibench.record.run_folder import RunWriter
 from mdibench.simulation.scenario import Scenario, service_times
 from mdibench.simulation.scripted_events import Script
-from mdibench.simulation.world import MessageBytes, Parts, Silent, World
+from mdibench.simulation.world import CodecSeconds, MessageBytes, Parts, Silent, World
 from mdibench.transport.links import LinkClock
 
 GARBAGE_THRESHOLD = 200_000
@@ -93,6 +93,7 @@ def build_world(scenario: Scenario, record: Callable[[Row], None]) -> World:
         service_time=service_times(scenario),
         message_bytes=_message_bytes(scenario),
         record=record,
+        codec_s=_codec_seconds(scenario),
     )
     world = World(parts, generator(config, "links"))
     Script(world, config, partial(_late_node, scenario, nodes[SOURCE]))
@@ -118,6 +119,20 @@ def _message_bytes(scenario: Scenario) -> MessageBytes:
         return by_link[source, target][body.block - 1] if isinstance(body, Task) else HEADER_BYTES
 
     return size
+
+
+def _codec_seconds(scenario: Scenario) -> CodecSeconds:
+    """The measured times of a feature map's codec; 0 where they are not recorded."""
+    links, coded = scenario.plan.links, scenario.recordings and scenario.recordings.coded
+    if not coded:
+        return lambda source, target, body: (0.0, 0.0)
+
+    def seconds(source: int, target: int, body: Task | Result | None) -> tuple[float, float]:
+        if not isinstance(body, Task) or body.block == 1 or links[source, target].codec == "none":
+            return 0.0, 0.0
+        return coded.encode_s[body.block - 2], coded.decode_s[body.block - 2]
+
+    return seconds
 
 
 def _run(world: World, scenario: Scenario, writer: RunWriter, quiet: bool) -> None:
@@ -158,6 +173,7 @@ def _preamble(scenario: Scenario) -> RunPreamble:
         ranks=[{"rank": rank, **virtual} for rank in ranks],
         clock_offsets_s=[0.0] * len(ranks),
         data=scenario.items().data,
+        codec_recorded=bool(scenario.recordings and scenario.recordings.coded),
     )
 
 

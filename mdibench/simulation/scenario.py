@@ -6,11 +6,12 @@ Service times of batches are those of the emulated device, or drawn from a profi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdibench.assembly.encoded_cuts import answers_under_codec, encoded_cuts
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator
 from mdibench.assembly.workload import (
     NULL,
@@ -77,10 +78,24 @@ class Scenario:
     def engines(self) -> list[Engine]:
         """The engine of each rank, which answers with the recorded outcomes.
 
-        Ranks that host the same blocks share one.
+        Ranks that host the same blocks share one, unless answers depend on the way to the rank.
         """
+        if self.recordings is not None and self.recordings.coded is not None:
+            return self._engines_by_rank(self.recordings)
         by_blocks = {blocks: self._engine(blocks) for blocks in set(self.plan.blocks)}
         return [by_blocks[blocks] for blocks in self.plan.blocks]
+
+    def _engines_by_rank(self, recordings: Recordings) -> list[Engine]:
+        lists = recordings.lists()
+        return [
+            recordings.engine(
+                self.model,
+                hosted_by(self.config, blocks, self.model),
+                encoded=encoded_cuts(self.config, self.plan, rank),
+                lists=lists,
+            )
+            for rank, blocks in enumerate(self.plan.blocks)
+        ]
 
     def _engine(self, blocks: frozenset[int]) -> Engine:
         hosted = hosted_by(self.config, blocks, self.model)
@@ -134,7 +149,7 @@ def load_scenario(
         plan=plan,
         block_s=[device.block_s if device else own for device in plan.devices],
         exit_rule=exit_rule,
-        recordings=_recordings(config, exit_rule, profile),
+        recordings=_recordings(config, plan, exit_rule, profile),
         profile=known,
         arrivals_s=file.arrivals_s,
     )
@@ -165,7 +180,9 @@ def _read_profile(folder: Path, config: RunConfig, model: ModelInfo) -> Profile:
     return profile
 
 
-def _recordings(config: RunConfig, exit_rule: ExitRule, profile: Path | None) -> Recordings | None:
+def _recordings(
+    config: RunConfig, plan: Plan, exit_rule: ExitRule, profile: Path | None
+) -> Recordings | None:
     """The real network's outcome for every item at every exit."""
     if config.model.name == NULL:
         return None
@@ -178,7 +195,9 @@ def _recordings(config: RunConfig, exit_rule: ExitRule, profile: Path | None) ->
         if ":" in config.model.name:
             check_answers(config.model, known, profile)
         return known
-    return record(config.model, exit_rule.temperatures, config.run.seed)
+    recordings = record(config.model, exit_rule.temperatures, config.run.seed)
+    coded = answers_under_codec(config, plan, exit_rule.temperatures)
+    return replace(recordings, coded=coded)
 
 
 # --- service times -------------------------------------------------------------------------------

@@ -46,6 +46,10 @@ MessageBytes = Callable[[int, int, Task | Result | None], int]
 """Bytes of a message from one rank to another on the wire."""
 
 
+CodecSeconds = Callable[[int, int, Task | Result | None], tuple[float, float]]
+"""Seconds that encoding and decoding a message from one rank to another take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a world is made of. ``record`` takes the rows of the run's files."""
@@ -56,6 +60,7 @@ class Parts:
     service_time: ServiceTime
     message_bytes: MessageBytes
     record: Callable[[Row], None]
+    codec_s: CodecSeconds = lambda source, target, body: (0.0, 0.0)
     control_delay_s: float = 0.001
     """Delay of messages that do not cross the emulated links: thresholds and suspicions."""
 
@@ -209,17 +214,21 @@ class World:
     def _send(self, rank: int, instruction: Send) -> None:
         target, body = instruction.target, instruction.body
         size = self.parts.message_bytes(rank, target, body)
+        encode_s, decode_s = self.parts.codec_s(rank, target, body)
+        handed_s = self.now + encode_s
         free_s, arrival_s = self.parts.links[rank, target].send(
-            size, self.now, self._generator.random
+            size, handed_s, self._generator.random
         )
+        self.traffic[rank].encode_s += encode_s
+        self.traffic[target].encode_s += decode_s
         self.traffic[rank].count_sent(target, size, body)
         self.traffic[target].received_bytes += size
         if body is not None:
             body = body.moved(wire_bytes=size)
         if is_paced(instruction.state, body):
             self.post(free_s, rank, LinkFree(target))
-            self.post(arrival_s, rank, Delivered(target, arrival_s - self.now))
-        self.post(arrival_s, target, Arrived(rank, instruction.state, body))
+            self.post(arrival_s, rank, Delivered(target, arrival_s - handed_s))
+        self.post(arrival_s + decode_s, target, Arrived(rank, instruction.state, body))
 
     def _announce(self, rank: int, instruction: Announce) -> None:
         self._tell_others(rank, ThresholdsSet(instruction.thresholds))

@@ -5,10 +5,11 @@ With them simulations and emulated runs need no network: their accuracy and exit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,15 @@ from safetensors.numpy import load, save
 
 from mdibench.compute.engine import Hosted, RecordedEngine
 from mdibench.config.schema import ModelSection
+from mdibench.core.records import Task
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import BlockInfo, ModelInfo
 from mdibench.training.calibration import confidences
+from mdibench.training.coded_answers import CodedAnswers
 from mdibench.training.scores import evaluation_scores
+
+Answers: TypeAlias = tuple[list[list[Any]], list[list[Any]]]
+"""Predictions and confidences by exit, as plain lists, for ``RecordedEngine``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,8 @@ class Recordings:
     labels: NDArray[np.int64]
     originals: NDArray[np.int64] | None = None
     """As in ``Split``."""
+    coded: CodedAnswers | None = None
+    """The outcomes under the codec of the run's links, where these are known."""
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -38,18 +46,34 @@ class Recordings:
         hits: NDArray[np.bool_] = self.predictions == self.labels
         return hits
 
-    def engine(self, model: ModelInfo, hosted: Hosted, maps: bool = False) -> RecordedEngine:
+    def lists(self) -> Answers:
+        """Predictions and confidences for engines; of every set of encoded cuts where known."""
+        if self.coded is None:
+            return self.predictions.tolist(), self.confidences.tolist()
+        predictions, confidences = self.coded.predictions, self.coded.confidences
+        return [each.tolist() for each in predictions], [each.tolist() for each in confidences]
+
+    def engine(
+        self,
+        model: ModelInfo,
+        hosted: Hosted,
+        maps: bool = False,
+        encoded: Callable[[Task], int] | None = None,
+        lists: Answers | None = None,
+    ) -> RecordedEngine:
         """An engine that answers from these recordings for the blocks of ``hosted``.
 
-        With ``maps`` its payloads are feature maps of zeros, for a run that sends them.
+        With ``maps`` its payloads are feature maps of zeros, for a run that sends them. ``encoded``
+        tells the cuts at which a task's maps were encoded, where that is recorded; engines can
+        share ``lists``.
         """
         inner = model.blocks[:-1]
         return RecordedEngine(
-            self.predictions.tolist(),
-            self.confidences.tolist(),
+            *(lists or self.lists()),
             [*(block.output_bytes for block in inner), 0],
             hosted,
             [*(_zeros(block) for block in inner), None] if maps else (),
+            encoded if self.coded is not None else None,
         )
 
     def compared(self, patience: bool) -> NDArray[np.float64]:
@@ -132,12 +156,18 @@ def check_answers(model: ModelSection, known: Recordings, profile: Path) -> None
 
 def packed(recordings: Recordings) -> bytes:
     """What the ranks of a run need of the recordings, as one message."""
-    message: bytes = save(
-        {
-            "predictions": recordings.predictions.astype(np.int32),
-            "confidences": recordings.confidences.astype(np.float32),
-        }
-    )
+    arrays: dict[str, NDArray[Any]] = {
+        "predictions": recordings.predictions.astype(np.int32),
+        "confidences": recordings.confidences.astype(np.float32),
+    }
+    if recordings.coded is not None:
+        coded = recordings.coded
+        for k, (classes, shares) in enumerate(
+            zip(coded.predictions, coded.confidences, strict=True), 1
+        ):
+            arrays[f"coded_predictions{k}"] = classes.astype(np.int32)
+            arrays[f"coded_confidences{k}"] = shares.astype(np.float32)
+    message: bytes = save(arrays)
     return message
 
 
@@ -148,4 +178,14 @@ def unpacked(message: bytes) -> Recordings:
         arrays["predictions"].astype(np.int64),
         arrays["confidences"].astype(np.float64),
         np.empty(0, np.int64),
+        coded=_coded(arrays),
     )
+
+
+def _coded(arrays: dict[str, NDArray[Any]]) -> CodedAnswers | None:
+    exits = sum(name.startswith("coded_predictions") for name in arrays)
+    if not exits:
+        return None
+    classes = tuple(arrays[f"coded_predictions{k}"].astype(np.int64) for k in range(1, exits + 1))
+    shares = tuple(arrays[f"coded_confidences{k}"].astype(np.float64) for k in range(1, exits + 1))
+    return CodedAnswers(classes, shares, (), ())

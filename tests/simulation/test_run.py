@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,7 +24,8 @@ from mdibench.record import schema
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import read_manifest
 from mdibench.simulation.run import build_world, simulate
-from tests.simulation.scenarios import BASE, model, scenario
+from mdibench.training.coded_answers import CodedAnswers
+from tests.simulation.scenarios import BASE, EXITS, SAMPLES, model, scenario
 
 HOST_FACTS = ("id", "started_utc", "pid", "host", "simulated_on", "ranks")
 """What may differ between two runs of one config and seed."""
@@ -352,3 +355,21 @@ def test_a_simulation_says_what_it_leaves_out_of_a_codec(run: Callable[..., Path
     (finding,) = [f for f in studied.findings if f.check == "recorded"]
     assert finding.level == "warning"
     assert finding.text.startswith("codec int8: only its sizes are modelled")
+
+
+def test_answers_and_times_under_a_codec_are_those_that_were_recorded(tmp_path: Path) -> None:
+    made = scenario(tmp_path, 2, "", "transport.codec='int8'", "scheme.name='ddi'")
+    made = scenario(tmp_path, 2, "", "transport.codec='int8'", "scheme.name='mdi'")
+    plain = made.recordings
+    assert plain is not None
+    sure = tuple(np.full((2**k, SAMPLES), 0.9) for k in range(EXITS))
+    classes = tuple(np.full((2**k, SAMPLES), 7) for k in range(EXITS))
+    classes[-1][0] = 8  # of items that crossed no link
+    coded = CodedAnswers(classes, sure, (0.003,) * 2, (0.002,) * 2)
+    folder = simulate(replace(made, recordings=replace(plain, coded=coded)), quiet=True)[1]
+    rows = [row for row in table(folder, "items") if row["status"] == "ok"]
+    assert {row["prediction"] for row in rows} == {7}
+    assert not [w for w in read_manifest(folder)["warnings"] if "codec" in w]
+    last = {row["rank"]: row["encode_s"] for row in table(folder, "telemetry")}
+    assert last[0] == pytest.approx(0.003 * len(rows))
+    assert last[1] == pytest.approx(0.002 * len(rows))
