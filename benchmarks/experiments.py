@@ -2,6 +2,7 @@
 
     python -m benchmarks.experiments accuracy results/paper-fixed-accuracy
     python -m benchmarks.experiments rate results/paper-fixed-rate
+    python -m benchmarks.experiments simulate CONFIG FOLDER   # a sweep's cells in virtual time
     python -m benchmarks.experiments codecs results/paper-codecs
     python -m benchmarks.experiments memory results/paper-memory
     python -m benchmarks.experiments work results/cifar10-mobilenetv2-work
@@ -35,7 +36,11 @@ from mdibench.analysis.statistics import (
     paired_effect,
 )
 from mdibench.bounds.inputs import bound_of_run
+from mdibench.record.files import write_text_whole
 from mdibench.record.reader import RunReader
+from mdibench.simulation.run import simulate
+from mdibench.simulation.scenario import load_scenario
+from mdibench.sweep.matrix import read_matrix
 
 TOPOLOGIES = ("Local", "2-Node", "3-Node-Mesh", "3-Node-Circular", "5-Node-Mesh")
 OURS = "mdi-exit"
@@ -332,9 +337,36 @@ def flops(row: Row) -> float:
     return row.run.summary.measured.flops_per_item.value
 
 
+# --- a sweep in virtual time ---------------------------------------------------------------------
+
+
+def simulated(config: Path, folder: Path) -> None:
+    """Simulate every run of the sweep ``config``, and record them as a sweep does.
+
+    Each repeat is complete before the next one begins; repeats that are recorded are not run again.
+    """
+    matrix = read_matrix(config.read_text(encoding="utf-8"), str(config))
+    file = folder / "sweep.json"
+    runs = json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else []
+    done = {(entry["cell"], entry["seed"]) for entry in runs}
+    for seed in range(matrix.base.run.seed, matrix.base.run.seed + matrix.sweep.repeats):
+        for cell in matrix.cells:
+            if (cell.label, seed) in done:
+                continue
+            own = (*cell.overrides, f"run.seed={seed}", f'run.results="{folder}"')
+            status, run = simulate(load_scenario(config, own, cell.ranks), quiet=True)
+            complete = "complete" if status == 0 else "failed"
+            entry = {"cell": cell.label, "seed": seed, "run": run.name, "status": complete}
+            runs.append(entry)
+            write_text_whole(file, json.dumps({"runs": runs}, indent=1))
+
+
 PARTS = {"accuracy": accuracy, "rate": rates, "codecs": codecs, "memory": memory, "work": work}
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["simulate"] and len(sys.argv) == 4:
+        simulated(Path(sys.argv[2]), Path(sys.argv[3]))
+        sys.exit()
     if len(sys.argv) != 3 or sys.argv[1] not in PARTS:
         sys.exit(__doc__)
     PARTS[sys.argv[1]](Path(sys.argv[2]))

@@ -110,7 +110,7 @@ def test_cuts_are_encoded_where_the_next_block_is_elsewhere_and_the_link_has_a_c
     assert cuts(Task(0, 2, path=(0,))) == 0b1
     assert cuts(Task(0, 3, path=(0, 0))) == 0b10
     assert cuts(Task(0, 3, path=(0, 1))) == 0b1  # the link from 1 to 2 has no codec
-    assert cuts(Task(0, 5, path=(0, 2, 2, 0))) == 0b1001
+    assert cuts(Task(0, 5, path=(0, 2, 2, 0))) == 0b1101
 
 
 def test_a_call_of_several_blocks_is_one_step_of_the_way() -> None:
