@@ -25,7 +25,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import Split
 from mdibench.data.registry import load_evaluation
 from mdibench.models.evaluation import BATCH, ExitScores
-from mdibench.models.network_key import network_key
+from mdibench.models.packaged import network_key
 from mdibench.record.files import cache_folder, write_whole
 from mdibench.training.calibration import confidences
 from mdibench.training.packed_scores import packaged_info
