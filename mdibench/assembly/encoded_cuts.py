@@ -7,9 +7,10 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mdibench.assembly.workload import bottleneck_file, last_blocks
+from mdibench.assembly.workload import bottleneck_file
 from mdibench.config.schema import RunConfig
 from mdibench.core.records import Task
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import Plan
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def encoded_cuts(config: RunConfig, plan: Plan, rank: int) -> EncodedCuts:
     A cut is encoded where two ranks computed the blocks beside it and their link has a codec; with
     no link of their own, the map was relayed over links that have one.
     """
-    last = [last_blocks(config, blocks) for blocks in plan.blocks]
+    last = [last_blocks(config.scheme, blocks) for blocks in plan.blocks]
 
     @cache
     def of_path(path: tuple[int, ...]) -> int:

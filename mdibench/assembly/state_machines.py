@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from mdibench.assembly.workload import SourceItems, last_blocks
+from mdibench.assembly.workload import SourceItems
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node
 from mdibench.core.pressure_worker import PressureWorker
@@ -27,6 +27,7 @@ from mdibench.core.setup import (
 )
 from mdibench.core.source import Source
 from mdibench.core.worker import Worker
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import Plan
 from mdibench.policy.admission import Gains
 from mdibench.policy.pressure import PressureParameters
@@ -85,7 +86,7 @@ def worker_setup(
         offers_raw=scheme.offers_raw,
         output_limit=scheme.output_queue_limit,
         max_batch=config.model.max_batch,
-        last_block=last_blocks(config, plan.blocks[rank]),
+        last_block=last_blocks(config.scheme, plan.blocks[rank]),
         patience=config.model.confidence == "patience",
         gossip_s=config.transport.gossip_s,
         link_window=config.transport.link_window,

@@ -21,8 +21,8 @@ from mdibench.compute.memory import keep_freed_memory
 from mdibench.compute.timing import block_seconds, time_calls
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.errors import Problem, UserError
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
-from mdibench.policy.exits import stay_if_hosted
 
 if TYPE_CHECKING:
     from mdibench.training.recordings import Recordings
@@ -127,24 +127,10 @@ def hosted_by(
     config: RunConfig, blocks: Collection[int], model: ModelInfo, temperatures: Sequence[float] = ()
 ) -> Hosted:
     """How a worker runs ``blocks``: without early exits, only the last head is computed."""
-    last_block = {block: block for block in blocks} | last_blocks(config, blocks)
+    last_block = {block: block for block in blocks} | last_blocks(config.scheme, blocks)
     heads = frozenset(blocks) if config.scheme.exits_early else frozenset({model.exits})
     flops = tuple(block.flops for block in model.blocks)
     return Hosted(last_block, heads, flops, tuple(temperatures))
-
-
-def last_blocks(config: RunConfig, blocks: Collection[int]) -> dict[int, int]:
-    """Block -> last block of its call, for calls of several blocks; a worker hosts ``blocks``.
-
-    Without early exits, and where the scheme leaves following tasks to the worker that can compute
-    them, there is no decision between two blocks that it hosts.
-    """
-    if config.scheme.exits_early or config.scheme.policies.place is not stay_if_hosted:
-        return {}
-    last: dict[int, int] = {}
-    for block in sorted(blocks, reverse=True):
-        last[block] = last.get(block + 1, block)
-    return {block: end for block, end in last.items() if end > block}
 
 
 def call_seconds(block_s: Sequence[float], last_block: Mapping[int, int]) -> list[float]:

@@ -20,6 +20,7 @@ from mdibench.codec.codecs import USUAL_RATIO, task_bytes
 from mdibench.config.schema import SchemeSection
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import UserError
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, Link, ModelInfo
 from mdibench.policy.exits import raw_items_first, stay_if_hosted
 from mdibench.record.reader import RunReader
@@ -76,7 +77,7 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     plan, scheme = manifest["plan"], SchemeSection(**manifest["config"]["scheme"])
     fleet, model = _fleet(plan), model_of(manifest["model"])
     ratio = ratio_of(manifest)
-    block_s = measured_block_s(reader, model)
+    block_s = measured_block_s(reader, model, scheme)
     go_on = _go_on(reader, model.exits)
     asked = demand(fleet, model, block_s, go_on, scheme, bottleneck=ratio)
     bound = capacity(fleet, asked)
@@ -102,18 +103,30 @@ def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
 # --- measurements of a run -----------------------------------------------------------------------
 
 
-def measured_block_s(reader: RunReader, model: ModelInfo) -> list[list[float]]:
+def measured_block_s(
+    reader: RunReader, model: ModelInfo, scheme: SchemeSection
+) -> list[list[float]]:
     """Seconds of task k at each worker, from its recorded steps.
 
     Without steps, the time of the emulated device; else Γ_n; else the time measured before the run.
+    A call of several blocks is one step, of its first block: the others take no time of their own.
     """
     fastest, gammas = _fastest_steps(reader), _gammas(reader)
     plan = reader.manifest["plan"]
     profiles = plan.get("device_profiles") or {}
     devices = [profiles.get(name) for name in plan["devices"]]
+    inside = {
+        (rank, k)
+        for rank, hosted in enumerate(plan["blocks"])
+        for first, last in last_blocks(scheme, hosted).items()
+        if (rank, first) in fastest
+        for k in range(first + 1, last + 1)
+    }
     return [
         [
-            fastest.get((rank, k))
+            0.0
+            if (rank, k) in inside
+            else fastest.get((rank, k))
             or (device["block_s"][k - 1] if device else gammas.get(rank, 0.0))
             or block.seconds
             for k, block in enumerate(model.blocks, 1)

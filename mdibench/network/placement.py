@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 
+from mdibench.config.schema import SchemeSection
 from mdibench.core.records import SOURCE
 from mdibench.network.topology import Graph
+from mdibench.policy.exits import stay_if_hosted
 
 Blocks = tuple[frozenset[int], ...]
 """The blocks of each rank."""
@@ -125,3 +127,17 @@ def _evenest_cut(costs: Sequence[Sequence[float]], bottleneck: float) -> _Cut:
                 if longer.beats(best.get(end)):
                     best[end] = longer
     return best[exits]
+
+
+def last_blocks(scheme: SchemeSection, blocks: Collection[int]) -> dict[int, int]:
+    """Block -> last block of its call, for calls of several blocks; a worker hosts ``blocks``.
+
+    Without early exits, and where the scheme leaves following tasks to the worker that can compute
+    them, there is no decision between two blocks that it hosts.
+    """
+    if scheme.exits_early or scheme.policies.place is not stay_if_hosted:
+        return {}
+    last: dict[int, int] = {}
+    for block in sorted(blocks, reverse=True):
+        last[block] = last.get(block + 1, block)
+    return {block: end for block, end in last.items() if end > block}

@@ -21,7 +21,6 @@ from mdibench.assembly.sampling import Progress
 from mdibench.assembly.state_machines import ExitRule, generator, make_node
 from mdibench.assembly.workload import (
     call_seconds,
-    last_blocks,
     set_up_compute,
 )
 from mdibench.compute.engine import Engine
@@ -31,6 +30,7 @@ from mdibench.core.node import Node
 from mdibench.core.records import SOURCE
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
 from mdibench.rank.conditions import facts_reader
@@ -262,7 +262,7 @@ def _computing(
         engine = slowable or engine
         computing = InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
         return computing, slowable.slow if slowable else lambda factor: None
-    last = last_blocks(config, plan.blocks[group.rank])
+    last = last_blocks(config.scheme, plan.blocks[group.rank])
     emulated_s = call_seconds(device.block_s, last)
     task_s = list(emulated_s)
 

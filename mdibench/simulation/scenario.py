@@ -19,7 +19,6 @@ from mdibench.assembly.workload import (
     call_seconds,
     check_network,
     hosted_by,
-    last_blocks,
     load_items,
     measured,
     plan_of,
@@ -34,6 +33,7 @@ from mdibench.config.reading import noted, read_config
 from mdibench.config.schema import RunConfig
 from mdibench.core.records import Task
 from mdibench.errors import Problem, UserError
+from mdibench.network.placement import last_blocks
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import usual_ranks
 from mdibench.record.profile import alone
@@ -209,7 +209,7 @@ def service_times(scenario: Scenario) -> ServiceTime:
     Without a device and with a profile, times are drawn from the measured ones.
     """
     config, devices = scenario.config, scenario.plan.devices
-    last = [last_blocks(config, blocks) for blocks in scenario.plan.blocks]
+    last = [last_blocks(config.scheme, blocks) for blocks in scenario.plan.blocks]
     task_s = [
         call_seconds(times, joined) for times, joined in zip(scenario.block_s, last, strict=True)
     ]

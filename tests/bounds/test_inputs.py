@@ -67,8 +67,10 @@ def test_a_run_that_claims_to_beat_its_bound_is_found_out(run: Callable[..., Pat
     assert beats_its_bound(folder)
 
 
-def test_a_saturated_worker_reaches_its_bound(run: Callable[..., Path]) -> None:
-    folder = run("scheme.name=local", "admission.max_in_flight=3", workers=1)
+@pytest.mark.parametrize("scheme", ["local", "mdi"])
+def test_a_saturated_worker_reaches_its_bound(run: Callable[..., Path], scheme: str) -> None:
+    """``mdi`` runs all blocks as one call, which is one step of the first of them."""
+    folder = run(f"scheme.name={scheme}", "admission.max_in_flight=3", workers=1)
     bound = bound_of_run(folder)
     assert bound["binding"] == "worker 0 (100%)"
     rate = evaluate_run(RunReader(folder)).summary.measured.rate_per_s.value
