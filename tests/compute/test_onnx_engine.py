@@ -77,6 +77,7 @@ def test_all_digits_are_classified_alike() -> None:
     assert_alike(DIGITS, 5, load_dataset("digits").evaluation)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("name", "exits"), [("mobilenetv2", 5), ("resnet20", 4)])
 def test_all_cifar_items_are_classified_alike(name: str, exits: int) -> None:
     try:
