@@ -56,12 +56,12 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests: those without ranks on all cores, then the MPI jobs; or pytest's arguments."""
+    """All tests, on all cores but for those that measure times of real ranks; or pytest's own."""
     if session.posargs:
         session.run("pytest", "-q", *session.posargs)
         return
-    session.run("pytest", "-q", "-m", "not mpi", "-n", "auto", "--dist", "worksteal")
-    session.run("pytest", "-q", "-m", "mpi")
+    session.run("pytest", "-q", "-m", "not alone", "-n", "auto", "--dist", "worksteal")
+    session.run("pytest", "-q", "-m", "alone")
 
 
 @nox.session

@@ -23,7 +23,7 @@ from tests.mpi.namespaces import WIRE, World, shaped_hosts, why_not
 
 SEEDS = range(int(os.environ.get("MDIBENCH_CHAOS", "2")))
 LONGEST_HANG_S, CUT_S, CUT_RUN_S = 5.0, 2.0, 7.0
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
 CONFIG = """
 [run]

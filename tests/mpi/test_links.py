@@ -13,7 +13,7 @@ from mdibench.record.run_folder import find_runs, read_manifest
 from tests.mpi.jobs import job
 from tests.mpi.namespaces import World, shaped_hosts, why_not
 
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 
 RATE_BPS = 10e6
 PIPELINE = """

@@ -16,13 +16,13 @@ from mdibench.training.scores import known_info
 
 from .jobs import ROOT, Done, Job, job
 
-pytestmark = [pytest.mark.slow, pytest.mark.mpi]
+pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.alone]
 
 TEXT = """
 [run]
 name = "recorded"
 warmup_s = 0.0
-items = 120
+items = 300
 [model]
 engine = "{engine}"
 [admission]

@@ -14,7 +14,7 @@ import mdibench
 from mdibench.record.run_folder import find_runs, read_manifest
 from tests.mpi.jobs import Job, environment
 
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
 FAILED_S = 1.5
 SATURATED = """

@@ -17,7 +17,7 @@ import mdibench
 from mdibench.record.run_folder import read_manifest
 from tests.mpi.jobs import Done, Job
 
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
 STOPPED = 2
 SILENCE_S = 3.0

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.agreement import TOLERANCES, Cell, compare
 
-pytestmark = [pytest.mark.slow, pytest.mark.mpi]
+pytestmark = [pytest.mark.slow, pytest.mark.mpi, pytest.mark.alone]
 
 CELLS = (
     Cell("local", "mdi-exit", "poisson", seconds=4.0),
