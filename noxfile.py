@@ -56,7 +56,7 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, on all cores but for those that measure times of real ranks; or pytest's own."""
+    """All tests, on all cores but for those marked ``alone``; or what pytest is told."""
     if session.posargs:
         session.run("pytest", "-q", *session.posargs)
         return

@@ -14,7 +14,7 @@ from mdibench.record.run_folder import find_runs, read_manifest, status
 from tests.mpi.jobs import SMALL, environment, mpirun
 from tests.terminals import Terminal
 
-pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(90)]
 LONG = SMALL.replace("duration_s = 0.5", 'duration_s = 30.0\nresults = "results"')
 OWN = [sys.executable, "-m", "mdibench", "run", "long.toml"]
 
