@@ -183,8 +183,7 @@ def _chosen(samples: Samples, at: NDArray[np.int64]) -> Samples:
     return Samples(samples.keys[at], samples.originals[at], samples.right[at])
 
 
-# --- exits -------------------------------------------------------------------------------------
-# Exits by depth: share of the items, accuracy and calibration of each exit head.
+# --- exits ---------------------------------------------------------------------------------------
 
 CALIBRATION_BINS = 10
 EXIT_COLUMNS = ("exit", "sample", "correct", "confidence", "latency_s")

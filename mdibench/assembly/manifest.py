@@ -63,8 +63,7 @@ def clock_warnings(ranks: Sequence[Mapping[str, Any]], offsets_s: Sequence[float
     return found
 
 
-# --- manifest ----------------------------------------------------------------------------------
-# The run's manifest ``run.json``: what is known before the first item, and the outcome.
+# --- manifest ------------------------------------------------------------------------------------
 
 RunKind = Literal["hardware", "emulated", "emulated, recorded answers", "shaped link", "simulated"]
 

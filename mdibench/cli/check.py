@@ -75,8 +75,7 @@ def _check_weights(config: RunConfig) -> None:
     check_network(config)
 
 
-# --- bound -------------------------------------------------------------------------------------
-# ``mdibench bound``: the highest rate of any policy, and what would raise it.
+# --- bound ---------------------------------------------------------------------------------------
 
 
 @click.command()

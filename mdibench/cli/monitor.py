@@ -178,8 +178,7 @@ def _as_lines(folder: Path) -> int:
     return OK
 
 
-# --- list --------------------------------------------------------------------------------------
-# ``mdibench list``: the runs below a folder.
+# --- list ----------------------------------------------------------------------------------------
 
 SORT_KEYS = ("age", "name", "state", "scheme", "rate", "accuracy", "verdict")
 

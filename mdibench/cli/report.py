@@ -164,8 +164,7 @@ def _report_file(path: Path, what: str) -> None:
     say(f"wrote {path} ({what})")
 
 
-# --- export ------------------------------------------------------------------------------------
-# ``mdibench export``: a run in the format of another program.
+# --- export --------------------------------------------------------------------------------------
 
 
 @click.command()

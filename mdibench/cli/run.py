@@ -124,8 +124,7 @@ def _check_cores(ranks: int) -> None:
         say(f"warning: {what}; {remedy}")
 
 
-# --- simulate ----------------------------------------------------------------------------------
-# ``mdibench simulate``: a config in virtual time, for any number of workers.
+# --- simulate ------------------------------------------------------------------------------------
 
 
 @click.command()

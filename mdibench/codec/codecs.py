@@ -130,10 +130,7 @@ def _from_int8(payload: Bytes, dtype: np.dtype[Any]) -> Array:
     return decoded
 
 
-# --- sizes -------------------------------------------------------------------------------------
-# Sizes of messages on a link, computed from the network's shapes.
-#
-# Imports the codecs only when needed: they load torch.
+# --- sizes ---------------------------------------------------------------------------------------
 
 USUAL_RATIO = 8.0
 """Ratio of the codec ``bottleneck`` by default."""

@@ -73,8 +73,7 @@ def percentiles(latency_s: Array, buckets: Array, shares: Sequence[float]) -> tu
     return tuple(_SMALLEST_S * math.exp((end + 0.5) / BUCKETS_PER_E) for end in ends)
 
 
-# --- text --------------------------------------------------------------------------------------
-# Figures of the monitor as text: short, with their unit, and ``–`` for unknown.
+# --- text ----------------------------------------------------------------------------------------
 
 UNKNOWN_TEXT = "–"
 _STEPS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

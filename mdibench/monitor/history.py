@@ -158,10 +158,7 @@ def _mean(rank: RankTable, name: str, ends: Array) -> Floats:
     return _floats(np.where(np.diff(ends) > 0, means, np.nan))
 
 
-# --- playhead ----------------------------------------------------------------------------------
-# The moment of a run that is on the screen: the newest one, or a selected one.
-#
-# Frozen, and without a clock: ``advanced`` gets the elapsed time.
+# --- playhead ------------------------------------------------------------------------------------
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 

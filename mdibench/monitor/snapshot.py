@@ -87,11 +87,7 @@ def _final(status: str, reason: str) -> RunState:
     return RunState(word, reason)
 
 
-# --- snapshot ----------------------------------------------------------------------------------
-# Everything that the monitor shows of one moment, as frozen records without any drawing.
-#
-# Rates and shares named ``recent`` look back ``RECENT_S`` seconds. Times are run time in seconds.
-# NaN means "not known".
+# --- snapshot ------------------------------------------------------------------------------------
 
 RECENT_S = 5.0
 Floats = tuple[float, ...]

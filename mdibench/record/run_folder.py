@@ -87,11 +87,7 @@ def lives(pid: int, started_s: float | None = None) -> bool:
     return started_s is None or abs(born_s - started_s) < START_TOLERANCE_S
 
 
-# --- run folder --------------------------------------------------------------------------------
-# The folder of a run: its manifest ``run.json``, its live stream and, at the end, its tables.
-#
-# Rank 0 writes through ``RunWriter``; everybody else reads. While ``live.jsonl`` exists it is the
-# whole truth about the run's records; it is removed only after every table is safely on disk.
+# --- run folder ----------------------------------------------------------------------------------
 
 MANIFEST = "run.json"
 STREAM = "live.jsonl"

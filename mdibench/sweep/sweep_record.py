@@ -49,11 +49,7 @@ def only_here(folder: Path) -> Iterator[None]:
         yield
 
 
-# --- sweep record ------------------------------------------------------------------------------
-# The record of a sweep, ``sweep.json`` in its folder: which runs are done, for resuming.
-#
-# The folder holds ``<cell>/repeat-<r>/<run>``. An unfinished run is moved to ``.abandoned``, which
-# reports ignore.
+# --- sweep record --------------------------------------------------------------------------------
 
 SWEEP_FILE = "sweep.json"
 ABANDONED = ".abandoned"

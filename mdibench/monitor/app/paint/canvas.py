@@ -165,8 +165,7 @@ def shade(share: float, glyphs: Glyphs) -> str:
     return glyphs.shades[min(last, 1 + int(share * last))]
 
 
-# --- options -----------------------------------------------------------------------------------
-# The user's choices that painting depends on, and the filter's rule.
+# --- options -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
