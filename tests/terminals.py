@@ -24,6 +24,12 @@ _ESCAPES = re.compile(
 )
 
 
+def _as_a_shell_starts_it() -> None:
+    """The terminal is the program's own, and Ctrl-C reaches it, wherever the tests were started."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """``command`` in a session of its own on a new terminal; killed with all its children at the
     end of the ``with`` block.
@@ -43,7 +49,7 @@ class Terminal:
         self.process = subprocess.Popen(
             list(command), cwd=folder, env={**variables, "TERM": "xterm-256color"},
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_as_a_shell_starts_it,
         )  # fmt: skip
         os.close(slave)
 
