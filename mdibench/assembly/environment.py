@@ -18,6 +18,8 @@ import psutil
 
 from mdibench.assembly import limits
 
+TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
+"""Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LAUNCHERS = {
     "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),

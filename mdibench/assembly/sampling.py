@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 
+from mdibench.assembly.environment import TERMINAL_VARIABLE
 from mdibench.core.node import Node
 from mdibench.core.rows import EventRow, LinkRow, TelemetryRow
 from mdibench.core.source import Source
@@ -102,8 +103,6 @@ def log_line(row: EventRow) -> str:
 # --- progress ----------------------------------------------------------------------------------
 # The progress line of a run on stderr: rewritten in place on a terminal, else a plain line.
 
-TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
-"""Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
 _TERMINAL_PERIOD_S = 0.5
 _PLAIN_PERIOD_S = 5.0
 _WIDTH = 79

@@ -8,7 +8,8 @@ Rules of this package:
 * what can happen stands in tables; anything else is an ``InvariantError`` that tells its story.
 
 Read it in this order: ``records`` (what travels), ``rows`` (what is recorded), ``events`` (what
-goes in and out), ``transitions`` (the tables), ``story``, ``queues``, ``setup``, ``neighbours``,
-``worker_base`` with ``worker`` (algorithms 1 and 2), ``precision``, ``source``, ``node``; then
-``pricing`` and ``pressure_worker`` (scheme ``pressure``), and ``wire`` (messages as bytes).
+goes in and out), ``transitions`` (the tables, and stories), ``queues``, ``setup``, ``neighbours``,
+``worker_base`` with ``worker`` (algorithms 1 and 2), ``ledger``, ``precision``, ``source``,
+``node``; then ``pricing`` and ``pressure_worker`` (scheme ``pressure``), and ``wire`` (messages as
+bytes).
 """

@@ -9,7 +9,6 @@ not the division, so that no evaluation original was used to train the packaged 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from zipfile import BadZipFile
@@ -19,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
-from mdibench.record.files import cache_folder, write_whole
+from mdibench.record.files import cache_folder, write_cached
 
 SIZE = 32
 MARGIN = 4
@@ -68,8 +67,7 @@ def _originals_of_scikit_learn(kept: Path) -> tuple[NDArray[np.float32], NDArray
         with draft.open("wb") as file:
             np.savez_compressed(file, images=images, labels=labels)
 
-    with suppress(OSError):  # a cache that cannot be written is no reason to fail
-        write_whole(kept, write)
+    write_cached(kept, write)
     return images, labels
 
 

@@ -29,7 +29,7 @@ from mdibench.config.schema import PicturesSection
 from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
 from mdibench.data.registry import IMAGES
 from mdibench.errors import Problem, UserError
-from mdibench.record.files import cache_folder, write_text_whole
+from mdibench.record.files import cache_folder, write_text_cached
 
 LABELS, CLASSES = "labels.csv", "classes.txt"
 SPLITS = ("train", "calibration", "evaluation")
@@ -254,8 +254,7 @@ def _broken(folder: Path, files: Sequence[Path], side: int) -> dict[str, str]:
             decode(file, side)
         except UserError as failure:
             found[str(file)] = failure.problems[0].what.partition("(")[2].removesuffix(")")
-    with suppress(OSError):  # a cache that cannot be written is no reason to fail
-        write_text_whole(kept, json.dumps(found))
+    write_text_cached(kept, json.dumps(found))
     return found
 
 

@@ -15,7 +15,6 @@ import inspect
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from mdibench.config.messages import choose
 from mdibench.errors import Problem, UserError
 from mdibench.models.network import ConvHead, MultiExitNetwork, PooledHead
 from mdibench.network.placement import partition
-from mdibench.record.files import cache_folder, write_text_whole
+from mdibench.record.files import cache_folder, write_text_cached
 
 CUTS = 3
 """Cuts of a network whose config names none."""
@@ -293,8 +292,7 @@ def _measured_cuts(
     found = _kept_cuts(kept)
     if found is None:
         found = _balanced_cuts(name, whole, example, count)
-        with suppress(OSError):  # a cache that cannot be written is no reason to fail
-            write_text_whole(kept, json.dumps(found))
+        write_text_cached(kept, json.dumps(found))
     return found
 
 

@@ -23,8 +23,6 @@ from mdibench.errors import MdibenchError
 from mdibench.record import run_folder
 
 STAMP = re.compile(r"^(\d{8}T\d{6}Z)-(.+)-[0-9a-f]{4}$")
-SWEEP_FILE = "sweep.json"
-LEFT_OUT = (".crews", ".abandoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +306,7 @@ class SweepEntry:
 def read_sweep(path: Path, entries: Sequence[RunEntry]) -> SweepEntry | None:
     """The sweep in the folder ``path``; ``None`` where there is none, or its record is damaged."""
     try:
-        record = json.loads((path / SWEEP_FILE).read_bytes())
+        record = json.loads((path / run_folder.SWEEP_RECORD).read_bytes())
         outcomes = {(o["cell"], o["repeat"]): o for o in record["runs"]}
         cells = [(str(c["label"]), int(c["ranks"])) for c in record["cells"]]
         repeats = int(record["repeats"])

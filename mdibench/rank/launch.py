@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from mdibench.assembly import environment as assembly
 from mdibench.assembly import limits
-from mdibench.assembly.sampling import TERMINAL_VARIABLE
 from mdibench.errors import USAGE_ERROR, Problem, UserError, say
 from mdibench.rank.guard import TALK_VARIABLE
 from mdibench.record.run_folder import STOP
@@ -70,7 +69,7 @@ def child_environment() -> dict[str, str]:
     """This process's environment; ``TERMINAL_VARIABLE`` tells the ranks of a terminal."""
     variables = dict(os.environ)
     if sys.stderr.isatty():
-        variables[TERMINAL_VARIABLE] = "1"
+        variables[assembly.TERMINAL_VARIABLE] = "1"
     if os.geteuid() == 0:
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+log = logging.getLogger(__name__)
+
 
 def cache_folder() -> Path:
     """The user's cache of mdibench: below ``$XDG_CACHE_HOME`` where that is set."""
     return user_cache_path("mdibench", appauthor=False)
+
+
+def write_cached(path: Path, write: Callable[[Path], object]) -> None:
+    """``write_whole`` of a file of the cache if possible: nothing fails for want of a cache."""
+    try:
+        write_whole(path, write)
+    except OSError as failure:
+        log.info("%s is not kept: %s", path.name, failure)
+
+
+def write_text_cached(path: Path, text: str) -> None:
+    """``write_cached`` of a text in UTF-8."""
+    write_cached(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

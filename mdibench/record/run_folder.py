@@ -90,6 +90,8 @@ def lives(pid: int, started_s: float | None = None) -> bool:
 # --- run folder ----------------------------------------------------------------------------------
 
 MANIFEST = "run.json"
+SWEEP_RECORD = "sweep.json"
+"""In the folder of a sweep; see ``mdibench.sweep.sweep_record``."""
 STREAM = "live.jsonl"
 RESERVE = ".reserve"
 RESERVE_BYTES = 256 * 1024

@@ -21,7 +21,7 @@ from typing import Any
 from mdibench import __version__
 from mdibench.errors import Problem, UserError
 from mdibench.record.files import write_text_whole
-from mdibench.record.run_folder import find_runs, read_manifest, status
+from mdibench.record.run_folder import SWEEP_RECORD, find_runs, read_manifest, status
 from mdibench.sweep.matrix import Cell, Matrix, folder_name
 
 NAME = ".lock"
@@ -51,7 +51,6 @@ def only_here(folder: Path) -> Iterator[None]:
 
 # --- sweep record --------------------------------------------------------------------------------
 
-SWEEP_FILE = "sweep.json"
 ABANDONED = ".abandoned"
 MAJOR, MINOR = 1, 0
 
@@ -99,7 +98,7 @@ class SweepRecord:
         if before.get("digest") != self._facts["digest"]:
             remedy = "--anew starts in a folder of its own; or set another run.name"
             what = "this sweep was started with another config"
-            raise UserError(Problem(what, str(self.folder / SWEEP_FILE), remedy))
+            raise UserError(Problem(what, str(self.folder / SWEEP_RECORD), remedy))
         self._facts["started_utc"] = before.get("started_utc", self._facts["started_utc"])
         for fields in before.get("runs", []):
             done = RunOutcome(**fields)
@@ -154,10 +153,10 @@ class SweepRecord:
         """Write the record, atomically."""
         runs = [asdict(done) for _, done in sorted(self.runs.items())]
         text = json.dumps(self._facts | {"runs": runs}, indent=1) + "\n"
-        write_text_whole(self.folder / SWEEP_FILE, text)
+        write_text_whole(self.folder / SWEEP_RECORD, text)
 
     def _read(self) -> dict[str, Any] | None:
-        path = self.folder / SWEEP_FILE
+        path = self.folder / SWEEP_RECORD
         try:
             before = json.loads(path.read_bytes())
             major = before["schema"][0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ from mdibench.data.dataset import Split
 from mdibench.data.registry import load_evaluation
 from mdibench.models.evaluation import BATCH, ExitScores
 from mdibench.models.packaged import network_key
-from mdibench.record.files import cache_folder, write_whole
+from mdibench.record.files import cache_folder, write_cached
 from mdibench.training.calibration import confidences
 from mdibench.training.packed_scores import packaged_info
 
@@ -67,8 +66,7 @@ def coded_answers(
     if packaged_info(model) is not None:
         return None
     split = load_evaluation(model, run_seed)
-    content = pairs.read_bytes().hex() if pairs else ""
-    key = network_key(model, split.digest(), f"{codec} {content}", Path(__file__))
+    key = network_key(model, split.digest(), codec, Path(__file__), *([pairs] if pairs else []))
     path = cache_folder() / "scores" / f"{key}.npz"
     stored = _read(path)
     if stored is None:
@@ -176,5 +174,4 @@ def _keep(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
         with draft.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
-    with suppress(OSError):  # a run does not fail without a cache
-        write_whole(path, write)
+    write_cached(path, write)

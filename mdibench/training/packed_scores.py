@@ -108,7 +108,7 @@ def _answers_of(model: ModelSection) -> Path | None:
 def _facts(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            facts: dict[str, object] = json.loads(stored["facts"].tobytes())
+            facts: dict[str, Any] = json.loads(stored["facts"].tobytes())
             return facts
     except (OSError, KeyError, ValueError, BadZipFile) as failure:
         raise _damaged(path, failure) from failure

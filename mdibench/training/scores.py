@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,7 @@ from mdibench.data.registry import dataset_of, load_evaluation
 from mdibench.models.evaluation import ExitScores, score
 from mdibench.models.packaged import network_key
 from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder, write_text_whole, write_whole
+from mdibench.record.files import cache_folder, write_cached, write_text_cached
 from mdibench.training.packed_scores import packaged_info, packaged_scores
 
 _FORMAT = "2"
@@ -60,7 +59,7 @@ def known_info(model: ModelSection) -> ModelInfo:
     from mdibench.models.registry import network_info
 
     info = network_info(model)
-    _keep(path, lambda path: write_text_whole(path, json.dumps(asdict(info))))
+    write_text_cached(path, json.dumps(asdict(info)))
     return info
 
 
@@ -73,7 +72,7 @@ def _scores(model: ModelSection, split: Split) -> ExitScores:
 
     log.info("scoring %d items, once for this network", len(split))
     scores = score(load_model(model), split)
-    _keep(path, lambda path: write_whole(path, lambda draft: _write(draft, scores.logits)))
+    write_cached(path, lambda draft: _write(draft, scores.logits))
     return scores
 
 
@@ -89,11 +88,3 @@ def _read(path: Path) -> NDArray[np.float32] | None:
 def _write(draft: Path, logits: NDArray[np.float32]) -> None:
     with draft.open("wb") as file:
         np.save(file, logits, allow_pickle=False)
-
-
-def _keep(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file of the cache if possible: a run does not fail without a cache."""
-    try:
-        write(path)
-    except OSError as failure:
-        log.info("%s is not kept: %s", path.name, failure)

@@ -31,13 +31,13 @@ from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, s
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.runs import (
     SORTS,
-    SWEEP_FILE,
     Catalogue,
     RunEntry,
     SweepEntry,
     read_sweep,
     sorted_entries,
 )
+from mdibench.record.run_folder import SWEEP_RECORD
 
 READ_EVERY_S = 0.25
 RESCAN_EVERY_S = 3.0
@@ -154,7 +154,7 @@ class BrowserApp(App[Path]):
     def show(self) -> None:
         """Put the present state on the screen."""
         entries = list(self.catalogue.entries.values())
-        if (self.catalogue.path / SWEEP_FILE).exists():
+        if (self.catalogue.path / SWEEP_RECORD).exists():
             self.sweep = read_sweep(self.catalogue.path, entries)
         state, screen = self.state, self.screen_stack[0]
         chosen = self._of_cell(entries)
