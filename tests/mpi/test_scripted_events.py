@@ -17,19 +17,12 @@ from tests.mpi.jobs import Job, environment
 pytestmark = [pytest.mark.mpi, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(120)]
 
 FAILED_S = 1.5
-SATURATED = """
-[run]
-name = "recovery"
-warmup_s = 0.0
-duration_s = 4.5
+BOARDS = """
 [model]
 name = "null"
 [scheme]
 name = "mdi-exit"
 source_offloads_raw = true
-[admission]
-mode = "offline"
-max_in_flight = 40
 [placement]
 replicate = true
 [topology]
@@ -39,6 +32,16 @@ device = "board"
 link = "wifi-5ghz"
 [emulation.devices.board]
 block_ms = [10, 10, 10, 10, 10]
+"""
+SATURATED = f"""
+[run]
+name = "recovery"
+warmup_s = 0.0
+duration_s = 4.5
+[admission]
+mode = "offline"
+max_in_flight = 40
+{BOARDS}
 [[events]]
 at_s = 1.5
 kind = "fail"
@@ -48,29 +51,16 @@ at_s = 3.5
 kind = "join"
 rank = 2
 """
-CONFIG = """
+CONFIG = f"""
 [run]
 name = "scripted"
 trace = 1.0
 warmup_s = 0.0
 duration_s = 6.0
-[model]
-name = "null"
-[scheme]
-name = "mdi-exit"
-source_offloads_raw = true
 [admission]
 mode = "fixed-rate"
 interarrival_s = 0.02
-[placement]
-replicate = true
-[topology]
-name = "full"
-[emulation]
-device = "board"
-link = "wifi-5ghz"
-[emulation.devices.board]
-block_ms = [10, 10, 10, 10, 10]
+{BOARDS}
 [[events]]
 at_s = 1.0
 kind = "slow"

@@ -11,9 +11,9 @@ import pytest
 
 from mdibench.errors import UserError
 from mdibench.record import run_folder
-from mdibench.record.run_folder import RunWriter, find_runs
+from mdibench.record.run_folder import SWEEP_RECORD, RunWriter, find_runs
 from mdibench.sweep.matrix import Cell, Matrix, read_matrix
-from mdibench.sweep.sweep_record import ABANDONED, SWEEP_FILE, SweepRecord
+from mdibench.sweep.sweep_record import ABANDONED, SweepRecord
 
 TEXT = """
 [run]
@@ -61,7 +61,7 @@ def test_a_finished_run_is_remembered(tmp_path: Path, matrix: Matrix) -> None:
     assert again.finished(cell, 1)
     assert not again.finished(cell, 2)
     assert not again.finished(matrix.cells[1], 1)
-    written = json.loads((record.folder / SWEEP_FILE).read_text())
+    written = json.loads((record.folder / SWEEP_RECORD).read_text())
     assert written["runs"] == [
         {
             "cell": "local",
@@ -157,6 +157,6 @@ def test_more_cells_of_the_same_base_are_accepted(tmp_path: Path, matrix: Matrix
 def test_a_damaged_record_is_a_user_error(tmp_path: Path, matrix: Matrix) -> None:
     record = open_record(tmp_path, matrix)
     record.write()
-    (record.folder / SWEEP_FILE).write_text("{")
+    (record.folder / SWEEP_RECORD).write_text("{")
     with pytest.raises(UserError, match="is damaged"):
         open_record(tmp_path, matrix)
