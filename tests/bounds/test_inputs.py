@@ -20,6 +20,7 @@ from mdibench.report.terminal import summary_lines
 from mdibench.simulation.run import simulate
 from tests.simulation.scenarios import scenario
 
+EXAMPLE = Path(__file__).parents[2] / "results" / "example"
 SATURATED = ("admission.mode=offline", "admission.max_in_flight=40", "run.warmup_s=0.5")
 
 
@@ -75,6 +76,13 @@ def test_a_saturated_worker_reaches_its_bound(run: Callable[..., Path], scheme: 
     assert bound["binding"] == "worker 0 (100%)"
     rate = evaluate_run(RunReader(folder)).summary.measured.rate_per_s.value
     assert rate == pytest.approx(bound["rate_per_s"], rel=0.03)
+
+
+def test_blocks_that_were_calls_of_their_own_count_each() -> None:
+    """The example's runs without exits: version 0.1 recorded a step for each block of a worker."""
+    (folder,) = (EXAMPLE / "3-Node-Mesh-mdi" / "repeat-2").iterdir()
+    rate = evaluate_run(RunReader(folder)).summary.measured.rate_per_s.value
+    assert rate == pytest.approx(bound_of_run(folder)["rate_per_s"], rel=0.05)
 
 
 def test_a_run_and_its_plan_have_the_same_bound(run: Callable[..., Path], tmp_path: Path) -> None:
