@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from mdibench.compute.engine import Hosted
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import Hosted, keep_freed_memory
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 
 Classify = Callable[[Any], int]
 

@@ -21,7 +21,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtri
 
 from mdibench.analysis import series, statistics
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate
 from mdibench.analysis.steadiness import MOMENTS
 
 LOADS = (0.5, 0.8, 0.9, 0.95)

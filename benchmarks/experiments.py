@@ -27,14 +27,8 @@ import numpy as np
 
 from mdibench.analysis.comparison import ALPHA
 from mdibench.analysis.run_groups import Run, evaluate_run
-from mdibench.analysis.statistics import (
-    UNKNOWN,
-    Effect,
-    Estimate,
-    holm,
-    mean_of_independent,
-    paired_effect,
-)
+from mdibench.analysis.shares import UNKNOWN, Estimate
+from mdibench.analysis.statistics import Effect, holm, mean_of_independent, paired_effect
 from mdibench.bounds.inputs import bound_of_run
 from mdibench.record.files import write_text_whole
 from mdibench.record.reader import RunReader

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import keep_freed_memory
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.models.registry import load_model
 
 WARMUP_S = 1.0

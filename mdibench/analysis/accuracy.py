@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri
 
 from mdibench.analysis.series import share_of_series
-from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import LEVEL, UNKNOWN, Effect, Estimate, two_sided, wilson
+from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers
+from mdibench.analysis.statistics import LEVEL, Effect, two_sided, wilson
 
 FEW_CLUSTERS = 25
 """Differing clusters up to which their signs are counted instead of their sum taken as normal."""

@@ -20,8 +20,8 @@ import numpy as np
 from mdibench.analysis import accuracy, series, statistics
 from mdibench.analysis.metrics import due_in, read_items
 from mdibench.analysis.run_groups import METRICS, SAMPLED, Metric, Run, RunGroup
-from mdibench.analysis.shares import MOST_SAMPLES, Numbers
-from mdibench.analysis.statistics import UNKNOWN, Effect, Estimate, holm
+from mdibench.analysis.shares import MOST_SAMPLES, UNKNOWN, Estimate, Numbers
+from mdibench.analysis.statistics import Effect, holm
 from mdibench.errors import IncomparableRuns, Problem, UserError
 
 ALPHA = 0.05

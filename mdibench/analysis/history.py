@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from mdibench.analysis.comparison import ALPHA
 from mdibench.analysis.run_groups import METRICS, Metric, Run, RunGroup
-from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import Estimate, mean_of_independent
+from mdibench.analysis.shares import Estimate, Numbers
+from mdibench.analysis.statistics import mean_of_independent
 
 TRACKED = ("throughput", "accuracy", "p50", "p99")
 LEAST_RUNS = 8

@@ -28,8 +28,7 @@ from mdibench.analysis.accuracy import (
     pooled,
 )
 from mdibench.analysis.series import event_rate, mean_of_series, quantiles, share_of_series
-from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import UNKNOWN, Estimate
+from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers
 from mdibench.analysis.workers import LinkFigures, RankFigures, Window, link_figures, rank_figures
 from mdibench.record.reader import RunReader
 

@@ -12,12 +12,8 @@ from mdibench.analysis.accuracy import Samples, pooled
 from mdibench.analysis.checks import Finding, check, verdict
 from mdibench.analysis.formatting import CellKind
 from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
-from mdibench.analysis.statistics import (
-    REPEATED_MEANS,
-    Estimate,
-    mean_of_independent,
-    mean_of_skewed,
-)
+from mdibench.analysis.shares import Estimate
+from mdibench.analysis.statistics import REPEATED_MEANS, mean_of_independent, mean_of_skewed
 from mdibench.record.reader import RunReader
 
 MOST_IN_TIME_ORDER = 4

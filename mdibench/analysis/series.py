@@ -23,17 +23,8 @@ from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
-from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import (
-    LEVEL,
-    UNKNOWN,
-    Effect,
-    Estimate,
-    finite,
-    reciprocal,
-    two_sided,
-    wilson,
-)
+from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers
+from mdibench.analysis.statistics import LEVEL, Effect, finite, reciprocal, two_sided, wilson
 
 BATCHES = 16
 LEAST_WORTH = 100.0

@@ -1,4 +1,4 @@
-"""What reports and the live monitor share: shares with their intervals, and crowded hosts.
+"""What reports and the live monitor share: estimates, shares, percentiles, and crowded hosts.
 
 numpy only, as a monitor that draws a screen must not wait for scipy. Source: Wilson 1927.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ Z_95 = 1.959963984540054
 """97.5 % quantile of the standard normal distribution: two-sided intervals at 95 %."""
 MOST_SAMPLES = 1 << 24
 """Numbers of samples that are told apart; none of the data sets is so large."""
+LEAST_OBSERVATIONS = 30
+"""Below this many observations a share is not shown as a percentage."""
+EXACT_UP_TO = 1 << 16
+BUCKETS_PER_E = 100
+"""Log buckets are 1 % wide: percentiles of more than ``EXACT_UP_TO`` values are that exact."""
+_SMALLEST_S = 1e-6
+BUCKETS = 2200
 
 
 def wilson_interval(hits: float, count: float) -> tuple[float, float]:
@@ -65,3 +73,99 @@ def crowded_hosts(manifest: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     ranks = Counter(str(rank.get("host")) for rank in facts)
     cores = {str(rank.get("host")): int(rank["cores"]) for rank in facts}
     return {host: (n, cores[host]) for host, n in ranks.items() if n > cores[host]}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval of level ``LEVEL``.
+
+    NaN stands for not available, an infinite bound for one that the data cannot give. ``n`` is
+    the number of observations (items, distinct samples of an accuracy, or runs where repeats were
+    combined).
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    sufficiency: float = math.nan
+    """Of a dependent series: what it is worth in independent values, as a share of what an interval
+    needs. NaN where values are independent."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a figure at all."""
+        return not math.isnan(self.value)
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width; NaN or infinite where it has none."""
+        return (self.high - self.low) / 2
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same in another unit; ``factor`` is positive."""
+        return replace(
+            self, value=self.value * factor, low=self.low * factor, high=self.high * factor
+        )
+
+    def within(self, least: float, most: float = math.inf) -> Estimate:
+        """The same without what no such figure can be; an unknown bound stays so."""
+        low = self.low if math.isinf(self.low) else max(self.low, least)
+        high = self.high if math.isinf(self.high) else min(self.high, most)
+        return replace(self, low=low, high=high)
+
+
+UNKNOWN = Estimate(math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """``hits`` of ``count``, with the Wilson score interval at 95 %."""
+
+    hits: float
+    count: int
+
+    @property
+    def value(self) -> float:
+        """The share itself; NaN when nothing was counted."""
+        return self.hits / self.count if self.count else math.nan
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few observations for a percentage."""
+        return self.count < LEAST_OBSERVATIONS
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end (Wilson 1927); (0, 1) when nothing was counted."""
+        return wilson_interval(self.hits, self.count)
+
+    @property
+    def margin(self) -> float:
+        """Half the interval's width."""
+        low, high = self.interval
+        return (high - low) / 2
+
+
+def bucket(latency_s: Numbers) -> Numbers:
+    """Index of each latency's log bucket; NaN goes to bucket 0."""
+    clean = np.where(np.isnan(latency_s), 0.0, latency_s)
+    index = np.log(np.maximum(clean, _SMALLEST_S) / _SMALLEST_S) * BUCKETS_PER_E
+    return np.asarray(np.minimum(index, BUCKETS - 1), np.int16)
+
+
+def percentiles(latency_s: Numbers, buckets: Numbers, shares: Sequence[float]) -> tuple[float, ...]:
+    """Latencies below which each of ``shares`` (0 to 1) of the values lie; NaN without values.
+
+    Exact order statistics up to ``EXACT_UP_TO`` values, upper ends of log buckets beyond.
+    """
+    count = len(latency_s)
+    if not count:
+        return (math.nan,) * len(shares)
+    places = [min(count - 1, max(0, math.ceil(share * count) - 1)) for share in shares]
+    if count <= EXACT_UP_TO:
+        ordered = np.partition(latency_s, sorted(set(places)))
+        return tuple(float(ordered[place]) for place in places)
+    reached = np.cumsum(np.bincount(buckets, minlength=BUCKETS))
+    ends = [int(np.searchsorted(reached, place, side="right")) for place in places]
+    return tuple(_SMALLEST_S * math.exp((end + 0.5) / BUCKETS_PER_E) for end in ends)

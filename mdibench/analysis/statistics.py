@@ -15,54 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtr, stdtrit
 
-from mdibench.analysis.shares import Numbers, wilson_interval
+from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers, wilson_interval
 
 LEVEL = 0.95
 NEAR_LEAST = 1.3
 """MSER-5's minimum is flat and noisy: the first cut within this factor of it is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its interval of level ``LEVEL``.
-
-    NaN stands for not available, an infinite bound for one that the data cannot give. ``n`` is
-    the number of observations (items, distinct samples of an accuracy, or runs where repeats were
-    combined).
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    n: int = 0
-    sufficiency: float = math.nan
-    """Of a dependent series: what it is worth in independent values, as a share of what an interval
-    needs. NaN where values are independent."""
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a figure at all."""
-        return not math.isnan(self.value)
-
-    @property
-    def half_width(self) -> float:
-        """Half the interval's width; NaN or infinite where it has none."""
-        return (self.high - self.low) / 2
-
-    def scaled(self, factor: float) -> Estimate:
-        """The same in another unit; ``factor`` is positive."""
-        return replace(
-            self, value=self.value * factor, low=self.low * factor, high=self.high * factor
-        )
-
-    def within(self, least: float, most: float = math.inf) -> Estimate:
-        """The same without what no such figure can be; an unknown bound stays so."""
-        low = self.low if math.isinf(self.low) else max(self.low, least)
-        high = self.high if math.isinf(self.high) else min(self.high, most)
-        return replace(self, low=low, high=high)
-
-
-UNKNOWN = Estimate(math.nan)
 
 
 def wilson(successes: float, n: float) -> Estimate:

@@ -16,8 +16,7 @@ import numpy as np
 
 from mdibench.analysis.metrics import ItemColumns, RunSummary
 from mdibench.analysis.series import Growth, growth
-from mdibench.analysis.shares import Numbers
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate, Numbers
 from mdibench.analysis.workers import Series
 
 Level = Literal["ok", "warning", "invalid"]

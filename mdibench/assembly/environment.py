@@ -1,22 +1,122 @@
-"""What a rank reads before MPI and torch are imported: its launcher, its host, its threads.
+"""What a rank reads before MPI and torch are imported: launcher, host, threads, limits.
 
 Thread counts must be set before numpy and torch start their thread pools: ranks that share cores
 and run as many threads each as there are cores slow each other down by two orders of magnitude.
+
+A container or a systemd slice limits cores and memory without changing what the machine shows.
+Version 2 of control groups keeps ``cpu.max`` and ``memory.max`` in each group, version 1 keeps
+``cpu.cfs_quota_us`` and ``memory.limit_in_bytes`` below a folder for each controller. The limits of
+every group above hold too. ``root`` is the root of the file system, for tests.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from mdibench.assembly import limits
+ROOT = Path("/")
+SHARED_MEMORY = Path("dev/shm")
+SHARED_MEMORY_A_RANK = 2 * 1024**2
+"""MPICH takes 1.1 MB of it for each rank on a host; with room to spare."""
+_MOUNT = Path("sys/fs/cgroup")
+
+
+def cpu_quota(root: Path = ROOT) -> float | None:
+    """Cores' worth of time that this process may use; None where nothing limits it."""
+    found = [*map(_cpu_max, _groups(root, "")), *map(_cfs_quota, _groups(root, "cpu"))]
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def memory_limit(root: Path = ROOT) -> int | None:
+    """Bytes of memory that this process may use; None where nothing limits it."""
+    files = [folder / "memory.max" for folder in _groups(root, "")]
+    files += [folder / "memory.limit_in_bytes" for folder in _groups(root, "memory")]
+    found = [int(text) for text in map(_text, files) if text.isdigit()]
+    return min(found, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMemory:
+    """What processes may share, in bytes."""
+
+    total: int
+    free: int
+
+
+def shared_memory(root: Path = ROOT) -> SharedMemory | None:
+    """Size of the folder through which ranks of a host share memory; None where there is none."""
+    try:
+        usage = shutil.disk_usage(root / SHARED_MEMORY)
+    except OSError:
+        return None
+    return SharedMemory(usage.total, usage.free)
+
+
+def lacking_shared_memory(ranks: int, available: int) -> str:
+    """What to tell where ``available`` bytes do not do for ``ranks`` ranks; empty where they do."""
+    needed = ranks * SHARED_MEMORY_A_RANK
+    if available >= needed:
+        return ""
+    return (
+        f"{available / 2**20:.1f} MiB in /{SHARED_MEMORY} for {ranks} ranks, "
+        f"which need {needed / 2**20:.0f} MiB"
+    )
+
+
+SHARED_MEMORY_REMEDY = (
+    f"give the container more (docker run --shm-size=256m), mount -o remount,size=256m "
+    f"/{SHARED_MEMORY}, or remove what killed jobs left there"
+)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of this process's group and of all above; ``controller`` is empty for version 2.
+
+    Inside a container the path may not exist, for the group is mounted as the topmost one.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        if controller not in names.split(",") or (not controller and number != "0"):
+            continue
+        for mount in _mounts(root, names):
+            below = Path(path.lstrip("/"))
+            yield from (mount / part for part in (below, *below.parents))
+
+
+def _mounts(root: Path, names: str) -> list[Path]:
+    """Where a hierarchy may be mounted: by all its controllers, by each, or as version 2."""
+    if not names:
+        return [root / _MOUNT, root / _MOUNT / "unified"]
+    return [root / _MOUNT / name for name in dict.fromkeys((names, *names.split(",")))]
+
+
+def _cpu_max(folder: Path) -> float | None:
+    quota, _, period = _text(folder / "cpu.max").partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _cfs_quota(folder: Path) -> float | None:
+    quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+    if not quota.isdigit() or not period.isdigit() or int(quota) <= 0:
+        return None
+    return int(quota) / int(period)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
 
 TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
 """Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
@@ -93,14 +193,14 @@ def _of_this_node(environment: Mapping[str, str]) -> int:
 def cores() -> int:
     """Whole cores that this process may use: by affinity, and by the CPU quota of its group."""
     allowed = len(os.sched_getaffinity(0))
-    quota = limits.cpu_quota()
+    quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
 def memory_bytes() -> int:
     """Memory that this process may use: a container's limit where there is one."""
     total = int(psutil.virtual_memory().total)
-    limit = limits.memory_limit()
+    limit = memory_limit()
     return total if limit is None else min(total, limit)
 
 
@@ -123,9 +223,9 @@ def host_facts() -> dict[str, object]:
         "cpu": _processor_model(),
         "machine": platform.machine(),
         "cores": cores(),
-        "cpu_quota": limits.cpu_quota(),
+        "cpu_quota": cpu_quota(),
         "memory_bytes": memory_bytes(),
-        "shared_memory_bytes": shared.total if (shared := limits.shared_memory()) else None,
+        "shared_memory_bytes": shared.total if (shared := shared_memory()) else None,
         "load_1min": os.getloadavg()[0],
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "kernel": platform.release(),

@@ -14,8 +14,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from mdibench.assembly.encoded_cuts import lossy_codecs
 from mdibench.assembly.state_machines import ExitRule
+from mdibench.assembly.workload import lossy_codecs
 from mdibench.config.reading import resolved
 from mdibench.config.schema import RunConfig
 from mdibench.core.node import Node

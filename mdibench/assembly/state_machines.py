@@ -29,7 +29,7 @@ from mdibench.core.source import Source
 from mdibench.core.worker import Worker
 from mdibench.network.placement import last_blocks
 from mdibench.network.plan import Plan
-from mdibench.policy.admission import Gains
+from mdibench.policy.algorithms import Gains
 from mdibench.policy.pressure import PressureParameters
 
 ATTEMPTS = 3

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdibench.assembly import environment
-from mdibench.compute.engine import Engine, Hosted, NullEngine
-from mdibench.compute.engines import EngineChoice, build, choose, has_onnxruntime
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import (
+    Engine,
+    EngineChoice,
+    Hosted,
+    NullEngine,
+    build,
+    choose,
+    has_onnxruntime,
+    keep_freed_memory,
+)
 from mdibench.compute.timing import block_seconds, time_calls
 from mdibench.config.schema import ModelSection, RunConfig
+from mdibench.core.records import Task
 from mdibench.errors import Problem, UserError
 from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
@@ -166,7 +176,7 @@ def load_items(
     if model.name == NULL:
         item = np.zeros((1, _NULL_SIDE, _NULL_SIDE), np.uint8)
         return SourceItems([0] * 1000, lambda sample: (item, item.nbytes), arrivals_s)
-    from mdibench.data.registry import load_evaluation
+    from mdibench.data.dataset import load_evaluation
 
     split = load_evaluation(model, run_seed)
     inputs = split.inputs
@@ -197,7 +207,7 @@ def recorded_items(
 
 def data_facts(dataset: str, run_seed: int, originals: NDArray[np.int64] | None) -> dict[str, Any]:
     """What a manifest says of a run's items; the originals are one text, on one line."""
-    from mdibench.data.registry import corruption_seed
+    from mdibench.data.dataset import corruption_seed
 
     listed = None if originals is None else " ".join(map(str, originals.tolist()))
     return {"seed": corruption_seed(dataset, run_seed), "originals": listed}
@@ -248,3 +258,53 @@ def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:
         replace(block, seconds=time_s) for block, time_s in zip(info.blocks, seconds, strict=True)
     )
     return replace(info, blocks=blocks)
+
+
+if TYPE_CHECKING:
+    from mdibench.training.recordings import CodedAnswers
+
+EncodedCuts = Callable[[Task], int]
+"""From a task to the set of cuts before it at which its feature map was encoded, as bits."""
+
+
+def lossy_codecs(plan: Plan) -> list[str]:
+    """The codecs of the plan's links that change feature maps, in order."""
+    return sorted({link.codec for link in plan.links.values()} - {"none"})
+
+
+def answers_under_codec(
+    config: RunConfig, plan: Plan, temperatures: tuple[float, ...]
+) -> CodedAnswers | None:
+    """The answers recorded under the codec of the plan's links.
+
+    None where no link has one or links have several, and where they cannot be recorded.
+    """
+    codecs = lossy_codecs(plan)
+    if len(codecs) != 1:
+        return None
+    from mdibench.training.recordings import coded_answers
+
+    pairs = bottleneck_file(config) if codecs == ["bottleneck"] else None
+    return coded_answers(config.model, codecs[0], pairs, temperatures, config.run.seed)
+
+
+def encoded_cuts(config: RunConfig, plan: Plan, rank: int) -> EncodedCuts:
+    """For the tasks that ``rank`` computes, by the ranks that computed the blocks before.
+
+    A cut is encoded where two ranks computed the blocks beside it and their link has a codec; with
+    no link of their own, the map was relayed over links that have one.
+    """
+    last = [last_blocks(config.scheme, blocks) for blocks in plan.blocks]
+
+    @cache
+    def of_path(path: tuple[int, ...]) -> int:
+        cuts, block = 0, 1
+        for here, there in pairwise((*path, rank)):
+            end = last[here].get(block, block)
+            link = plan.links.get((here, there))
+            if here != there and (link is None or link.codec != "none"):
+                cuts |= 1 << (end - 1)
+            block = end + 1
+        return cuts
+
+    return lambda task: of_path(task.path)

@@ -22,7 +22,7 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import UserError
 from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, Link, ModelInfo
-from mdibench.policy.exits import raw_items_first, stay_if_hosted
+from mdibench.policy.algorithms import raw_items_first, stay_if_hosted
 from mdibench.record.reader import RunReader
 
 BlockSeconds = Sequence[Sequence[float]]

@@ -56,7 +56,7 @@ def _check_weights(config: RunConfig) -> None:
     With both of them there, the network is tried: what that finds is a mistake.
     """
     from mdibench.assembly.workload import NULL, check_network
-    from mdibench.data.registry import IMAGES, dataset_of
+    from mdibench.data.dataset import IMAGES, dataset_of
     from mdibench.models.registry import load_model
 
     model = config.model

@@ -17,7 +17,7 @@ def data() -> None:
 @data.command("list")
 def list_data_sets() -> None:
     """Name every data set."""
-    from mdibench.data.registry import DATASETS, IMAGES
+    from mdibench.data.dataset import DATASETS, IMAGES
 
     for name, form in DATASETS.items():
         shape = " x ".join(map(str, form.shape))
@@ -33,7 +33,7 @@ def describe(name: str, data_dir: str | None, seed: int) -> None:
     """Load data set NAME, check it, and count its items by split and class."""
     import numpy as np
 
-    from mdibench.data.registry import load_dataset
+    from mdibench.data.dataset import load_dataset
 
     loaded = load_dataset(name, data_dir, seed)
     for title in ("train", "calibration", "evaluation"):

@@ -17,7 +17,7 @@ import click
 
 from mdibench import errors
 from mdibench.cli import check_hostfile
-from mdibench.rank import host_comparison, machine, mpi_check
+from mdibench.rank import machine, mpi_check
 from mdibench.rank.machine import MachineCheck
 from mdibench.report import TEXT_WIDTH
 
@@ -48,11 +48,11 @@ def doctor(ranks: int | None, hostfile: Path | None, as_json: bool) -> int:
 
 def _compare_hosts(prints: bool, as_json: bool) -> int:
     """Compare the hosts of all ranks; the rank that ``prints`` shows the result."""
-    ranks = host_comparison.gather()
-    findings = host_comparison.compare(ranks)
+    ranks = mpi_check.gather()
+    findings = mpi_check.compare(ranks)
     if prints:
         if not as_json:
-            click.echo("\n".join(host_comparison.host_lines(ranks)) + "\n")
+            click.echo("\n".join(mpi_check.host_lines(ranks)) + "\n")
         _print_findings(findings, as_json, {"ranks": list(ranks)})
     return _status(findings)
 
@@ -109,15 +109,15 @@ def finding_lines(findings: Sequence[MachineCheck]) -> list[str]:
 
 def _host() -> list[MachineCheck]:
     """Everything about this host that is not MPI."""
-    from mdibench.assembly import limits
+    from mdibench.assembly import environment
     from mdibench.assembly.environment import cores, host_facts, memory_bytes
 
     facts = host_facts()
     size = shutil.get_terminal_size()
-    quota = limits.cpu_quota()
+    quota = environment.cpu_quota()
     return [
         machine.check_processor(cores(), memory_bytes(), str(facts["cpu"]), quota),
-        machine.check_shared_memory(limits.shared_memory()),
+        machine.check_shared_memory(environment.shared_memory()),
         machine.check_governor(None if facts["governor"] is None else str(facts["governor"])),
         machine.check_torch(machine.ask),
         machine.check_terminal(sys.stdout.isatty(), size.columns, size.lines),

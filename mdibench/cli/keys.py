@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from mdibench.config.messages import choose, toml, type_in_words
 from mdibench.config.network_keys import ConfigSection
 from mdibench.config.schema import RunConfig
-from mdibench.data.registry import DATASETS
+from mdibench.data.dataset import DATASETS
 from mdibench.errors import Problem, UserError
 from mdibench.network.devices import DEVICES, LINKS
 from mdibench.network.topology import GENERATORS, TOPOLOGIES

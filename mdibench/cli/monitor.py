@@ -69,7 +69,7 @@ def monitor(
 def _browse(path: Path, theme: str, glyphs: str, pace_s: float) -> int:
     """The list of the runs below ``path``; the run itself where there is one only."""
     from mdibench.monitor.app.browser import browse
-    from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
+    from mdibench.monitor.app.paint.drawing import GLYPH_SETS, Options
 
     _check_theme(theme)
 
@@ -99,7 +99,7 @@ def _screen(
     folder: Path, theme: str, glyphs: str, pace_s: float, forwarded_keys: bool = False
 ) -> tuple[Snapshot | None, str]:
     from mdibench.monitor.app.app import watch
-    from mdibench.monitor.app.paint.canvas import GLYPH_SETS, Options
+    from mdibench.monitor.app.paint.drawing import GLYPH_SETS, Options
 
     _check_theme(theme)
     if os.nice(0) < NICENESS:
@@ -204,7 +204,7 @@ def list_runs(
     import shutil
     import time
 
-    from mdibench.monitor.app.paint.canvas import matches
+    from mdibench.monitor.app.paint.drawing import matches
     from mdibench.monitor.app.paint.listing import ListView, list_lines
     from mdibench.monitor.runs import as_json as json_of
     from mdibench.monitor.runs import listed

@@ -65,7 +65,7 @@ def report(
             pictures = {key: _relative_path(path, markdown) for key, path in written.items()}
             _report_file(folder, f"{len(written)} figures")
     if html:
-        from mdibench.report.html import to_html
+        from mdibench.report.formats import to_html
 
         _write(html, to_html(full))
     if markdown:

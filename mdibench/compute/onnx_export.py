@@ -31,7 +31,7 @@ from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
 from mdibench.models.packaged import network_key
 from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder, write_text_whole, write_whole
+from mdibench.record.files import cache_folder, one_at_a_time, write_text_whole, write_whole
 
 if TYPE_CHECKING:
     from mdibench.models.network import MultiExitNetwork
@@ -71,8 +71,12 @@ def exported(model: ModelSection) -> Export:
         for library in _LIBRARIES[1:]:
             if _version(library) is None:
                 raise NotExported(f"{library} is not installed")
-        known = _export(model)
-        _write(_folder(model), known)
+        folder = _folder(model)
+        with one_at_a_time(folder):
+            known = _read(folder)  # another process may have exported them meanwhile
+            if known is None:
+                known = _export(model)
+                _write(folder, known)
         kept.cache_clear()  # it has said that there is none
     return known
 
@@ -146,7 +150,7 @@ def _graph(parts: Any, given: Any) -> bytes:
 def _checked(graphs: Sequence[bytes], network: MultiExitNetwork, model: ModelSection) -> float:
     """The largest difference of a confidence; NotExported where the answers are not the same."""
     from mdibench.compute.torch_engine import TorchEngine
-    from mdibench.data.registry import dataset_of
+    from mdibench.data.dataset import dataset_of
 
     items = dataset_of(model).evaluation.inputs[:ITEMS]
     hosted = Hosted.every_block(network.exits)

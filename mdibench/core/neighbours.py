@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from mdibench.core.records import Copy, State
-from mdibench.policy.views import Candidate
+from mdibench.policy.algorithms import Candidate
 
 
 def smoothed(mean: float, value: float, weight: float) -> float:

@@ -45,8 +45,8 @@ from mdibench.core.transitions import (
 )
 from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
+from mdibench.policy.algorithms import Generator, Offload, OffloadView
 from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
-from mdibench.policy.views import Generator, Offload, OffloadView
 
 NOTABLE_LENGTH = 0.05
 """Relative change of a price that neighbours are told of."""

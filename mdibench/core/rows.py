@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 from mdibench.core.neighbours import Neighbour
 from mdibench.core.queues import Entry
-from mdibench.policy.views import Keep, Offload, OffloadView
+from mdibench.policy.algorithms import Keep, Offload, OffloadView
 
 
 class ItemRow(NamedTuple):

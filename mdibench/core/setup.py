@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Literal
 
-from mdibench.policy.admission import Gains
+from mdibench.policy.algorithms import Gains, Generator
 from mdibench.policy.pressure import PressureParameters
 from mdibench.policy.schemes import Scheme
-from mdibench.policy.views import Generator
 
 NO_LIMIT = 2**62
 """More items than any run has."""

@@ -28,7 +28,7 @@ from mdibench.core.rows import EventRow, ItemRow
 from mdibench.core.setup import NO_LIMIT, SourceSetup
 from mdibench.core.transitions import PHASE_MOVES, SourcePhase, Story, listed
 from mdibench.errors import InvariantError
-from mdibench.policy.admission import ThresholdCurve, adapt_interarrival, adapt_threshold
+from mdibench.policy.algorithms import ThresholdCurve, adapt_interarrival, adapt_threshold
 
 Said: TypeAlias = tuple[list[Task], list[Instruction]]
 """Raw items for the worker beside the source, and instructions."""

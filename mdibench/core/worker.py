@@ -32,7 +32,7 @@ from mdibench.core.transitions import (
 )
 from mdibench.core.worker_base import WorkerBase
 from mdibench.errors import InvariantError
-from mdibench.policy.views import (
+from mdibench.policy.algorithms import (
     Candidate,
     Generator,
     Keep,

@@ -45,8 +45,7 @@ from mdibench.core.transitions import (
     listed,
 )
 from mdibench.errors import InvariantError
-from mdibench.policy.exits import leaves
-from mdibench.policy.views import Generator
+from mdibench.policy.algorithms import Generator, leaves
 
 STALL = 1.5
 """Heartbeats without a tick after which a worker takes itself for the one that stood still."""

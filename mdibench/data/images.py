@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from mdibench.config.messages import choose
 from mdibench.config.schema import PicturesSection
-from mdibench.data.dataset import DIVISION_SEED, Dataset, Split
-from mdibench.data.registry import IMAGES
+from mdibench.data.dataset import DIVISION_SEED, IMAGES, Dataset, Split
 from mdibench.errors import Problem, UserError
 from mdibench.record.files import cache_folder, write_text_cached
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mdibench.config.schema import ModelSection
 from mdibench.core.wire import MAX_DIMENSIONS, MAX_PATH
-from mdibench.data.registry import dataset_of
+from mdibench.data.dataset import dataset_of
 from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from mdibench.config.messages import choose
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import check_name, item_format
+from mdibench.data.dataset import check_name, item_format
 from mdibench.errors import InvariantError, Problem, UserError
 from mdibench.models import digits_cnn, mobilenetv2, resnet
 from mdibench.models.network import MultiExitNetwork

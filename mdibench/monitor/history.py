@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from mdibench.analysis.shares import percentiles
 from mdibench.monitor.columns import Array
-from mdibench.monitor.figures import percentiles
 from mdibench.monitor.snapshot import Floats, History
 from mdibench.monitor.tables import RankTable, Tables
 

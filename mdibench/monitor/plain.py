@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from shlex import quote
 
-from mdibench.monitor.feed import RunFeed
-from mdibench.monitor.figures import (
+from mdibench.analysis.formatting import (
     accuracy,
     bare_milliseconds,
     clock,
@@ -20,6 +19,7 @@ from mdibench.monitor.figures import (
     rate,
     whole_percent,
 )
+from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.snapshot import Snapshot
 
 READ_EVERY_S = 0.25

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mdibench.analysis.shares import Share
 from mdibench.core.rows import EventRow
 from mdibench.monitor.facts import RunFacts
-from mdibench.monitor.figures import Share
 
 StateWord = Literal[
     "starting", "warm-up", "running", "draining", "complete", "aborted", "stalled", "failed"

@@ -12,11 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from mdibench.analysis.shares import right_samples
+from mdibench.analysis.shares import Share, percentiles, right_samples
 from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import Array
 from mdibench.monitor.facts import RunFacts
-from mdibench.monitor.figures import Share, percentiles
 from mdibench.monitor.history import PERCENTILES, PercentileCache, Span, edges_of, history_of
 from mdibench.monitor.snapshot import (
     RECENT_S,

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mdibench.analysis.shares import bucket
 from mdibench.core.rows import EventRow
 from mdibench.monitor.columns import (
     Array,
@@ -27,7 +28,6 @@ from mdibench.monitor.columns import (
     texts,
     within,
 )
-from mdibench.monitor.figures import bucket
 
 ITEMS_WITH_STEPS = 2000
 """Steps of this many items are kept in memory; older ones are read again on request."""

@@ -13,7 +13,7 @@ import networkx as nx
 from mdibench.config.schema import SchemeSection
 from mdibench.core.records import SOURCE
 from mdibench.network.topology import Graph
-from mdibench.policy.exits import stay_if_hosted
+from mdibench.policy.algorithms import stay_if_hosted
 
 Blocks = tuple[frozenset[int], ...]
 """The blocks of each rank."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from mdibench.policy import exits, offloading
-from mdibench.policy.views import OffloadPolicy, PlacingPolicy
+from mdibench.policy import algorithms
+from mdibench.policy.algorithms import OffloadPolicy, PlacingPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,62 +38,62 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme(
             "local",
             "the source computes everything",
-            exits.stay_if_hosted,
-            offloading.to_the_host,
+            algorithms.stay_if_hosted,
+            algorithms.to_the_host,
             placement="source",
         ),
         Scheme(
             "ddi",
             "raw items go to the least loaded worker, which runs the whole network",
-            exits.raw_items_first,
-            offloading.join_shortest_queue,
+            algorithms.raw_items_first,
+            algorithms.join_shortest_queue,
             placement="replicate",
             offers_raw=True,
         ),
         Scheme(
             "mdi",
             "a pipeline of blocks without early exits",
-            exits.stay_if_hosted,
-            offloading.to_the_host,
+            algorithms.stay_if_hosted,
+            algorithms.to_the_host,
             early_exit=False,
             placement="partition",
         ),
         Scheme(
             "static-exit",
             "a pipeline of blocks with early exits",
-            exits.stay_if_hosted,
-            offloading.to_the_host,
+            algorithms.stay_if_hosted,
+            algorithms.to_the_host,
             placement="partition",
         ),
         Scheme(
             "mdi-exit",
             "exits and offloading from queue lengths (algorithms 1 and 2)",
-            exits.algorithm_1,
-            offloading.algorithm_2,
+            algorithms.algorithm_1,
+            algorithms.algorithm_2,
         ),
         Scheme(
             "random",
             "every task to a random host",
-            exits.always_offer,
-            offloading.uniformly_random,
+            algorithms.always_offer,
+            algorithms.uniformly_random,
         ),
         Scheme(
             "round-robin",
             "every task to the next host in turn",
-            exits.always_offer,
-            offloading.round_robin,
+            algorithms.always_offer,
+            algorithms.round_robin,
         ),
         Scheme(
             "join-shortest-queue",
             "every task to the host with the shortest input queue",
-            exits.always_offer,
-            offloading.join_shortest_queue,
+            algorithms.always_offer,
+            algorithms.join_shortest_queue,
         ),
         Scheme(
             "pressure",
             "maximum pressure: tasks and results flow down prices that neighbours tell",
-            exits.always_offer,
-            offloading.by_price,
+            algorithms.always_offer,
+            algorithms.by_price,
             offers_raw=True,
             priced=True,
         ),

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mdibench.assembly import environment as assembly
-from mdibench.assembly import limits
+from mdibench.assembly import environment
 from mdibench.errors import USAGE_ERROR, Problem, UserError, say
 from mdibench.rank.guard import TALK_VARIABLE
 from mdibench.record.run_folder import STOP
@@ -69,32 +68,32 @@ def child_environment() -> dict[str, str]:
     """This process's environment; ``TERMINAL_VARIABLE`` tells the ranks of a terminal."""
     variables = dict(os.environ)
     if sys.stderr.isatty():
-        variables[assembly.TERMINAL_VARIABLE] = "1"
+        variables[environment.TERMINAL_VARIABLE] = "1"
     if os.geteuid() == 0:
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
     return variables
 
 
-def prepare_rank() -> assembly.Launch:
+def prepare_rank() -> environment.Launch:
     """What every rank does first, before numpy, torch and MPI start: threads and limits.
 
     Raises UserError on rank 0 where MPI could not start; other ranks then end without a word.
     """
     launch = facts()
-    assembly.limit_threads(launch.local_size)
-    shared = limits.shared_memory()
-    lack = limits.lacking_shared_memory(launch.local_size, shared.total) if shared else ""
+    environment.limit_threads(launch.local_size)
+    shared = environment.shared_memory()
+    lack = environment.lacking_shared_memory(launch.local_size, shared.total) if shared else ""
     if launch.local_size > 1 and lack:
         if launch.rank:
             os._exit(USAGE_ERROR)
-        raise UserError(Problem(lack, "shared memory", limits.SHARED_MEMORY_REMEDY))
+        raise UserError(Problem(lack, "shared memory", environment.SHARED_MEMORY_REMEDY))
     return launch
 
 
-def facts() -> assembly.Launch:
+def facts() -> environment.Launch:
     """The launcher of this process and the place it gave it."""
-    return assembly.launch_facts(library=_loaded_vendor)
+    return environment.launch_facts(library=_loaded_vendor)
 
 
 def _loaded_vendor() -> str:
@@ -104,10 +103,10 @@ def _loaded_vendor() -> str:
 
 
 def _check_shared_memory(ranks: int) -> None:
-    shared = limits.shared_memory()
-    lack = limits.lacking_shared_memory(ranks, shared.free) if shared and ranks > 1 else ""
+    shared = environment.shared_memory()
+    lack = environment.lacking_shared_memory(ranks, shared.free) if shared and ranks > 1 else ""
     if lack:
-        raise UserError(Problem(lack, "shared memory", limits.SHARED_MEMORY_REMEDY))
+        raise UserError(Problem(lack, "shared memory", environment.SHARED_MEMORY_REMEDY))
 
 
 def run_ranks(

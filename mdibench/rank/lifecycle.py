@@ -32,8 +32,14 @@ from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import OK, USAGE_ERROR, Problem, UserError
 from mdibench.network.placement import last_blocks
 from mdibench.network.plan import ModelInfo, Plan
-from mdibench.rank.computing import AdaptiveCompute, ComputeThread, Computing, InlineCompute
-from mdibench.rank.conditions import facts_reader
+from mdibench.rank.computing import (
+    AdaptiveCompute,
+    ComputeThread,
+    Computing,
+    InlineCompute,
+    RecordedCompute,
+    shared_recordings,
+)
 from mdibench.rank.ending import Ending, together
 from mdibench.rank.guard import start_guard
 from mdibench.rank.hooks import BackgroundErrors, Hooks, SourceHooks, WorkerHooks
@@ -49,8 +55,8 @@ from mdibench.rank.preparing import (
     run_clock,
     with_agreed_cuts,
 )
-from mdibench.rank.recorded import RecordedCompute, shared_recordings
 from mdibench.rank.scripted_events import RankParts, Script, SlowableEngine
+from mdibench.rank.sensors import facts_reader
 from mdibench.transport.links import LinkClock
 
 if TYPE_CHECKING:

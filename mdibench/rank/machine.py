@@ -19,9 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from mdibench.assembly import limits
-from mdibench.rank.conditions import find_sensors
-from mdibench.rank.energy import SYSFS, find_meter
+from mdibench.assembly import environment
+from mdibench.rank.sensors import SYSFS, find_meter, find_sensors
 
 CheckState = Literal["ok", "note", "missing"]
 
@@ -132,15 +131,15 @@ def check_processor(
     return MachineCheck("processor", "ok", text)
 
 
-def check_shared_memory(found: limits.SharedMemory | None, ranks: int = 2) -> MachineCheck:
+def check_shared_memory(found: environment.SharedMemory | None, ranks: int = 2) -> MachineCheck:
     """Whether ``ranks`` ranks of this host can share memory, which MPI needs at its start."""
     name = "shared memory"
     if found is None:
         return MachineCheck(name, "note", "no /dev/shm; MPI finds another way, or does not start")
-    lack = limits.lacking_shared_memory(ranks, found.free)
+    lack = environment.lacking_shared_memory(ranks, found.free)
     if lack:
-        return MachineCheck(name, "missing", lack, limits.SHARED_MEMORY_REMEDY)
-    most = found.free // limits.SHARED_MEMORY_A_RANK
+        return MachineCheck(name, "missing", lack, environment.SHARED_MEMORY_REMEDY)
+    most = found.free // environment.SHARED_MEMORY_A_RANK
     text = f"{found.free / 2**20:.0f} MiB free in /dev/shm"
     return MachineCheck(name, "ok", text + (f", enough for {most} ranks" if most < 32 else ""))
 

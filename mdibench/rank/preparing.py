@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdibench.assembly import environment
-from mdibench.assembly.encoded_cuts import encoded_cuts
 from mdibench.assembly.manifest import RunPreamble, run_kind, with_own_names
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of
 from mdibench.assembly.workload import (
@@ -26,6 +25,7 @@ from mdibench.assembly.workload import (
     SourceItems,
     bottleneck_file,
     check_network,
+    encoded_cuts,
     hosted_by,
     load_items,
     make_engine,
@@ -36,8 +36,8 @@ from mdibench.assembly.workload import (
     with_cuts,
     with_seconds,
 )
-from mdibench.compute.engine import Engine
-from mdibench.compute.engines import (
+from mdibench.compute.engine import (
+    Engine,
     EngineChoice,
     build,
     choose,
@@ -51,11 +51,10 @@ from mdibench.core.records import SOURCE
 from mdibench.errors import UserError
 from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import check_events
-from mdibench.rank.conditions import find_sensors
+from mdibench.rank.computing import check_devices
 from mdibench.rank.ending import from_source, together
-from mdibench.rank.energy import find_meter
 from mdibench.rank.launch import tell
-from mdibench.rank.recorded import check_devices
+from mdibench.rank.sensors import find_meter, find_sensors
 from mdibench.record.run_folder import boot_id
 
 if TYPE_CHECKING:

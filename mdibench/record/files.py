@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -23,6 +25,26 @@ def write_cached(path: Path, write: Callable[[Path], object]) -> None:
         write_whole(path, write)
     except OSError as failure:
         log.info("%s is not kept: %s", path.name, failure)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Let one process at a time make what belongs at ``path`` in the cache; others wait here.
+
+    So that several ranks, runs or crews that begin together do the work once. Without a cache, or
+    on a file system without locks, each does its own. The lock ends with its process.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError:
+        yield
+        return
+    with file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text_cached(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from mdibench.analysis.comparable_sets import comparable_sets
 from mdibench.analysis.comparison import Comparison, Difference, compare
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, format_one
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate
 from mdibench.errors import IncomparableRuns
 from mdibench.report.document import (
     Column,

@@ -21,7 +21,7 @@ from mdibench.analysis.formatting import (
     format_cell,
     value_of,
 )
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -17,7 +17,7 @@ from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import choose_scale, format_one
 from mdibench.analysis.metrics import CURVE, due_in, read_items
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate
 from mdibench.report.drawing import (
     IDLE_STYLE,
     INK,

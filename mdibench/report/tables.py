@@ -10,8 +10,8 @@ from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import Cell, format_one
 from mdibench.analysis.metrics import RunSummary
 from mdibench.analysis.run_groups import METRICS, Run, RunGroup, above_bound, over_runs
+from mdibench.analysis.shares import Estimate
 from mdibench.analysis.standings import sentences, standing
-from mdibench.analysis.statistics import Estimate
 from mdibench.analysis.workers import STATES
 from mdibench.report.document import Column, Lead, Table
 

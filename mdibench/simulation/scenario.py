@@ -11,13 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdibench.assembly.encoded_cuts import answers_under_codec, encoded_cuts
 from mdibench.assembly.state_machines import ExitRule, exit_rule_of, generator
 from mdibench.assembly.workload import (
     NULL,
     SourceItems,
+    answers_under_codec,
     call_seconds,
     check_network,
+    encoded_cuts,
     hosted_by,
     load_items,
     measured,
@@ -186,7 +187,7 @@ def _recordings(
     """The real network's outcome for every item at every exit."""
     if config.model.name == NULL:
         return None
-    from mdibench.data.registry import corruption_seed
+    from mdibench.data.dataset import corruption_seed
     from mdibench.training.recordings import check_answers, record, recorded_in
 
     usual = corruption_seed(config.model.dataset, config.run.seed) in (None, 0)

@@ -35,7 +35,7 @@ from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task, is_paced
 from mdibench.core.rows import Row
 from mdibench.errors import InvariantError
-from mdibench.policy.views import Generator
+from mdibench.policy.algorithms import Generator
 from mdibench.transport.links import LinkClock, Traffic
 
 TICK = Tick()

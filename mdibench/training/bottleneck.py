@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from mdibench.codec.bottleneck import CodecPair, bits_for, narrow_channels, save_pairs
 from mdibench.config.schema import ModelSection
-from mdibench.data.dataset import Split
-from mdibench.data.registry import dataset_of
+from mdibench.data.dataset import Split, dataset_of
 from mdibench.models.evaluation import BATCH, ExitScores, score
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import fingerprint, weights_file

@@ -20,14 +20,11 @@ import torch
 from mdibench import __version__
 from mdibench.codec.bottleneck import CodecPair, load_pairs, packaged_ratios
 from mdibench.codec.codecs import encoded_bytes
-from mdibench.compute.engine import Engine, Hosted
-from mdibench.compute.engines import EngineChoice, build, choose
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import Engine, EngineChoice, Hosted, build, choose, keep_freed_memory
 from mdibench.compute.timing import time_calls
 from mdibench.config.schema import ModelSection, RunConfig
 from mdibench.core.records import Task
-from mdibench.data.dataset import Split
-from mdibench.data.registry import dataset_of
+from mdibench.data.dataset import Split, dataset_of
 from mdibench.errors import Problem, UserError, say
 from mdibench.models.cost import working_bytes
 from mdibench.models.evaluation import ExitScores, score

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import keep_freed_memory
 from mdibench.config.schema import ModelSection
-from mdibench.data.dataset import Dataset, Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Dataset, Split, load_dataset
 from mdibench.errors import Problem, UserError
 from mdibench.models.cost import network_costs
 from mdibench.models.evaluation import ExitScores, first_exits, score

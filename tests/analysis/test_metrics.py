@@ -13,7 +13,8 @@ import pytest
 from mdibench.analysis import workers
 from mdibench.analysis.accuracy import calibration_error, reliability
 from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
-from mdibench.analysis.statistics import Estimate, wilson
+from mdibench.analysis.shares import Estimate
+from mdibench.analysis.statistics import wilson
 from mdibench.errors import UserError
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import RunWriter

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from mdibench.assembly.workload import load_items, make_engine, model_info
-from mdibench.compute.engine import Engine, Hosted
-from mdibench.compute.engines import torch_device
+from mdibench.compute.engine import Engine, Hosted, torch_device
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.errors import UserError

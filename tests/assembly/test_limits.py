@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.assembly import limits
+from mdibench.assembly import environment
 
 MIB = 2**20
 
@@ -55,11 +55,11 @@ def test_limits(
     tmp_path: Path, groups: str, files: dict[str, str], quota: float | None, memory: int | None
 ) -> None:
     root = system(tmp_path, groups, **{f"sys/fs/cgroup/{k}": text for k, text in files.items()})
-    assert limits.cpu_quota(root) == quota
-    assert limits.memory_limit(root) == memory
+    assert environment.cpu_quota(root) == quota
+    assert environment.memory_limit(root) == memory
 
 
 def test_shared_memory_that_does_not_do_is_told_with_what_is_needed() -> None:
-    assert limits.lacking_shared_memory(4, 64 * MIB) == ""
-    lack = limits.lacking_shared_memory(4, MIB)
+    assert environment.lacking_shared_memory(4, 64 * MIB) == ""
+    lack = environment.lacking_shared_memory(4, MIB)
     assert lack == "1.0 MiB in /dev/shm for 4 ranks, which need 8 MiB"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.bounds.expectation import Expectation, expect
 from mdibench.policy.schemes import SCHEMES
+from mdibench.report.plan_text import Expectation, expect
 from tests.network.examples import FIVE, model_of, planned
 
 THREE = model_of(1.0, 2.0, 4.0, flops=10, output_bytes=100)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mdibench.__main__ import run
-from mdibench.assembly.limits import SharedMemory
+from mdibench.assembly.environment import SharedMemory
 from mdibench.cli.doctor import finding_lines
 from mdibench.rank import machine, mpi_check
 from mdibench.rank.machine import Answer, Ask, MachineCheck

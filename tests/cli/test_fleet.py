@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mdibench.rank import host_comparison
+from mdibench.rank import mpi_check
 from mdibench.rank.machine import MachineCheck
 from tests.mpi.jobs import TIMEOUT_S, environment, mpirun
 
@@ -21,11 +21,11 @@ def host(name: str, rank: int, **other: Any) -> dict[str, Any]:
 
 
 def finding(name: str, *ranks: dict[str, Any]) -> MachineCheck:
-    return next(found for found in host_comparison.compare(ranks) if found.name == name)
+    return next(found for found in mpi_check.compare(ranks) if found.name == name)
 
 
 def test_hosts_that_fit() -> None:
-    found = host_comparison.compare([host("pi1", 0), host("pi2", 1)])
+    found = mpi_check.compare([host("pi1", 0), host("pi2", 1)])
     assert {f.state for f in found} == {"ok"}
     assert [f.name for f in found] == ["mdibench", "mpi", "torch", "python", "cores", "clocks"]
 
@@ -54,7 +54,7 @@ def test_clocks_that_change() -> None:
 
 def test_a_line_for_each_host() -> None:
     ranks = [host("pi1", 0), host("jetson", 1, cuda="Orin"), host("pi1", 2)]
-    assert host_comparison.host_lines(ranks) == [
+    assert mpi_check.host_lines(ranks) == [
         "pi1     rank 0, 2: Board, 4 cores, 4.0 GiB, no CUDA",
         "jetson  rank 1: Board, 4 cores, 4.0 GiB, Orin",
     ]

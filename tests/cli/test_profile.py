@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from mdibench.cli.profile import profile
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.registry import load_network, network_info
 from mdibench.record.profile import JSON_FILE, PARQUET_FILE, read_exits, read_profile

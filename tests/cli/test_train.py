@@ -8,8 +8,7 @@ from safetensors.torch import load_file
 
 from mdibench.cli.train import train
 from mdibench.config.schema import ModelSection
-from mdibench.data.dataset import Dataset
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Dataset, load_dataset
 from mdibench.errors import UserError
 from mdibench.models.weights import read_metadata
 from mdibench.training import training_job

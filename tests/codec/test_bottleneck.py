@@ -10,8 +10,7 @@ from safetensors import safe_open
 
 from mdibench.codec.bottleneck import CodecPair, code_bytes, load_pairs, narrow_channels, save_pairs
 from mdibench.config.schema import ModelSection
-from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Split, load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
 from mdibench.models.packaged import FOLDER, fingerprint, packaged

@@ -1,6 +1,6 @@
 import platform
 
-from mdibench.compute.memory import keep_freed_memory
+from mdibench.compute.engine import keep_freed_memory
 
 
 def test_only_glibc_is_configured() -> None:

@@ -11,15 +11,21 @@ from torch import Tensor, nn
 
 from mdibench.compute import onnx_export
 from mdibench.compute.confidence import margin, max_softmax
-from mdibench.compute.engine import UNASKED, Engine, Hosted
-from mdibench.compute.engines import build, choose, pack_graphs, unpack_graphs
+from mdibench.compute.engine import (
+    UNASKED,
+    Engine,
+    Hosted,
+    build,
+    choose,
+    pack_graphs,
+    unpack_graphs,
+)
 from mdibench.compute.onnx_engine import OnnxEngine
 from mdibench.compute.onnx_export import Export, NotExported, cut, exported
 from mdibench.compute.torch_engine import TorchEngine
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
-from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Split, load_dataset
 from mdibench.errors import InvariantError, UserError
 from mdibench.models.evaluation import score
 from mdibench.models.network import MultiExitNetwork

@@ -9,7 +9,7 @@ from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.compute.timing import block_seconds
 from mdibench.compute.torch_engine import TorchEngine
 from mdibench.core.records import Task
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.errors import InvariantError
 from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork

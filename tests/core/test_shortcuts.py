@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from mdibench.core.neighbours import Neighbour
 from mdibench.core.worker import Worker
-from mdibench.policy.views import Candidate
+from mdibench.policy.algorithms import Candidate
 from tests.core.test_conservation import specs
 from tests.worlds import Spec, run
 

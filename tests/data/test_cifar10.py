@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdibench.data import cifar10
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.errors import UserError
 
 SMALL = 40

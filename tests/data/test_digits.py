@@ -5,7 +5,7 @@ import pytest
 
 from mdibench.config.schema import ModelSection
 from mdibench.data import digits
-from mdibench.data.registry import DATASETS, item_format, load_dataset, load_evaluation
+from mdibench.data.dataset import DATASETS, item_format, load_dataset, load_evaluation
 from mdibench.errors import UserError
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from mdibench.assembly.workload import load_items
 from mdibench.config.network_keys import Count
 from mdibench.config.schema import ModelSection, PicturesSection
+from mdibench.data.dataset import dataset_of, item_format
 from mdibench.data.images import decode
-from mdibench.data.registry import dataset_of, item_format
 from mdibench.errors import UserError
 
 COLOURS = {"red": (250, 5, 5), "green": (5, 250, 5), "blue": (5, 5, 250)}

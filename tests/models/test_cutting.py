@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.cutting import cut_network, exit_head
 from mdibench.models.evaluation import all_logits

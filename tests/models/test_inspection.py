@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from mdibench.__main__ import run
 from mdibench.config.schema import ModelSection
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
 from mdibench.models.inspection import answers, inspect, network_digest, source_files

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.data.dataset import Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Split, load_dataset
 from mdibench.models.evaluation import score
 from mdibench.models.packaged import packaged
 from mdibench.models.registry import load_network

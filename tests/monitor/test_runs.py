@@ -13,7 +13,7 @@ import pytest
 
 from mdibench.__main__ import run as mdibench
 from mdibench.monitor.app.browser import BrowserApp, BrowserState
-from mdibench.monitor.app.compare import Compare
+from mdibench.monitor.app.dialogs import Compare
 from mdibench.monitor.runs import (
     Catalogue,
     RunEntry,

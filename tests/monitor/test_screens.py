@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mdibench.monitor.app.app import MonitorApp
-from mdibench.monitor.app.paint.canvas import ASCII, Options
+from mdibench.monitor.app.paint.drawing import ASCII, Options
 from tests.monitor.support import LiveRun, Time, monitor, ready, screen_text, shows, start
 from tests.monitor.synthetic import Synthetic
 

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdibench.monitor.app.paint.canvas import Options
+from mdibench.monitor.app.paint.drawing import Options
 from mdibench.monitor.app.paint.ranks import rank_lines
 from mdibench.monitor.columns import CodedColumn
 from mdibench.monitor.facts import facts_of

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdibench.analysis.shares import right_samples
-from mdibench.monitor.figures import EXACT_UP_TO, Share, bucket, percentiles
+from mdibench.analysis.shares import EXACT_UP_TO, Share, bucket, percentiles, right_samples
 
 
 def test_wilson_interval_agrees_with_the_published_example() -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from mdibench.monitor.decision_text import decision_reason
 from mdibench.monitor.facts import facts_of
-from mdibench.monitor.story import story_of
+from mdibench.monitor.story import decision_reason, story_of
 from mdibench.monitor.tables import Tables
 from mdibench.policy.schemes import SCHEMES
 from tests.monitor.synthetic import Synthetic

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from mdibench.monitor import figures
-from mdibench.monitor.figures import Share
+from mdibench.analysis import formatting
+from mdibench.analysis.shares import Share
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from mdibench.monitor.figures import Share
      (math.nan, "–")],
 )  # fmt: skip
 def test_count(value: float | None, shown: str) -> None:
-    assert figures.count(value) == shown
+    assert formatting.count(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_count(value: float | None, shown: str) -> None:
      (12_345, "12,345"), (183_000, "183 k"), (2.5e6, "2.50 M"), (math.nan, "–")],
 )  # fmt: skip
 def test_figure(value: float, shown: str) -> None:
-    assert figures.figure(value) == shown
+    assert formatting.figure(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,20 @@ def test_figure(value: float, shown: str) -> None:
      (math.nan, "–")],
 )  # fmt: skip
 def test_milliseconds(seconds: float, shown: str) -> None:
-    assert figures.milliseconds(seconds) == shown
+    assert formatting.milliseconds(seconds) == shown
 
 
 def test_few_observations_are_no_percentage() -> None:
-    assert figures.accuracy(Share(29, 29)) == "n<30"
-    assert figures.accuracy(Share(29, 30)) == "96.7 %"
-    assert figures.margin(Share(29, 29)) == ""
+    assert formatting.accuracy(Share(29, 29)) == "n<30"
+    assert formatting.accuracy(Share(29, 30)) == "96.7 %"
+    assert formatting.margin(Share(29, 29)) == ""
 
 
 def test_clock_and_bytes() -> None:
-    assert [figures.clock(s) for s in (0, 59.9, 61, 3661)] == ["00:00", "00:59", "01:01", "1:01:01"]
-    assert [figures.bytes_of(b) for b in (412, 16_200, 3.1e6)] == ["412 B", "16.2 KB", "3.10 MB"]
+    assert [formatting.clock(s) for s in (0, 59.9, 61, 3661)] == [
+        "00:00",
+        "00:59",
+        "01:01",
+        "1:01:01",
+    ]
+    assert [formatting.bytes_of(b) for b in (412, 16_200, 3.1e6)] == ["412 B", "16.2 KB", "3.10 MB"]

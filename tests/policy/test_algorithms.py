@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from mdibench.policy import exits, offloading
-from mdibench.policy.admission import Gains, ThresholdCurve, adapt_interarrival, adapt_threshold
-from mdibench.policy.exits import leaves
+from mdibench.policy import algorithms
+from mdibench.policy.algorithms import (
+    Candidate,
+    Gains,
+    Keep,
+    Offload,
+    OffloadView,
+    PlacingView,
+    ThresholdCurve,
+    Wait,
+    adapt_interarrival,
+    adapt_threshold,
+    leaves,
+)
 from mdibench.policy.schemes import SCHEMES
-from mdibench.policy.views import Candidate, Keep, Offload, OffloadView, PlacingView, Wait
 
 
 class Dice:
@@ -64,16 +74,16 @@ def test_exit(block: int, confidence: float, early: bool, expected: bool) -> Non
 )
 def test_placing_by_algorithm_1(hosts: bool, waiting: int, output: int, expected: bool) -> None:
     view = PlacingView(2, hosts, waiting, output, output_limit=50, admitted=False)
-    assert exits.algorithm_1(view) is expected
+    assert algorithms.algorithm_1(view) is expected
 
 
 def test_other_placings() -> None:
     raw = PlacingView(1, True, 3, 3, 50, admitted=True)
     later = PlacingView(2, True, 3, 3, 50, admitted=False)
     elsewhere = PlacingView(2, False, 0, 0, 50, admitted=False)
-    assert [exits.stay_if_hosted(v) for v in (raw, later, elsewhere)] == [True, True, False]
-    assert [exits.raw_items_first(v) for v in (raw, later, elsewhere)] == [False, True, False]
-    assert [exits.always_offer(v) for v in (raw, later, elsewhere)] == [False, False, False]
+    assert [algorithms.stay_if_hosted(v) for v in (raw, later, elsewhere)] == [True, True, False]
+    assert [algorithms.raw_items_first(v) for v in (raw, later, elsewhere)] == [False, True, False]
+    assert [algorithms.always_offer(v) for v in (raw, later, elsewhere)] == [False, False, False]
 
 
 # --- algorithm 2 ---------------------------------------------------------------------------------
@@ -82,44 +92,44 @@ def test_other_placings() -> None:
 def test_a_shorter_wait_takes_the_task() -> None:
     # w_n = 4 * 10 ms = 40 ms; w_m = 5 ms + 3 * 10 ms = 35 ms
     view = offload_view(Candidate(7, 3, 0.01, 0.005))
-    assert offloading.algorithm_2(view, Dice()) == Offload(7, "shorter")
+    assert algorithms.algorithm_2(view, Dice()) == Offload(7, "shorter")
 
 
 def test_a_longer_wait_takes_it_with_probability_of_the_ratio() -> None:
     # w_n = 40 ms; w_m = 50 ms + 3 * 10 ms = 80 ms; w_n / w_m = 0.5
     view = offload_view(Candidate(7, 3, 0.01, 0.05))
-    assert offloading.algorithm_2(view, Dice(0.49)) == Offload(7, "chance")
-    assert offloading.algorithm_2(view, Dice(0.5)) == Wait()
+    assert algorithms.algorithm_2(view, Dice(0.49)) == Offload(7, "chance")
+    assert algorithms.algorithm_2(view, Dice(0.5)) == Wait()
 
 
 def test_equal_waits_always_send() -> None:
     view = offload_view(Candidate(7, 3, 0.01, 0.01))
-    assert offloading.algorithm_2(view, Dice(0.999)) == Offload(7, "chance")
+    assert algorithms.algorithm_2(view, Dice(0.999)) == Offload(7, "chance")
 
 
 def test_a_longer_input_queue_over_there_is_no_candidate() -> None:
     # |O_n| = 5 must exceed |I_m|
-    assert offloading.algorithm_2(offload_view(Candidate(7, 5, 0.0, 0.0)), Dice()) == Wait()
+    assert algorithms.algorithm_2(offload_view(Candidate(7, 5, 0.0, 0.0)), Dice()) == Wait()
     view = offload_view(Candidate(7, 5, 0.0, 0.0), Candidate(8, 4, 0.001, 0.0))
-    assert offloading.algorithm_2(view, Dice()) == Offload(8, "shorter")
+    assert algorithms.algorithm_2(view, Dice()) == Offload(8, "shorter")
 
 
 def test_an_idle_host_keeps_the_task() -> None:
     view = offload_view(Candidate(7, 0, 0.01, 0.0), waiting=0)
-    assert offloading.algorithm_2(view, Dice()) == Keep("idle")
+    assert algorithms.algorithm_2(view, Dice()) == Keep("idle")
 
 
 def test_an_idle_worker_that_cannot_compute_it_sends_it_where_the_wait_is_least() -> None:
     # w = 80 ms and 45 ms; w_n = 0, so that no chance is left
     slow, fast = Candidate(7, 3, 0.01, 0.05), Candidate(8, 4, 0.01, 0.005)
     view = offload_view(slow, fast, hosts=False, waiting=0)
-    assert offloading.algorithm_2(view, Dice(0.0, 0.0)) == Offload(8, "least")
+    assert algorithms.algorithm_2(view, Dice(0.0, 0.0)) == Offload(8, "least")
 
 
 def test_a_busy_worker_that_cannot_compute_it_may_hold_it_back() -> None:
     view = offload_view(Candidate(7, 9, 0.01, 0.0), hosts=False)
-    assert offloading.algorithm_2(view, Dice()) == Wait()
-    assert offloading.algorithm_2(offload_view(hosts=False, waiting=0), Dice()) == Wait()
+    assert algorithms.algorithm_2(view, Dice()) == Wait()
+    assert algorithms.algorithm_2(offload_view(hosts=False, waiting=0), Dice()) == Wait()
 
 
 # --- alternatives ---------------------------------------------------------------------------------
@@ -133,24 +143,24 @@ A, B = Candidate(1, 3, 0.01, 0.0), Candidate(2, 2, 0.01, 0.0)
     [(0.0, Offload(1, "random")), (0.34, Offload(2, "random")), (0.67, Keep("random"))],
 )
 def test_random(draw: float, expected: object) -> None:
-    assert offloading.uniformly_random(offload_view(A, B), Dice(draw)) == expected
+    assert algorithms.uniformly_random(offload_view(A, B), Dice(draw)) == expected
 
 
 def test_round_robin_takes_turns() -> None:
-    taken = [offloading.round_robin(offload_view(A, B, turn=t), Dice()) for t in range(4)]
+    taken = [algorithms.round_robin(offload_view(A, B, turn=t), Dice()) for t in range(4)]
     assert taken == [Offload(1, "turn"), Offload(2, "turn"), Keep("turn"), Offload(1, "turn")]
 
 
 def test_join_shortest_queue() -> None:
-    assert offloading.join_shortest_queue(offload_view(A, B), Dice()) == Offload(2, "shortest")
-    assert offloading.join_shortest_queue(offload_view(A, B, waiting=2), Dice()) == Keep("shortest")
+    assert algorithms.join_shortest_queue(offload_view(A, B), Dice()) == Offload(2, "shortest")
+    assert algorithms.join_shortest_queue(offload_view(A, B, waiting=2), Dice()) == Keep("shortest")
     remote = offload_view(A, B, waiting=0, hosts=False)
-    assert offloading.join_shortest_queue(remote, Dice()) == Offload(2, "shortest")
+    assert algorithms.join_shortest_queue(remote, Dice()) == Offload(2, "shortest")
 
 
 def test_the_pipeline_has_no_choice() -> None:
-    assert offloading.to_the_host(offload_view(A), Dice()) == Keep("host")
-    assert offloading.to_the_host(offload_view(A, hosts=False), Dice()) == Offload(1, "host")
+    assert algorithms.to_the_host(offload_view(A), Dice()) == Keep("host")
+    assert algorithms.to_the_host(offload_view(A, hosts=False), Dice()) == Offload(1, "host")
 
 
 @pytest.mark.parametrize("name", SCHEMES)

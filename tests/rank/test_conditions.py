@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mdibench.assembly.sampling import Condition
-from mdibench.rank.conditions import FIRMWARE, find_sensors
 from mdibench.rank.machine import check_conditions
+from mdibench.rank.sensors import FIRMWARE, find_sensors
 
 
 def write(sysfs: Path, files: dict[str, str]) -> None:

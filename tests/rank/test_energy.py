@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mdibench.rank.energy import Ina3221, find_meter
+from mdibench.rank.sensors import Ina3221, find_meter
 
 
 def rapl_zone(sysfs: Path, number: str, name: str, energy_uj: int, range_uj: int = 1000) -> Path:

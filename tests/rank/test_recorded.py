@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from mdibench.core.records import Outcome, Task
-from mdibench.rank.recorded import RecordedCompute
+from mdibench.rank.computing import RecordedCompute
 
 
 class Engine:

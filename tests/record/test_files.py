@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mdibench.record.files import cache_folder, draft_of, write_text_whole, write_whole
+from mdibench.record.files import (
+    cache_folder,
+    draft_of,
+    one_at_a_time,
+    write_cached,
+    write_text_whole,
+    write_whole,
+)
 
 
 def test_a_file_appears_with_its_folder_and_without_a_draft(tmp_path: Path) -> None:
@@ -45,3 +53,23 @@ def test_the_cache_is_where_the_user_wants_it(
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "mdibench"
+
+
+def test_what_many_want_is_made_once(tmp_path: Path) -> None:
+    path, made = tmp_path / "cache" / "answers", []
+
+    def want(number: int) -> None:
+        with one_at_a_time(path):
+            if not path.exists():
+                made.append(number)
+                write_cached(path, lambda draft: draft.write_text("yes"))
+
+    with ThreadPoolExecutor(8) as several:
+        list(several.map(want, range(8)))
+    assert len(made) == 1
+
+
+def test_without_a_cache_each_makes_its_own(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    with one_at_a_time(tmp_path / "cache" / "answers"):
+        pass

@@ -24,8 +24,8 @@ from mdibench.analysis.run_groups import METRICS, RunGroup, bound_of, evaluate_r
 from mdibench.cli.report import report
 from mdibench.record.reader import open_runs
 from mdibench.report.document import Document
+from mdibench.report.formats import to_html
 from mdibench.report.group_figures import pareto
-from mdibench.report.html import to_html
 from mdibench.report.report import build_report
 from mdibench.report.run_tables import bound_table, controller_table, energy_table, target_table
 from tests.synthetic_runs import PAIR, Model, manifest, write_run

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from mdibench.__main__ import run as mdibench
 from mdibench.analysis.run_groups import Run, above_bound, evaluate_run
-from mdibench.analysis.statistics import Estimate
+from mdibench.analysis.shares import Estimate
 from mdibench.cli.report import report
 from mdibench.record.reader import RunReader
 from mdibench.report import terminal

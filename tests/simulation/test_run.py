@@ -24,7 +24,7 @@ from mdibench.record import schema
 from mdibench.record.reader import RunReader
 from mdibench.record.run_folder import read_manifest
 from mdibench.simulation.run import build_world, simulate
-from mdibench.training.coded_answers import CodedAnswers
+from mdibench.training.recordings import CodedAnswers
 from tests.simulation.scenarios import BASE, EXITS, SAMPLES, model, scenario
 
 HOST_FACTS = ("id", "started_utc", "pid", "host", "simulated_on", "ranks")

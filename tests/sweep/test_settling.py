@@ -16,8 +16,7 @@ from mdibench.errors import OK, UserError
 from mdibench.record.run_folder import MANIFEST
 from mdibench.sweep import sweep
 from mdibench.sweep.crew import Assignment
-from mdibench.sweep.settling import Goal, Settling
-from mdibench.sweep.sweep import Sweep, SweepOptions
+from mdibench.sweep.sweep import Goal, Settling, Sweep, SweepOptions
 from tests.synthetic_runs import PAIR, write_big_run
 
 RATES = {"local": 60.0, "mdi": 100.0, "mdi-exit": 100.3}

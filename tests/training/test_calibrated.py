@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mdibench.config.schema import ModelSection, SchemeSection
-from mdibench.data.dataset import Dataset, Split
-from mdibench.data.registry import load_dataset
+from mdibench.data.dataset import Dataset, Split, load_dataset
 from mdibench.errors import UserError
 from mdibench.models.evaluation import score
 from mdibench.models.registry import load_network

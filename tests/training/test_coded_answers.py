@@ -8,19 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from mdibench.assembly.encoded_cuts import encoded_cuts, lossy_codecs
+from mdibench.assembly.workload import encoded_cuts, lossy_codecs
 from mdibench.codec.bottleneck import load_pairs, packaged_pairs
 from mdibench.codec.codecs import CODECS, Coder
 from mdibench.config.reading import parse_config
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
-from mdibench.data.dataset import Split
-from mdibench.data.registry import load_evaluation
+from mdibench.data.dataset import Split, load_evaluation
 from mdibench.models.registry import load_model, network_info
 from mdibench.network.planning import make_plan
-from mdibench.training import coded_answers as module
-from mdibench.training.coded_answers import CodedAnswers, coded_answers
-from mdibench.training.recordings import Recordings, packed, unpacked
+from mdibench.training import recordings as module
+from mdibench.training.recordings import CodedAnswers, Recordings, coded_answers, packed, unpacked
 
 MODEL = ModelSection()
 ITEMS = 8

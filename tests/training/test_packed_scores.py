@@ -12,7 +12,7 @@ from mdibench.config.schema import ModelSection
 from mdibench.errors import UserError
 from mdibench.models import packaged
 from mdibench.models.evaluation import ExitScores
-from mdibench.training import packed_scores
+from mdibench.training import scores as scores_module
 from mdibench.training.calibration import confidences
 from mdibench.training.recordings import record
 from mdibench.training.scores import calibration_scores, evaluation_scores, known_info
@@ -30,8 +30,8 @@ def some_scores() -> ExitScores:
 
 def test_classes_are_exact_and_confidences_close() -> None:
     scores = some_scores()
-    kept = packed_scores.packed(scores)
-    again = ExitScores(packed_scores.unpacked(kept["gaps"], kept["odds"]), scores.labels)
+    kept = scores_module.packed(scores)
+    again = ExitScores(scores_module.unpacked(kept["gaps"], kept["odds"]), scores.labels)
     assert (again.logits.argmax(2) == scores.logits.argmax(2)).all()
     for measure, most in (("max-softmax", 2e-3), ("entropy", 1e-2), ("margin", 1e-2)):
         found = np.abs(confidences(again, measure) - confidences(scores, measure)).max()
@@ -61,8 +61,8 @@ def test_other_weights_are_not_answered_for(tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other weights")
     model = RESNET.model_copy(update={"weights": str(other)})
-    assert packed_scores.packaged_scores(model, "evaluation") is None
-    assert packed_scores.packaged_info(model) is None
+    assert scores_module.packaged_scores(model, "evaluation") is None
+    assert scores_module.packaged_info(model) is None
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,4 +71,4 @@ def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.write_bytes(file.read_bytes()[:-20_000])
     monkeypatch.setattr(packaged, "FOLDER", tmp_path)
     with pytest.raises(UserError, match=r"resnet50.answers.npz: damaged"):
-        packed_scores.packaged_scores(RESNET, "evaluation")
+        scores_module.packaged_scores(RESNET, "evaluation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mdibench.rank.probing import probe_table
+from mdibench.cli.probe import probe_table
 from mdibench.transport.link_probe import pair_row, size_rows
 
 

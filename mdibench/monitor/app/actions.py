@@ -11,11 +11,10 @@ from textual.widgets import Input
 from mdibench.errors import UserError
 from mdibench.monitor.app import export
 from mdibench.monitor.app.dialogs import Help, ItemStory, Question
-from mdibench.monitor.app.layout import PANELS
 from mdibench.monitor.app.paint import charts
-from mdibench.monitor.app.paint.canvas import Options
+from mdibench.monitor.app.paint.drawing import Options
 from mdibench.monitor.app.paint.ranks import SORT_KEYS, visible
-from mdibench.monitor.app.pane import Pane, RankPane
+from mdibench.monitor.app.pane import PANELS, Pane, RankPane
 from mdibench.monitor.app.themes import THEME_CYCLE
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.history import Playhead

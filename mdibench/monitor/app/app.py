@@ -25,14 +25,23 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from mdibench.monitor.app import layout
 from mdibench.monitor.app.actions import Actions
 from mdibench.monitor.app.keys import BINDINGS, WORDS, named_key
-from mdibench.monitor.app.layout import Arrangement, arrange
 from mdibench.monitor.app.paint import charts, frame, panels, ranks, tiles
-from mdibench.monitor.app.paint.canvas import Options
-from mdibench.monitor.app.paint.lines import DIM, Line
-from mdibench.monitor.app.pane import FooterLine, Heading, Painter, Pane, RankPane, Tile
+from mdibench.monitor.app.paint.drawing import DIM, Line, Options
+from mdibench.monitor.app.pane import (
+    Arrangement,
+    FooterLine,
+    Heading,
+    Painter,
+    Pane,
+    RankPane,
+    Tile,
+    apply_arrangement,
+    arrange,
+    set_titles,
+    show_charts,
+)
 from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of
 from mdibench.monitor.feed import RunFeed
 from mdibench.monitor.history import Playhead
@@ -193,11 +202,11 @@ class MonitorApp(Actions):
             width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
         )
         screen = self.screen_of_panels
-        layout.set_titles(screen, self.options)
+        set_titles(screen, self.options)
         if arrangement != self.arrangement:
             self.arrangement = arrangement
-            layout.apply_arrangement(screen, arrangement)
-        layout.show_charts(screen, arrangement, self.options)
+            apply_arrangement(screen, arrangement)
+        show_charts(screen, arrangement, self.options)
 
     def on_resize(self, event: events.Resize) -> None:
         """Arrange the panels for the new size."""

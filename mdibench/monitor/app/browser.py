@@ -22,9 +22,9 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from mdibench.errors import MdibenchError
-from mdibench.monitor.app.compare import Compare
+from mdibench.monitor.app.dialogs import Compare
 from mdibench.monitor.app.paint import listing
-from mdibench.monitor.app.paint.canvas import Options, matches
+from mdibench.monitor.app.paint.drawing import Options, matches
 from mdibench.monitor.app.paint.listing import ListView
 from mdibench.monitor.app.pane import Lines
 from mdibench.monitor.app.themes import DEFAULT_THEME, THEMES, WITHOUT_COLOUR, styles_of

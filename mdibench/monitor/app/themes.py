@@ -11,7 +11,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from mdibench.monitor.app.paint import lines
+from mdibench.monitor.app.paint import drawing
 
 _DARK_RANKS = "#6cb6ff #f0a45d #86d992 #d6a2f5 #f4a3c0 #e8d66b #62d6c3 #b4bfcc"
 _LIGHT_RANKS = "#0b63b5 #b3590a #237a35 #7b3fb0 #b3266b #7a6a00 #0f7a70 #56606c"
@@ -84,9 +84,9 @@ WITHOUT_COLOUR = "ansi-dark"
 
 
 _SOFT = {
-    lines.SOFT: lines.ACCENT,
-    lines.SOFT_GOOD: lines.GOOD,
-    lines.SOFT_WARN: lines.WARN,
+    drawing.SOFT: drawing.ACCENT,
+    drawing.SOFT_GOOD: drawing.GOOD,
+    drawing.SOFT_WARN: drawing.WARN,
 }
 
 
@@ -100,12 +100,12 @@ def _true_styles(theme: Theme) -> dict[str, Style]:
     front = Color.parse(theme.foreground or ("#e0e0e0" if theme.dark else "#1f1f1f"))
     primary = Color.parse(theme.primary)
     named = {
-        lines.ACCENT: Color.parse(theme.accent or theme.primary),
-        lines.GOOD: Color.parse(theme.success or "#4ebf71"),
-        lines.WARN: Color.parse(theme.warning or "#e5b567"),
-        lines.BAD: Color.parse(theme.error or "#f0717a"),
-        lines.DIM: front.blend(ground, 0.42),
-        lines.FAINT: front.blend(ground, 0.78),
+        drawing.ACCENT: Color.parse(theme.accent or theme.primary),
+        drawing.GOOD: Color.parse(theme.success or "#4ebf71"),
+        drawing.WARN: Color.parse(theme.warning or "#e5b567"),
+        drawing.BAD: Color.parse(theme.error or "#f0717a"),
+        drawing.DIM: front.blend(ground, 0.42),
+        drawing.FAINT: front.blend(ground, 0.78),
     }
     for soft, full in _SOFT.items():
         named[soft] = named[full].blend(ground, 0.45)
@@ -115,10 +115,10 @@ def _true_styles(theme: Theme) -> dict[str, Style]:
         colour = Color.parse(theme.variables.get(name, spare[name]))
         styles[name] = Style(color=colour.rich_color)
     return styles | {
-        lines.PLAIN: Style(color=front.rich_color),
-        lines.STRONG: Style(color=front.rich_color, bold=True),
-        lines.HEAD: Style(color=front.blend(ground, 0.42).rich_color),
-        lines.HEADS: Style(color=primary.rich_color, bold=True),
+        drawing.PLAIN: Style(color=front.rich_color),
+        drawing.STRONG: Style(color=front.rich_color, bold=True),
+        drawing.HEAD: Style(color=front.blend(ground, 0.42).rich_color),
+        drawing.HEADS: Style(color=primary.rich_color, bold=True),
     }
 
 
@@ -126,17 +126,17 @@ def _ansi_styles() -> dict[str, Style]:
     """Sixteen colours on the terminal's own background."""
     styles = {name: Style(color=colour) for name, colour in _extra(_ANSI_RANKS, _ANSI_HEAT).items()}
     return styles | {
-        lines.PLAIN: Style(),
-        lines.DIM: Style(dim=True),
-        lines.FAINT: Style(dim=True),
-        lines.STRONG: Style(bold=True),
-        lines.ACCENT: Style(color="cyan"),
-        lines.SOFT: Style(color="cyan", dim=True),
-        lines.SOFT_GOOD: Style(color="green", dim=True),
-        lines.SOFT_WARN: Style(color="yellow", dim=True),
-        lines.GOOD: Style(color="green"),
-        lines.WARN: Style(color="yellow"),
-        lines.BAD: Style(color="red", bold=True),
-        lines.HEAD: Style(dim=True),
-        lines.HEADS: Style(bold=True, underline=True),
+        drawing.PLAIN: Style(),
+        drawing.DIM: Style(dim=True),
+        drawing.FAINT: Style(dim=True),
+        drawing.STRONG: Style(bold=True),
+        drawing.ACCENT: Style(color="cyan"),
+        drawing.SOFT: Style(color="cyan", dim=True),
+        drawing.SOFT_GOOD: Style(color="green", dim=True),
+        drawing.SOFT_WARN: Style(color="yellow", dim=True),
+        drawing.GOOD: Style(color="green"),
+        drawing.WARN: Style(color="yellow"),
+        drawing.BAD: Style(color="red", bold=True),
+        drawing.HEAD: Style(dim=True),
+        drawing.HEADS: Style(bold=True, underline=True),
     }

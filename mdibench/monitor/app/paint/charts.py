@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, Options, resample, shade
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import bare_milliseconds, count, figure, rate, whole_percent
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -18,14 +18,18 @@ from mdibench.monitor.app.paint.lines import (
     GOOD,
     PLAIN,
     WARN,
+    Canvas,
+    Glyphs,
     Line,
+    Options,
     heat_role,
     joined,
     padded,
     rank_role,
+    resample,
+    shade,
     width_of,
 )
-from mdibench.monitor.figures import bare_milliseconds, count, figure, rate, whole_percent
 from mdibench.monitor.snapshot import Floats, Snapshot
 
 CHARTS = ("queues", "rate", "accuracy", "latency", "control")

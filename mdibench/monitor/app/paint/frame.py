@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mdibench.monitor.app.paint.canvas import Glyphs, Options
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import accuracy, clock, count, milliseconds, rate
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -12,7 +12,9 @@ from mdibench.monitor.app.paint.lines import (
     PLAIN,
     STRONG,
     WARN,
+    Glyphs,
     Line,
+    Options,
     cut,
     ellipsis,
     joined,
@@ -20,7 +22,6 @@ from mdibench.monitor.app.paint.lines import (
     padded,
     width_of,
 )
-from mdibench.monitor.figures import accuracy, clock, count, milliseconds, rate
 from mdibench.monitor.snapshot import Snapshot
 
 STATE_ROLES = {

@@ -7,9 +7,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdibench.monitor.app.paint.canvas import Options, bar
+from mdibench.analysis.formatting import (
+    accuracy,
+    bare_milliseconds,
+    clock,
+    count,
+    milliseconds,
+    percent,
+    rate,
+    whole_percent,
+)
 from mdibench.monitor.app.paint.charts import ChartAxis, Curve, line_chart, whole
-from mdibench.monitor.app.paint.lines import (
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -21,21 +30,13 @@ from mdibench.monitor.app.paint.lines import (
     STRONG,
     WARN,
     Line,
+    Options,
+    bar,
     columns,
     cut,
     ellipsis,
     justified,
     padded,
-)
-from mdibench.monitor.figures import (
-    accuracy,
-    bare_milliseconds,
-    clock,
-    count,
-    milliseconds,
-    percent,
-    rate,
-    whole_percent,
 )
 from mdibench.monitor.runs import CellEntry, RunEntry, SweepEntry, age_text
 from mdibench.monitor.snapshot import History, Snapshot

@@ -6,8 +6,8 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 
-from mdibench.monitor.app.paint.canvas import Canvas, Glyphs, Options, bar, matches, shade
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import accuracy, count, figure, margin, rate, whole_percent
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -15,13 +15,18 @@ from mdibench.monitor.app.paint.lines import (
     HEAD,
     PLAIN,
     WARN,
+    Canvas,
+    Glyphs,
     Line,
+    Options,
+    bar,
     heat_role,
+    matches,
     padded,
     rank_role,
+    shade,
     width_of,
 )
-from mdibench.monitor.figures import accuracy, count, figure, margin, rate, whole_percent
 from mdibench.monitor.snapshot import EventLine, ExitView, RankView, Snapshot
 
 # --- exits ----------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mdibench.monitor.app.paint.canvas import Options, bar, matches, sparkline
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import UNKNOWN_TEXT, bytes_of, count, figure, rate, whole_percent
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -22,13 +22,16 @@ from mdibench.monitor.app.paint.lines import (
     PLAIN,
     WARN,
     Line,
+    Options,
     Piece,
+    bar,
     ellipsis,
+    matches,
     padded,
     rank_role,
+    sparkline,
     width_of,
 )
-from mdibench.monitor.figures import UNKNOWN_TEXT, bytes_of, count, figure, rate, whole_percent
 from mdibench.monitor.snapshot import RankView, Snapshot
 
 SPARK_WIDTH = 6

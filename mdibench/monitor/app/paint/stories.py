@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import bytes_of, count, milliseconds, percent
+from mdibench.monitor.app.paint.drawing import (
     ACCENT,
     BAD,
     DIM,
@@ -19,7 +20,6 @@ from mdibench.monitor.app.paint.lines import (
     rank_role,
     width_of,
 )
-from mdibench.monitor.figures import bytes_of, count, milliseconds, percent
 from mdibench.monitor.story import Story, StoryStep
 
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import math
 
-from mdibench.monitor.app.paint.canvas import Options, resample, sparkline
-from mdibench.monitor.app.paint.lines import (
+from mdibench.analysis.formatting import (
+    UNKNOWN_TEXT,
+    accuracy,
+    bare_milliseconds,
+    count,
+    margin,
+    milliseconds,
+    rate,
+)
+from mdibench.monitor.app.paint.drawing import (
     BAD,
     DIM,
     GOOD,
@@ -16,17 +24,11 @@ from mdibench.monitor.app.paint.lines import (
     STRONG,
     WARN,
     Line,
+    Options,
     cut_whole,
     justified,
-)
-from mdibench.monitor.figures import (
-    UNKNOWN_TEXT,
-    accuracy,
-    bare_milliseconds,
-    count,
-    margin,
-    milliseconds,
-    rate,
+    resample,
+    sparkline,
 )
 from mdibench.monitor.snapshot import Floats, Snapshot
 
