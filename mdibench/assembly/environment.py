@@ -118,6 +118,8 @@ def _text(path: Path) -> str:
         return ""
 
 
+# --- the launcher, and threads -------------------------------------------------------------------
+
 TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
 """Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -35,7 +35,7 @@ from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, ModelInfo, Plan
 
 if TYPE_CHECKING:
-    from mdibench.training.recordings import Recordings
+    from mdibench.training.recordings import CodedAnswers, Recordings
 
 NULL = "null"
 _NULL_EXITS = 5
@@ -260,8 +260,7 @@ def with_seconds(info: ModelInfo, seconds: Sequence[float]) -> ModelInfo:
     return replace(info, blocks=blocks)
 
 
-if TYPE_CHECKING:
-    from mdibench.training.recordings import CodedAnswers
+# --- answers under a codec -----------------------------------------------------------------------
 
 EncodedCuts = Callable[[Task], int]
 """From a task to the set of cuts before it at which its feature map was encoded, as bits."""

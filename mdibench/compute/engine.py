@@ -24,6 +24,11 @@ from mdibench.config.schema import ModelSection
 from mdibench.core.records import Outcome, Task
 from mdibench.errors import Problem, UserError
 
+if TYPE_CHECKING:
+    import torch
+
+    from mdibench.compute.onnx_export import Export
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's ``malloc.h``."""
 _LARGEST_TENSOR = 32 * 1024**2
@@ -176,10 +181,7 @@ class NullEngine:
         return 0
 
 
-if TYPE_CHECKING:
-    import torch
-
-    from mdibench.compute.onnx_export import Export
+# --- engines by name -----------------------------------------------------------------------------
 
 EngineName = Literal["torch", "onnxruntime", "recorded"]
 

@@ -105,6 +105,9 @@ PlacingPolicy: TypeAlias = Callable[[PlacingView], bool]
 OffloadPolicy: TypeAlias = Callable[[OffloadView, Generator], OffloadDecision]
 
 
+# --- algorithm 1 ---------------------------------------------------------------------------------
+
+
 def leaves(block: int, confidence: float, thresholds: Sequence[float], early_exit: bool) -> bool:
     """Whether an item leaves at exit ``block``: always at the last, earlier if C_k >= T_e^k.
 
@@ -133,6 +136,9 @@ def raw_items_first(view: PlacingView) -> bool:
 def always_offer(view: PlacingView) -> bool:
     """Always O_n: the offloading policy also decides whether a task stays."""
     return False
+
+
+# --- algorithm 2 ---------------------------------------------------------------------------------
 
 
 def algorithm_2(view: OffloadView, generator: Generator) -> OffloadDecision:
@@ -201,6 +207,9 @@ def join_shortest_queue(view: OffloadView, generator: Generator) -> OffloadDecis
 
 def _input_queue(candidate: Candidate) -> int:
     return candidate.input_queue
+
+
+# --- algorithms 3 and 4 --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Plan
 from mdibench.rank.ending import together
 
+if TYPE_CHECKING:
+    from mdibench.training.recordings import Recordings
+    from mdibench.transport.mpi import RankGroup
+
 LONGEST_INLINE_S = 1e-3
 """A call that takes longer runs in a thread of its own."""
 CALLS_BEFORE_JUDGING = 5
@@ -234,9 +238,7 @@ class ComputeThread:
             self.overruns += tasks
 
 
-if TYPE_CHECKING:
-    from mdibench.training.recordings import Recordings
-    from mdibench.transport.mpi import RankGroup
+# --- recorded answers ----------------------------------------------------------------------------
 
 
 def shared_recordings(

@@ -161,6 +161,8 @@ def _kind(ask: Ask, path: str) -> str:
     return "Slurm" if "slurm" in version else ""
 
 
+# --- the hosts of a job --------------------------------------------------------------------------
+
 HostFacts = Mapping[str, Any]
 """What one rank reports about its host and its libraries, as ``host_facts`` names it."""
 

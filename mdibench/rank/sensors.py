@@ -116,6 +116,8 @@ def _number(path: Path) -> int:
     return int(path.read_text())
 
 
+# --- temperature, clock, throttling --------------------------------------------------------------
+
 FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
 HELD_BACK_NOW = 0b1111
 """Of the firmware's flags: under-voltage, frequency capped, throttled, soft temperature limit."""

@@ -126,6 +126,8 @@ def _file_name(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", key)
 
 
+# --- the HTML page -------------------------------------------------------------------------------
+
 FOLDED = 24
 """A table with more rows, or more than ``FOLDED_COLUMNS`` columns, is folded."""
 FOLDED_COLUMNS = 13

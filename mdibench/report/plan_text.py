@@ -115,6 +115,8 @@ def _flops(model: ModelInfo, done: Mapping[int, float]) -> float:
     return sum(share * model.blocks[block - 1].flops for block, share in done.items())
 
 
+# --- the text ------------------------------------------------------------------------------------
+
 MOST_PLAN_ROWS = 40
 """Ranks, and links, that are listed; one line counts the others."""
 

@@ -123,6 +123,8 @@ class Script:
         return self._world.parts.nodes[rank].worker.setup.neighbours
 
 
+# --- the run -------------------------------------------------------------------------------------
+
 GARBAGE_THRESHOLD = 200_000
 """Allocations between two garbage collections."""
 VIRTUAL_HOST = "virtual"

@@ -117,6 +117,8 @@ def _settled(best: RunGroup, group: RunGroup, goal: Goal, tests: int) -> bool:
     return goal.settled(found, tests)
 
 
+# --- the sweep -----------------------------------------------------------------------------------
+
 GUESSED_OVERHEAD_S = 3.0
 """Time of a run beyond warm-up and window, drain included; used until one was measured."""
 GUESSED_START_S = 10.0

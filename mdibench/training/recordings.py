@@ -184,6 +184,8 @@ def _keep(path: Path, arrays: dict[str, NDArray[np.float32]]) -> None:
     write_cached(path, write)
 
 
+# --- recordings ----------------------------------------------------------------------------------
+
 Answers: TypeAlias = tuple[list[list[Any]], list[list[Any]]]
 """Predictions and confidences by exit, as plain lists, for ``RecordedEngine``."""
 

@@ -223,6 +223,8 @@ class RankPane(Pane):
         self.offset_lines = max(0, min(self.offset_lines, max(0, count - height)))
 
 
+# --- the arrangement -----------------------------------------------------------------------------
+
 ArrangementName = Literal["line", "tiny", "narrow", "wide", "huge"]
 PANELS = ("ranks", "exits", "charts", "links", "topology", "events")
 """In the order of their number keys."""
