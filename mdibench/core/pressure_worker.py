@@ -44,6 +44,7 @@ from mdibench.core.transitions import (
     Move,
 )
 from mdibench.core.worker_base import REACTIONS, WorkerBase
+from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import Generator, Offload, OffloadView
 from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
@@ -87,6 +88,8 @@ class PressureWorker(WorkerBase):
             )
             for rank in setup.neighbours
         }
+        self._sizes = [0] * exits + [HEADER_BYTES]
+        """Bytes of a message of each kind without a codec; 0 where none was here."""
         self._ways: list[tuple[Neighbour, PricedLink]] = []
         """Where messages may go: what is known of each neighbour, and of its prices."""
         self._open: set[int] = set()
@@ -151,6 +154,7 @@ class PressureWorker(WorkerBase):
         distances, threshold = self.distances, self.setup.pressure.threshold
         distances.measure([link for near, link in self._ways if not (near.suspected or near.left)])
         for _, link in self._ways:
+            link.estimate(self._sizes)
             link.worth = distances.worth_of(link, threshold)
             link.reprice(distances.per_s)
         self._own_work = None
@@ -192,11 +196,18 @@ class PressureWorker(WorkerBase):
         kind = entry.task.block - 1
         self._count(kind, 1)
         self._grown.add(kind)
+        if not self._sizes[kind]:
+            self._learn_size(kind, entry.task)
         if self._hosted[kind]:
             to_stay = entry.task.hops >= self.setup.pressure.hop_limit
             self.input_queue.put(entry, to_stay)
         else:
             self.output_queue.put(entry)
+
+    def _learn_size(self, kind: int, task: Task) -> None:
+        self._sizes[kind] = HEADER_BYTES + task.payload_bytes
+        for _, link in self._ways:
+            link.estimate(self._sizes)
 
     def _send_home(self, result: Result) -> None:
         if self.setup.rank == SOURCE:

@@ -44,6 +44,7 @@ class PricedLink:
         "_spacing_s",
         "_transit",
         "_unread_kinds",
+        "_unsent",
         "_with_link",
         "delay_s",
         "hosts",
@@ -63,6 +64,8 @@ class PricedLink:
         """Kinds that m can compute."""
         self.window = window
         self.transmission_s = [0.0] * kinds
+        """Seconds that the link takes for a message of each kind; 0 where nothing is known."""
+        self._unsent = set(range(kinds))
         self.delay_s = 0.0
         self._with_link: deque[tuple[int, float]] = deque()
         self._booked: deque[float] = deque()
@@ -128,6 +131,9 @@ class PricedLink:
         """The link took its oldest message in full: how long that took, and what fits in it."""
         kind, handed_s = self._with_link.popleft()
         taken_s = now - max(handed_s, self._last_free_s)
+        if kind in self._unsent:
+            self._unsent.remove(kind)
+            self.transmission_s[kind] = 0.0
         self.transmission_s[kind] = smoothed(self.transmission_s[kind], taken_s, weight)
         self._booked.append(now - handed_s)
         if self._last_free_s > handed_s:
@@ -138,6 +144,15 @@ class PricedLink:
             fits = int(2 * self._shortest_s / self._spacing_s)
             self.window = min(max(usual_window, fits), LONGEST_WINDOW)
 
+    def estimate(self, sizes: Sequence[int]) -> None:
+        """Take the times of kinds never sent from their bytes and the largest message sent."""
+        unsent, times_s = self._unsent, self.transmission_s
+        sent = [(sizes[kind], second) for kind, second in enumerate(times_s) if kind not in unsent]
+        if unsent and sent:
+            largest, seconds = max(sent)
+            for kind in unsent:
+                times_s[kind] = seconds * sizes[kind] / largest if largest else 0.0
+
     def note_delivered(self, seconds: float, weight: float) -> None:
         """The oldest message that left reached m, ``seconds`` after it was handed over."""
         if self._booked:
@@ -147,7 +162,7 @@ class PricedLink:
     def hop_s(self, kind: int) -> float:
         """Time of a hop, unloaded: the link is busy with the message, which then travels.
 
-        Before a message of the kind was sent, the link counts as fast for it.
+        Before any message was sent, the link counts as fast.
         """
         return (self.delay_s or USUAL_HOP_S) + self.transmission_s[kind]
 
