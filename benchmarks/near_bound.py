@@ -10,7 +10,9 @@ leave it. The bound takes the exit shares of the whole evaluation set.
 A run is watched over windows that double, each of which is the later half of the run so far. It
 ends with the first window in which enough items completed and in which the number of items in
 flight hardly grew: before that, items that leave early come first, and more items complete than any
-policy can sustain. A run that reaches ``MOST_ITEMS`` before is marked as not steady.
+policy can sustain. A run that reaches ``MOST_ITEMS`` before is marked as not steady. Its rate is
+the smallest that the items of any exit and those after it stand for: blocks of which too few are
+computed are the last ones.
 
 Every run adds a line of JSON to FILE, and what is there is not run again. ``--table`` prints FILE
 as Markdown.
@@ -42,16 +44,18 @@ from mdibench.simulation.scenario import Scenario, load_scenario
 SCHEMES = ("pressure", "mdi-exit", "join-shortest-queue", "ddi")
 RATES_MBPS = (200.0, 50.0, 12.5, 3.0)
 LONG_DELAY_MS = 20.0
-FIRST_WINDOW_S = 2.0
-"""The first window begins and ends after so long, and after twice as long."""
+FIRST_WINDOW_S = 0.5
+"""The first window begins and ends after so long, and after twice as long, or with enough items."""
 BATCHES = 10
 """Parts of a window, for the interval of a single run."""
 FEWEST_ITEMS, MOST_ITEMS = 3_000, 200_000
-"""Completed in a window; in a run."""
+"""Completed in a window; in a run that does not get steady."""
 STEADY = 0.005
 """Growth of the items in flight over a window, as a share of the items completed in it."""
 PRICED_IN_FLIGHT = 1_000_000
 """No limit: ``pressure`` limits the items in flight by its price."""
+FEW_HOSTS, ALL_HOSTS = 100, 40
+"""V."""
 USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
 """Items in flight under other schemes: so many, and at least this many seconds of the bound."""
 
@@ -65,6 +69,7 @@ trace = 0.0
 [scheme]
 name = "{scheme}"
 source_offloads_raw = true
+admission_price = {price}
 
 [admission]
 mode = "offline"
@@ -90,7 +95,12 @@ RELAYS = "{ 0 = [1], 3 = [1, 2, 3, 4, 5], 5 = [1, 2], 10 = [3, 4, 5], 12 = [4, 5
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A topology with its hosts and devices. ``meshed``: also measured with a long delay."""
+    """A topology with its hosts and devices.
+
+    ``meshed``: also measured with a long delay. ``price``: V under ``pressure``. The larger it is,
+    the nearer the rate comes to the bound and the longer queues take to fill: where every worker
+    hosts all blocks, less is enough.
+    """
 
     name: str
     workers: int
@@ -98,17 +108,20 @@ class Network:
     placement: str = "replicate = true"
     devices: str = NANOS
     meshed: bool = False
+    price: int = ALL_HOSTS
 
 
 NETWORKS = (
     *(
-        Network(name, ranks, f'name = "{name}"', "copies = 2" if ranks > 1 else "copies = 1")
+        Network(
+            name, ranks, f'name = "{name}"', f"copies = {min(ranks, 2)}", price=FEW_HOSTS
+        )
         for name, ranks in (
             ("local", 1), ("2-node", 2), ("3-mesh", 3), ("3-circular", 3), ("5-mesh", 5)
         )
     ),
-    Network("line, hosts at the ends", 5, 'name = "line"', f"blocks = {ENDS}"),
-    Network("grid, sparse hosts", 16, 'name = "grid"', f"blocks = {RELAYS}"),
+    Network("line, hosts at the ends", 5, 'name = "line"', f"blocks = {ENDS}", price=FEW_HOSTS),
+    Network("grid, sparse hosts", 16, 'name = "grid"', f"blocks = {RELAYS}", price=FEW_HOSTS),
     Network("small world", 16, SMALL_WORLD, meshed=True),
     Network("tree, three tiers", 85, 'name = "tree"', devices=TIERS),
     Network("grid", 64, 'name = "grid"'),
@@ -148,6 +161,7 @@ def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
         seed=seed,
         scheme=scheme,
         in_flight=in_flight,
+        price=cell.network.price,
         placement=cell.network.placement,
         topology=cell.network.topology,
         devices=cell.network.devices,
@@ -166,9 +180,12 @@ def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
 class Watched:
     """A world on its way, with the moments and hops of the items that are completed."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, bound_per_s: float) -> None:
         self.completed_s: list[float] = []
         self.hops: list[int] = []
+        self.exits: list[int] = []
+        self.first_s = max(FIRST_WINDOW_S, FEWEST_ITEMS / bound_per_s)
+        self.reach = np.cumprod([1.0, *demand_of(scenario).go_on[:-1]])
         self.world = build_world(scenario, self._record)
         source = self.world.parts.nodes[SOURCE].source
         assert source is not None
@@ -178,10 +195,11 @@ class Watched:
         if isinstance(row, ItemRow) and row.completed_s is not None:
             self.completed_s.append(row.completed_s)
             self.hops.append(row.hops or 0)
+            self.exits.append(row.exit or 0)
 
     def last_window(self, most_items: int) -> Window:
         """The first window that is steady, or the last one that ``most_items`` allow."""
-        start_s = FIRST_WINDOW_S
+        start_s = self.first_s
         self.world.run(start_s)
         while True:
             before, in_flight = len(self.completed_s), self.source.in_flight
@@ -197,18 +215,29 @@ class Watched:
         edges = np.linspace(*span_s, BATCHES + 1)
         counts = np.diff(np.searchsorted(self.completed_s, edges))
         rate = mean_of_independent(counts / (edges[1] - edges[0]))
-        hops = float(np.mean(self.hops[-int(counts.sum()) :])) if counts.sum() else 0.0
-        in_flight = self.source.in_flight
-        return Window(span_s, rate.value, rate.half_width, hops, in_flight, growth, steady)
+        done = max(int(counts.sum()), 1)
+        hops = float(np.mean(self.hops[-done:]))
+        in_flight, least = self.source.in_flight, self._least_per_s(done, span_s)
+        return Window(span_s, rate.value, rate.half_width, least, hops, in_flight, growth, steady)
+
+    def _least_per_s(self, done: int, span_s: tuple[float, float]) -> float:
+        exits = np.array(self.exits[-done:])
+        left = [np.count_nonzero(exits > k) for k in range(len(self.reach))]
+        return float(np.min(left / self.reach)) / (span_s[1] - span_s[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was seen in a window: the rate with half its interval's width, and items in flight."""
+    """What was seen in a window: the rate with half its interval's width, and items in flight.
+
+    ``least_per_s`` is the rate that those who left at or after some exit stand for, at the exit
+    where it is smallest: while queues fill, what was computed of the last blocks stays behind.
+    """
 
     span_s: tuple[float, float]
     rate_per_s: float
     half_per_s: float
+    least_per_s: float
     hops_per_item: float
     in_flight: int
     growth: int
@@ -222,12 +251,13 @@ def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, An
     cap = PRICED_IN_FLIGHT if scheme == "pressure" else int(IN_FLIGHT_S * bound)
     scenario = scenario_of(cell, scheme, seed, max(USUAL_IN_FLIGHT, cap))
     begun_s = time.process_time()
-    watched = Watched(scenario)
+    watched = Watched(scenario, bound)
     window = watched.last_window(most_items)
     return {
         "cell": cell.name,
         "scheme": scheme,
         "seed": seed,
+        "price": cell.network.price,
         "bound_per_s": bound,
         **asdict(window),
         "events": watched.world.events,
@@ -256,23 +286,24 @@ def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> Non
 def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[str]:
     """Markdown: shares of the bound with their intervals, by cell and scheme."""
     schemes = [name for name in SCHEMES if any(line["scheme"] == name for line in lines)]
-    yield f"| network | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
-    yield f"| --- | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
+    yield f"| network | V | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
+    yield f"| --- | ---: | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
     for cell in wanted:
         own = [line for line in lines if line["cell"] == cell.name]
         if own:
             seeds = len({line["seed"] for line in own})
             found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
             hops = np.mean([line["hops_per_item"] for line in own if line["scheme"] == "pressure"])
-            bound = own[0]["bound_per_s"]
-            yield f"| {cell.name} | {seeds} | {bound:,.0f} | {' | '.join(found)} | {hops:.1f} |"
+            first = f"{cell.name} | {cell.network.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
+            yield f"| {first} | {' | '.join(found)} | {hops:.1f} |"
 
 
 def share(runs: Sequence[dict[str, Any]]) -> str:
     """The mean share of the bound over the seeds, with its interval; marked where not steady."""
     if not runs:
         return ""
-    shares = [run["rate_per_s"] / run["bound_per_s"] for run in runs]
+    kept = [run["rate_per_s" if run["steady"] else "least_per_s"] for run in runs]
+    shares = [rate / run["bound_per_s"] for rate, run in zip(kept, runs, strict=True)]
     between = mean_of_independent(shares).half_width if len(shares) > 1 else 0.0
     within = np.mean([run["half_per_s"] / run["bound_per_s"] for run in runs]) / len(runs) ** 0.5
     text = f"{np.mean(shares):.3f} ± {max(between, within):.3f}"

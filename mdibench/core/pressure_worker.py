@@ -43,8 +43,8 @@ from mdibench.core.transitions import (
     Known,
     Move,
 )
-from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.core.wire import HEADER_BYTES
+from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import Generator, Offload, OffloadView
 from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
@@ -115,7 +115,7 @@ class PressureWorker(WorkerBase):
             ways_s = link.ways_s
             if link.hear(event.state):
                 if link.ways_s != ways_s:
-                    link.worth = self.distances.worth_of(link, self.setup.pressure.threshold)
+                    link.worth = self.distances.worth_of(link, self.setup.pressure)
                 link.reprice(self.distances.per_s)
                 self._open.add(event.sender)
                 self._known_state = None
@@ -151,11 +151,11 @@ class PressureWorker(WorkerBase):
 
     def _measure(self) -> None:
         """Distances, and what hops are worth by them."""
-        distances, threshold = self.distances, self.setup.pressure.threshold
+        distances = self.distances
         distances.measure([link for near, link in self._ways if not (near.suspected or near.left)])
         for _, link in self._ways:
             link.estimate(self._sizes)
-            link.worth = distances.worth_of(link, threshold)
+            link.worth = distances.worth_of(link, self.setup.pressure)
             link.reprice(distances.per_s)
         self._own_work = None
 

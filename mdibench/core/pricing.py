@@ -11,7 +11,13 @@ from math import inf
 
 from mdibench.core.neighbours import smoothed
 from mdibench.core.records import State
-from mdibench.policy.pressure import HopView, HopWorth, hop_worth, result_bias
+from mdibench.policy.pressure import (
+    HopView,
+    HopWorth,
+    PressureParameters,
+    hop_worth,
+    result_bias,
+)
 
 USUAL_BLOCK_S = 0.005
 """Stands in for block times as long as none was measured here."""
@@ -230,9 +236,9 @@ class Distances:
             after_s += goes_on * self.here_s[self.following[kind]]
         return self.block_s[kind] + after_s
 
-    def worth_of(self, link: PricedLink, threshold: float) -> list[HopWorth]:
+    def worth_of(self, link: PricedLink, parameters: PressureParameters) -> list[HopWorth]:
         """What a hop of each kind over ``link`` is worth beyond the fall of its price."""
-        results = self.results
+        results, longest = self.results, parameters.longest_hop
         outward = link.ways_s[results] > self.here_s[results]
         worth = []
         for kind in range(results):
@@ -243,11 +249,11 @@ class Distances:
             here_s = self._own_s[kind] if hosted else self._via_s[kind]
             cost_s, hosted_there = link.hop_s(kind), kind in link.hosts
             hop = HopView(here_s, there_s, cost_s, hosted, hosted_there, outward)
-            worth.append(hop_worth(hop, self.per_s, threshold))
+            worth.append(hop_worth(hop, self.per_s, parameters.threshold, longest))
         nearer_s = self._via_s[results] - link.ways_s[results]
         known = link.ways_s[results] < inf
-        worth.append(HopWorth(result_bias(nearer_s, link.delay_s, self.per_s)) if known else NO_WAY)
-        return worth
+        bias = result_bias(nearer_s, link.delay_s, self.per_s, longest)
+        return [*worth, HopWorth(bias) if known else NO_WAY]
 
 
 def moved(now_s: float, told_s: float) -> bool:

@@ -16,14 +16,18 @@ that the worker computes in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
-WORK_LIMIT = 8.0
+WORK_LIMIT = 2.0
 """Most tasks that a worker's waiting work counts for when ends of ways are compared."""
 PROGRESS = 4.0
 """Bias of an engine, in messages per block: items that were begun first are finished first."""
 NEARER = 2 * WORK_LIMIT
 """Bias, in messages, of a hop that leads a message nearer to where it must go."""
+
+HOPS_FOR_V = 8
+"""The time of a hop counts for at most this part of V: slow ways cost delay, not rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class PressureParameters:
     admission_price: int = 100
     threshold: float = 1.0
     hop_limit: int = 64
+
+    @property
+    def longest_hop(self) -> float:
+        """Most that the time of a hop counts for, in messages."""
+        return self.admission_price / HOPS_FOR_V
 
 
 class HopView(NamedTuple):
@@ -64,17 +73,17 @@ class HopWorth(NamedTuple):
     toll: float = 0.0
 
 
-def hop_worth(hop: HopView, per_s: float, threshold: float) -> HopWorth:
+def hop_worth(hop: HopView, per_s: float, threshold: float, longest_hop: float = inf) -> HopWorth:
     """What a hop of a task is worth beyond the fall of the price.
 
     Where a task could be computed, or as near to that as n is, a hop must also pay for its time
-    and θ, and a hop back toward the source for θ once more with every hop before. Without that,
-    equal prices would let tasks wander.
+    (``longest_hop`` messages at most) and θ, and a hop back toward the source for θ once more with
+    every hop before. Without that, equal prices would let tasks wander.
     """
     nearer_s = hop.here_s - hop.there_s
     if not hop.hosted_here and 2 * nearer_s >= hop.cost_s:
         return HopWorth(NEARER, its_work=int(hop.hosted_there))
-    bias = per_s * (nearer_s - hop.cost_s) - threshold
+    bias = max(per_s * (nearer_s - hop.cost_s), -longest_hop) - threshold
     farther = -2 * nearer_s >= hop.cost_s
     if not hop.hosted_there if hop.hosted_here else farther:
         bias -= NEARER
@@ -82,11 +91,11 @@ def hop_worth(hop: HopView, per_s: float, threshold: float) -> HopWorth:
     return HopWorth(bias, balanced, balanced, 0.0 if hop.outward else threshold)
 
 
-def result_bias(nearer_s: float, cost_s: float, per_s: float) -> float:
+def result_bias(nearer_s: float, cost_s: float, per_s: float, longest_hop: float = inf) -> float:
     """The same for a result on its way home; ``cost_s`` is the delay of the hop."""
     if 2 * nearer_s >= cost_s:
         return NEARER
-    return per_s * (nearer_s - cost_s)
+    return max(per_s * (nearer_s - cost_s), -longest_hop)
 
 
 def block_pressure(
