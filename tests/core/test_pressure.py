@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdibench.core.events import Presence
 from mdibench.core.records import State, Task
+from mdibench.core.rows import Row
 from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack, unpack
 from mdibench.errors import WireError
 from mdibench.network.plan import Link
@@ -19,6 +21,8 @@ from mdibench.simulation.world import SILENT, World
 from tests.core.test_conservation import check_conservation
 from tests.worlds import Ran, Spec, build, full, run
 
+NARROW = Link(1e6, 0.002)
+"""A tenth of the links below."""
 halves = st.floats(0, 65504, width=16) | st.just(float("inf"))
 
 
@@ -72,12 +76,12 @@ def sustained_per_s(spec: Spec) -> float:
     return sum(start_s <= at_s < end_s for at_s in done) / (end_s - start_s)  # type: ignore[operator]
 
 
-def bound_per_s(spec: Spec) -> float:
+def bound_per_s(spec: Spec, changed: Mapping[tuple[int, int], Link] | None = None) -> float:
     pytest.importorskip("scipy", reason="the bound is a linear program of scipy")
     from mdibench.bounds.capacity import Demand, Fleet, capacity
 
     sizes = [192.0, 4192.0, 4192.0]
-    fleet = Fleet(spec.hosts, dict.fromkeys(spec.edges, spec.link))
+    fleet = Fleet(spec.hosts, dict.fromkeys(spec.edges, spec.link) | dict(changed or {}))
     times = [[spec.block_s] * 3 for _ in spec.hosts]
     return capacity(fleet, Demand(times, [1.0, 1.0, 0.0], {"none": sizes}, 192.0, False)).rate_per_s
 
@@ -162,6 +166,27 @@ def fail(world: World) -> None:
     world.replace_node(2, SILENT)
 
 
+def narrow(world: World) -> None:
+    for pair in ((0, 1), (1, 0)):
+        world.parts.links[pair].link = NARROW
+
+
+def rate_after_ten_seconds(world: World, rows: list[Row], change: Callable[[World], None]) -> float:
+    """Completions per second from 10 to 14 s after the change; nothing is lost."""
+    world.schedule(6.0, lambda: change(world))
+    assert world.run(until_s=100.0)
+    ran = Ran(world, rows)
+    assert ran.source.totals.lost == 0
+    done = [row["completed_s"] for row in ran.table("items") if row["status"] == "ok"]
+    return sum(16.0 <= at_s < 20.0 for at_s in done) / 4.0  # type: ignore[operator]
+
+
+def four_workers() -> Spec:
+    """Of 30 ms an item, all neighbours."""
+    hosts = [frozenset({1, 2, 3})] * 4
+    return replace(line_of_three(100, duration_s=16.0), hosts=hosts, edges=full(4))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "workers_left"), [(slow_down, 3.25), (fail, 3.0)], ids=["slows by four", "fails"]
@@ -169,14 +194,31 @@ def fail(world: World) -> None:
 def test_the_rate_is_near_the_new_bound_after_ten_seconds(
     change: Callable[[World], None], workers_left: float
 ) -> None:
-    """Four workers of 30 ms an item; nothing is lost."""
-    hosts = [frozenset({1, 2, 3})] * 4
-    spec = replace(line_of_three(100, duration_s=16.0), hosts=hosts, edges=full(4))
-    world, rows = build(spec)
-    world.schedule(6.0, lambda: change(world))
-    assert world.run(until_s=100.0)
-    ran = Ran(world, rows)
-    done = [row["completed_s"] for row in ran.table("items") if row["status"] == "ok"]
-    rate = sum(16.0 <= at_s < 20.0 for at_s in done) / 4.0  # type: ignore[operator]
+    rate = rate_after_ten_seconds(*build(four_workers()), change)
     assert rate >= 0.9 * workers_left / 0.03
-    assert ran.source.totals.lost == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_joins_is_used_fully_after_ten_seconds() -> None:
+    world, rows = build(four_workers())
+    newcomer = world.nodes[3]
+    world.replace_node(3, SILENT)
+    for neighbour in range(3):
+        world.post(0.0, neighbour, Presence(3, here=False))
+
+    def join(world: World) -> None:
+        world.replace_node(3, newcomer)
+        for neighbour in range(3):
+            world.post(world.now, neighbour, Presence(3, here=True, fresh=True))
+
+    assert rate_after_ten_seconds(world, rows, join) >= 0.9 * 4 / 0.03
+    assert sum(world.nodes[3].worker.counters.exits) > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_link_that_falls_to_a_tenth_carries_what_it_can_after_ten_seconds() -> None:
+    """Every task of block 2 crosses it: 50 items a second become 30."""
+    spec = line_of_three(20, duration_s=16.0)
+    bound = bound_per_s(spec, {(0, 1): NARROW, (1, 0): NARROW})
+    assert bound == pytest.approx(29.8, abs=0.1)
+    assert rate_after_ten_seconds(*build(spec), narrow) >= 0.9 * bound
