@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,8 @@ from scipy.signal import lfilter
 from scipy.special import ndtri
 
 from mdibench.analysis import series, statistics
-from mdibench.analysis.shares import Estimate
-from mdibench.analysis.steadiness import MOMENTS
+from mdibench.analysis.shares import UNKNOWN, Estimate
+from mdibench.analysis.steadiness import MOMENTS, Backlog, counted
 
 LOADS = (0.5, 0.8, 0.9, 0.95)
 SIZES = (250, 1000, 5000)
@@ -35,6 +35,8 @@ BURST, DROPPED = 20, 0.1
 ALPHA = 0.05
 CHUNK = 200
 """Sets that are drawn at once."""
+EARLIER = 400
+"""Items before a window of a backlog; an overloaded queue begins empty with them."""
 OVERLOADS = (1.05, 1.1, 1.2, 1.5)
 REPEATS = 5
 
@@ -224,32 +226,56 @@ def seen(test: str, system: str, items: int, same: Numbers, other: Numbers, chan
 
 
 def of_growth(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
-    """Backlogs that do not grow, and those of a queue that is offered more than it serves."""
+    """Backlogs that do not grow, and those of a queue that is offered more than it serves.
+
+    By the line through the items in flight, by admissions against completions, and as a run is
+    judged by both: INVALID for growth, or a warning that completions fall short.
+    """
     for fixed in (False, True):
         for items in SIZES:
-            over = {load: _growths(draw, load, sets, items, fixed) for load in (*LOADS, *OVERLOADS)}
+            loads = (*LOADS, *OVERLOADS)
+            over = {load: _backlogs(draw, load, sets, items, fixed) for load in loads}
             name = "M/D/1" if fixed else "M/M/1"
             for load in LOADS:
                 for overload in OVERLOADS if load == LOADS[-1] else OVERLOADS[-1:]:
                     change = f"ρ = {overload}"
                     system = f"{name}, ρ = {load}"
-                    yield seen("steady", system, items, over[load], over[overload], change)
+                    for test, judged in BACKLOG_TESTS.items():
+                        same, other = (
+                            np.array([judged(each) for each in over[at]]) for at in (load, overload)
+                        )
+                        yield seen(test, system, items, same, other, change)
 
 
-def _growths(draw: np.random.Generator, load: float, sets: int, items: int, fixed: bool) -> Numbers:
-    made = queue(draw, load, (sets, items), fixed)
-    return np.array(
-        [growth_p_value(a, latency) for a, latency in zip(made.arrived, made.latency, strict=True)]
-    )
+BACKLOG_TESTS: dict[str, Callable[[Backlog], float]] = {
+    "steady, line": lambda backlog: backlog.line.p_value,
+    "steady, ends": lambda backlog: backlog.balance.p_value,
+    "INVALID for growth": lambda backlog: 0.0 if backlog.grew else 1.0,
+    "warned of balance, or INVALID": (
+        lambda backlog: 0.0 if backlog.grew or backlog.balance.short else 1.0
+    ),
+}
+"""Each as a p-value; of a verdict 0 or 1."""
 
 
-def growth_p_value(arrived: Numbers, latency: Numbers) -> float:
-    """As a run is judged: of the items in flight at equally spaced moments."""
-    t_s = np.linspace(arrived[0], arrived[-1], MOMENTS)
-    flight = np.searchsorted(arrived, t_s, "right") - np.searchsorted(
-        np.sort(arrived + latency), t_s, "right"
-    )
-    return series.growth(t_s, flight.astype(float)).p_value
+def _backlogs(
+    draw: np.random.Generator, load: float, sets: int, items: int, fixed: bool
+) -> list[Backlog]:
+    made = queue(draw, load, (sets, EARLIER + items), fixed)
+    return [backlog(a, latency) for a, latency in zip(made.arrived, made.latency, strict=True)]
+
+
+def backlog(arrived: Numbers, latency: Numbers) -> Backlog:
+    """As a run is judged: items in flight at equally spaced moments, and counts of the window.
+
+    The window begins after ``EARLIER`` items, some of which are still in flight.
+    """
+    start_s, end_s, ended = arrived[EARLIER], arrived[-1], np.sort(arrived + latency)
+    t_s = np.linspace(start_s, end_s, MOMENTS)
+    flight = np.searchsorted(arrived, t_s, "right") - np.searchsorted(ended, t_s, "right")
+    line = series.growth(t_s, flight.astype(float))
+    completed = int(((ended > start_s) & (ended <= end_s)).sum())
+    return Backlog(line, counted(arrived[EARLIER + 1 :], completed), None, False, UNKNOWN)
 
 
 def of_pairs(draw: np.random.Generator, sets: int) -> Iterator[Seen]:

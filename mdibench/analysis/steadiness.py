@@ -1,6 +1,7 @@
 """Input and findings of checks; whether a run measured a steady system; the source's controller.
 
 A backlog (items in flight) may grow, or swing with a controller; ``STEADINESS`` is the whole rule.
+Whatever moved it, a window in which clearly less was completed than admitted gets a warning.
 ``control`` gives settling time and overshoot of what algorithms 3 and 4 adapt. Called by ``checks``
 and by the report.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import ndtr
 
 from mdibench.analysis.metrics import ItemColumns, RunSummary
 from mdibench.analysis.series import Growth, growth
@@ -88,8 +90,51 @@ LEAST_SAMPLES = 20
 SWING_ITEMS = 10
 FEW_SWINGS = 3
 """Swings of a controlled backlog, larger than ``SWING_ITEMS``, that a window should hold."""
+SHORTFALL_P = 0.05
+SHORTFALL_SHARE = 0.05
+"""Completions fall short when the test says so, by this share of the admissions."""
+SPANS = 16
+"""In which admissions are counted, to see whether they come in bursts."""
 STEADY_RATE = 0.1
 """Half the interval of a steady rate, as a share of the rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Admissions and completions of the measured window.
+
+    ``dispersion`` of the admissions: the variance of their counts over that of a Poisson process,
+    1 at least.
+    """
+
+    admitted: int
+    completed: int
+    dispersion: float = 1.0
+
+    @property
+    def gained(self) -> int:
+        """By how much the items in flight grew."""
+        return self.admitted - self.completed
+
+    @property
+    def share(self) -> float:
+        """By how much completions fall short, as a share of the admissions."""
+        return self.gained / self.admitted if self.admitted else 0.0
+
+    @property
+    def p_value(self) -> float:
+        """Of "as many are completed as admitted in the long run".
+
+        Without a drift, the difference has at most the variance of two independent counts: visits
+        to an empty queue only make it smaller. Of a random walk's drift, its ends say all.
+        """
+        variance = self.dispersion * self.admitted + self.completed
+        return float(ndtr(-self.gained / np.sqrt(variance))) if variance > 0 else 1.0
+
+    @property
+    def short(self) -> bool:
+        """Whether completions fall short by an amount that matters."""
+        return self.p_value < SHORTFALL_P and self.share > SHORTFALL_SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +142,7 @@ class Backlog:
     """How items in flight moved in the measured window."""
 
     line: Growth
+    balance: Balance
     swings: int | None
     """Whole swings; None where no controller moves it, or hardly."""
     scripted: bool
@@ -105,9 +151,11 @@ class Backlog:
 
     @property
     def grew(self) -> bool:
-        """Whether the test says so, by an amount that matters."""
+        """Whether its line or its ends say so, by an amount that matters."""
         much = max(GROWTH_SHARE * self.line.mean, GROWTH_ITEMS)
-        return self.line.p_value < GROWTH_P and self.line.growth > much
+        line, ends = self.line, self.balance
+        along = line.p_value < GROWTH_P and line.growth > much
+        return along or (ends.p_value < GROWTH_P and ends.gained > much)
 
     @property
     def swung(self) -> Swung:
@@ -129,12 +177,47 @@ def steady(subject: CheckInput) -> Iterator[Finding]:
     controlled = subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS
     backlog = Backlog(
         growth(t_s, flight),
+        _balance(subject),
         swings(flight) if controlled else None,
         _scripted(subject),
         subject.summary.measured.rate_per_s,
     )
     where_grown, elsewhere = STEADINESS[backlog.swung]
-    yield where_grown(backlog) if backlog.grew else elsewhere(backlog)
+    found = where_grown(backlog) if backlog.grew else elsewhere(backlog)
+    yield found
+    if backlog.balance.short and found.level != "invalid":
+        yield _short(backlog.balance, flight)
+
+
+def _balance(subject: CheckInput) -> Balance:
+    """What the ledger counts in the window; nothing where it lacks the end of an item."""
+    if not subject.ends_known:
+        return Balance(0, 0)
+    (start_s, end_s), items = subject.summary.window, subject.items
+    admitted_s = items["admitted_s"][~items.dropped]
+    ended_s = items["completed_s"][items.ok]
+    inside = admitted_s[(admitted_s > start_s) & (admitted_s <= end_s)]
+    completed = int(((ended_s > start_s) & (ended_s <= end_s)).sum())
+    controlled = subject.summary.identity.mode in CONTROLLED  # it spreads the counts on purpose
+    return Balance(inside.size, completed) if controlled else counted(inside, completed)
+
+
+def counted(admitted_s: Numbers, completed: int) -> Balance:
+    """The balance of a window, with the dispersion of its admissions."""
+    counts = np.histogram(admitted_s, SPANS)[0]
+    spread = float(counts.var(ddof=1) / counts.mean()) if counts.any() else 1.0
+    return Balance(admitted_s.size, completed, max(1.0, spread))
+
+
+def _short(balance: Balance, flight: Numbers) -> Finding:
+    text = (
+        f"{balance.admitted} items were admitted in the window, and {balance.share:.0%} fewer "
+        f"completed: items in flight went from {flight[0]:.0f} to {flight[-1]:.0f}, so the rate of "
+        "admission is not one that it sustains"
+    )
+    return Finding(
+        "balance", "warning", text, "raise run.duration_s, or lower the rate of admission"
+    )
 
 
 def _in_flight(subject: CheckInput) -> tuple[Numbers, Numbers]:

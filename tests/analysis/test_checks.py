@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mdibench.analysis.metrics import read_items
 from mdibench.analysis.run_groups import Run, evaluate_run
+from mdibench.analysis.steadiness import Balance
 from mdibench.record.reader import RunReader
 from tests.synthetic_runs import PAIR, Model, write_big_run
 
@@ -130,6 +131,38 @@ def test_a_controlled_backlog_is_judged_by_its_swings(
     (finding,) = [f for f in rewrite(ADAPTS, items=items).findings if f.check == "steady"]
     assert (finding.level, words in finding.text) == (level, True)
     assert ("duration_s" in finding.remedy) == (level != "ok")
+
+
+RISING = with_backlog(lambda t_s: 72 - 67 * np.cos(2 * np.pi * 1.5 * (t_s - 1) / 14))
+"""From 5 to 140 in 14 s, by way of a swing."""
+
+
+@pytest.mark.parametrize("changes", [ADAPTS, {}], ids=["controlled", "at a fixed rate"])
+def test_a_window_that_completes_less_than_it_admits_is_never_passed(
+    rewrite: Callable[..., Run], changes: dict[str, Any]
+) -> None:
+    """The line through one swing is nearly level: its p-value is 0.3 and more."""
+    run = rewrite(changes, items=RISING)
+    if changes:
+        ((level, text),) = found(run, "balance")
+        assert level == "warning"
+        assert "10% fewer completed: items in flight went from 5 to 141" in text
+    else:
+        assert found(run, "steady")[0][0] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("balance", "short"),
+    [
+        (Balance(1479, 1342), True),
+        (Balance(10_000, 9_600), False),  # significant, but only 4 %
+        (Balance(250, 230), False),  # 8 %, by chance
+        (Balance(1479, 1342, dispersion=10.0), False),  # admissions come in bursts
+        (Balance(0, 0), False),
+    ],
+)
+def test_a_shortfall_is_more_than_chance_and_matters(balance: Balance, short: bool) -> None:
+    assert balance.short == short
 
 
 def test_few_samples_do_not_hide_a_growing_backlog(rewrite: Callable[..., Run]) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.coverage import MOMENTS, Queue, bursts, cover, growth_p_value, queue
+from benchmarks.coverage import EARLIER, Queue, backlog, bursts, cover, queue
 from mdibench.analysis import series
+from mdibench.analysis.steadiness import Backlog
 
 SETS = 200
 
@@ -31,27 +32,35 @@ def test_mean_latency_covers_or_is_unknown(stationary: tuple[float, Queue]) -> N
         assert row.false <= 0.07
 
 
+def backlogs(made: Queue, items: int) -> list[Backlog]:
+    """Of windows of so many items."""
+    whole = slice(EARLIER + items)
+    return [backlog(a[whole], x[whole]) for a, x in zip(made.arrived, made.latency, strict=True)]
+
+
 @pytest.mark.slow
 def test_a_stable_queue_does_not_grow(stationary: tuple[float, Queue]) -> None:
     """A test against independent noise rejects 5 to 28 % of these."""
     _, made = stationary
-    for items in (250, 2000):
-        p_values = np.array(
-            [
-                growth_p_value(a[:items], x[:items])
-                for a, x in zip(made.arrived, made.latency, strict=True)
-            ]
-        )
-        assert np.mean(p_values < 0.05) <= 0.08  # 5 %, and the noise of 200 sets
-        assert np.mean(p_values < 0.01) <= 0.03
+    for items in (250, 1600):
+        found = backlogs(made, items)
+        for p_values in (
+            np.array([each.line.p_value for each in found]),
+            np.array([each.balance.p_value for each in found]),
+        ):
+            assert np.mean(p_values < 0.05) <= 0.08  # 5 %, and the noise of 200 sets
+            assert np.mean(p_values < 0.01) <= 0.03
+        assert np.mean([each.grew or each.balance.short for each in found]) <= 0.06
 
 
 @pytest.mark.slow
 def test_an_overloaded_queue_grows() -> None:
-    made = queue(np.random.default_rng(3), 1.2, (SETS, 1000), False)
-    p_values = [growth_p_value(a, x) for a, x in zip(made.arrived, made.latency, strict=True)]
-    assert np.mean(np.array(p_values) < 0.01) > 0.8
-    assert MOMENTS == 200
+    made = queue(np.random.default_rng(3), 1.2, (SETS, EARLIER + 1000), False)
+    found = backlogs(made, 1000)
+    assert np.mean([each.line.p_value < 0.01 for each in found]) > 0.8
+    assert np.mean([each.grew for each in found]) > 0.9
+    short = [each.grew or each.balance.short for each in backlogs(made, 250)]
+    assert np.mean(short) > 0.5  # in eight seconds of 32 items each
 
 
 @pytest.mark.slow
