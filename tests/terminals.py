@@ -45,7 +45,8 @@ class Terminal:
         self._master, slave = pty.openpty()
         columns, rows = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self._raw = ""
+        self.raw = ""
+        """Everything written so far."""
         self.process = subprocess.Popen(
             list(command), cwd=folder, env={**variables, "TERM": "xterm-256color"},
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
@@ -69,13 +70,13 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Everything written so far, without escape sequences."""
-        return _ESCAPES.sub("", self._raw)
+        """The same without escape sequences."""
+        return _ESCAPES.sub("", self.raw)
 
     def shows(self, wanted: str, seconds: float = 20.0) -> None:
         """Wait until ``wanted`` was written since the last call."""
-        deadline, start = time.monotonic() + seconds, len(self._raw)
-        while wanted not in _ESCAPES.sub("", self._raw[start:]):
+        deadline, start = time.monotonic() + seconds, len(self.raw)
+        while wanted not in _ESCAPES.sub("", self.raw[start:]):
             left = deadline - time.monotonic()
             assert left > 0, f"no {wanted!r} in {self.text[-3000:]!r}"
             assert self._read(left), f"ended without {wanted!r}: {self.text[-3000:]!r}"
@@ -105,7 +106,7 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:  # the other side is closed
             return False
-        self._raw += data.decode(errors="replace")
+        self.raw += data.decode(errors="replace")
         return bool(data)
 
 

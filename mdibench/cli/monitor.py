@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -15,8 +16,9 @@ from mdibench.errors import OK, Problem, UserError
 
 if TYPE_CHECKING:
     from mdibench.monitor.snapshot import Snapshot
+    from mdibench.rank.launch import Launching
 
-
+THEME, GLYPHS, PACE_S = "mdi-dark", "braille", 0.25
 NICENESS = 10
 """Lower priority than the ranks, so that the monitor does not slow the run down."""
 
@@ -28,13 +30,13 @@ NICENESS = 10
     help="Folder with the newest run when RUN is not given.",
 )  # fmt: skip
 @click.option("--plain", is_flag=True, help="Progress lines instead of the full screen.")
-@click.option("--theme", default="mdi-dark", show_default=True, help="Colours to start with.")
+@click.option("--theme", default=THEME, show_default=True, help="Colours to start with.")
 @click.option(
-    "--glyphs", type=click.Choice(["braille", "block", "ascii"]), default="braille",
+    "--glyphs", type=click.Choice(["braille", "block", "ascii"]), default=GLYPHS,
     show_default=True, help="Characters that charts are drawn with.",
 )  # fmt: skip
 @click.option(
-    "--refresh", "pace_s", type=click.FloatRange(0.05, 10), default=0.25, show_default=True,
+    "--refresh", "pace_s", type=click.FloatRange(0.05, 10), default=PACE_S, show_default=True,
     help="Seconds between two refreshes.",
 )  # fmt: skip
 @click.option("--tty", hidden=True, help="Terminal to draw on, with keys from standard input.")
@@ -95,8 +97,26 @@ def newest_run(path: Path, given: bool) -> Path:
     return runs[-1]
 
 
+def prepare_monitor() -> None:
+    """Import what the screen needs."""
+    import_module("mdibench.monitor.app.app")
+
+
+def draw_launched(launching: Launching) -> None:
+    """The screen of a run that begins, until the user leaves or the job ends without a run."""
+    snapshot, picture = _screen(launching)
+    if launching.folder is not None:
+        _leave_launched(launching.folder, snapshot, picture)
+    elif not launching.over:
+        _write("the run goes on; Ctrl-C ends it\n")
+
+
 def _screen(
-    folder: Path, theme: str, glyphs: str, pace_s: float, forwarded_keys: bool = False
+    run: Path | Launching,
+    theme: str = THEME,
+    glyphs: str = GLYPHS,
+    pace_s: float = PACE_S,
+    forwarded_keys: bool = False,
 ) -> tuple[Snapshot | None, str]:
     from mdibench.monitor.app.app import watch
     from mdibench.monitor.app.paint.drawing import GLYPH_SETS, Options
@@ -106,12 +126,10 @@ def _screen(
         os.nice(NICENESS)
     options = Options(glyphs=GLYPH_SETS[glyphs])
     if not forwarded_keys:
-        return watch(folder, theme=theme, options=options, pace_s=pace_s)
+        return watch(run, theme=theme, options=options, pace_s=pace_s)
     from mdibench.monitor.app.terminal_driver import ForwardedKeysDriver
 
-    return watch(
-        folder, theme=theme, options=options, pace_s=pace_s, driver_class=ForwardedKeysDriver
-    )
+    return watch(run, theme=theme, options=options, pace_s=pace_s, driver_class=ForwardedKeysDriver)
 
 
 def _check_theme(theme: str) -> None:
@@ -135,12 +153,17 @@ def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float)
     except OSError as failure:
         what = f"cannot be used as a terminal: {failure.strerror or failure}"
         raise UserError(Problem(what, tty)) from None
-    if snapshot is not None and not snapshot.state.healthy:
-        _write(picture + "\n")  # the terminal restores what was there before the screen
-    _leave(folder, snapshot)
+    _leave_launched(folder, snapshot, picture)
     if held is not None:
         os.close(held)
     return OK
+
+
+def _leave_launched(folder: Path, snapshot: Snapshot | None, picture: str) -> None:
+    """Keep the last picture of a run that went wrong, since leaving the screen removes it."""
+    if snapshot is not None and not snapshot.state.healthy:
+        _write(picture + "\n")
+    _leave(folder, snapshot)
 
 
 def _leave(folder: Path, snapshot: Snapshot | None) -> None:

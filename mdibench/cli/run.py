@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
 from mdibench.cli import check_hostfile
 from mdibench.cli.init import complete_config, offer
+
+if TYPE_CHECKING:
+    from mdibench.rank.launch import Launching
 
 
 class _Monitor:
@@ -76,20 +84,76 @@ def run(
 
             click.echo(summary_lines(folder))
         return status
-    from mdibench.rank.launch import Launching, run_ranks
-
     if hostfile is None and not yes:
         _check_cores(ranks)
+    return _launched(config, overrides, ranks, hostfile, tui, quiet)
+
+
+def _launched(
+    config: Path,
+    overrides: tuple[str, ...],
+    ranks: int,
+    hostfile: Path | None,
+    tui: bool,
+    quiet: bool,
+) -> int:
+    """Start mpirun, and draw the monitor where terminal and files of the run are at hand."""
+    from mdibench.rank.launch import Launching, run_ranks
+
+    shows = sys.stderr.isatty() and not quiet
+    draws = tui and hostfile is None and _at_terminal()
     program = ["run", str(config), *(f"--set={override}" for override in overrides)]
-    program += ["--tui"] * tui + ["--quiet"] * quiet
-    with Launching(ranks, shows=sys.stderr.isatty() and not quiet, monitored=tui) as launching:
+    program += ["--quiet"] * (quiet or draws) + ["--tui"] * (tui and not draws)
+    with Launching(config.stem, ranks, shows, monitored=tui and not draws) as launching:
         from mdibench.config.reading import load_config
 
         load_config(config, overrides)
-        interrupt = None if tui else launching.interrupt
-        status = run_ranks(ranks, hostfile, program, reads_keys=tui, interrupt=interrupt)
+        if draws:
+            status = _watched(launching, program)
+        else:
+            interrupt = None if tui else launching.interrupt
+            status = run_ranks(ranks, hostfile, program, reads_keys=tui, interrupt=interrupt)
     launching.say_end()
     return status
+
+
+def _at_terminal() -> bool:
+    """Whether this process is in the foreground of a terminal, with input and output there."""
+    try:
+        return sys.stdout.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def _watched(launching: Launching, program: list[str]) -> int:
+    """Run the job and draw its monitor on this terminal; what the ranks print comes afterwards."""
+    from mdibench.cli.monitor import draw_launched, prepare_monitor
+    from mdibench.rank.launch import pass_on_signals, start_ranks, wait_for
+
+    prepare_monitor()  # before the ranks take the cores
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        job = start_ranks(launching.ranks, None, program, False, True, output, errors)
+        launching.job = job
+
+        def leave() -> None:
+            job.terminate()
+            raise KeyboardInterrupt
+
+        try:
+            launching.hide()
+            with suppress(KeyboardInterrupt):
+                pass_on_signals(leave)
+                draw_launched(launching)
+            pass_on_signals(job.terminate)
+            return wait_for(job, launching.interrupt)
+        finally:
+            if not launching.over:
+                job.terminate()
+                job.wait()
+            for file, stream in ((output, sys.stdout), (errors, sys.stderr)):
+                file.seek(0)
+                shutil.copyfileobj(file, stream.buffer)
+                stream.flush()
 
 
 def _offered() -> int:

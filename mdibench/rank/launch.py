@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from mdibench.assembly import environment
 from mdibench.errors import USAGE_ERROR, Problem, UserError, say
@@ -122,24 +122,52 @@ def run_ranks(
     is stopped by a terminal that it may not read. With ``interrupt``, Ctrl-C calls that, and goes
     on to the launcher only where it returns false; without, the launcher gets Ctrl-C itself.
     """
+    apart = interrupt is not None  # in a session of its own, which Ctrl-C does not reach
+    child = start_ranks(ranks, hostfile, program, reads_keys, apart)
+    with child:
+        pass_on_signals(child.terminate)
+        return wait_for(child, interrupt)
+
+
+def start_ranks(
+    ranks: int,
+    hostfile: Path | None,
+    program: Sequence[str],
+    reads_keys: bool = False,
+    apart: bool = False,
+    output: IO[bytes] | None = None,
+    errors: IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """The launcher of ``mdibench PROGRAM...`` on ``ranks`` ranks.
+
+    ``apart``: in a session of its own. ``output``, ``errors``: files instead of the terminal.
+    """
     _check_shared_memory(1 if hostfile else ranks)
     if hostfile is not None and not hostfile.is_file():
         raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
     line = command(find_mpirun(), ranks, hostfile, program)
     stdin = None if reads_keys else subprocess.DEVNULL
-    apart = interrupt is not None  # in a session of its own, which Ctrl-C does not reach
-    with subprocess.Popen(
-        line, env=child_environment(), stdin=stdin, start_new_session=apart
-    ) as child:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-                signal.signal(number, lambda number, frame: child.terminate())
-        while True:
-            try:
-                return child.wait()
-            except KeyboardInterrupt:
-                if interrupt is not None and not interrupt():
-                    child.send_signal(signal.SIGINT)
+    return subprocess.Popen(
+        line, env=child_environment(), stdin=stdin, stdout=output, stderr=errors,
+        start_new_session=apart,
+    )  # fmt: skip
+
+
+def wait_for(child: subprocess.Popen[bytes], interrupt: Callable[[], bool] | None) -> int:
+    """The job's exit status; see ``run_ranks`` for Ctrl-C."""
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            if interrupt is not None and not interrupt():
+                child.send_signal(signal.SIGINT)
+
+
+def pass_on_signals(terminate: Callable[[], object]) -> None:
+    """Have the signals that end this command end the job."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda number, frame: terminate())
 
 
 # --- what a job tells the command that launched it ------------------------------------------------
@@ -173,13 +201,19 @@ def open_talk() -> int | None:
 
 
 class Launching:
-    """The launching command's side, as a context around the job."""
+    """The launching command's side, as a context around the job.
 
-    def __init__(self, ranks: int, shows: bool, monitored: bool) -> None:
+    ``shows``: a bar on the terminal. ``monitored``: rank 0 opens a monitor there.
+    """
+
+    def __init__(self, name: str, ranks: int, shows: bool, monitored: bool) -> None:
+        self.name, self.ranks = name, ranks
         self.folder: Path | None = None
         self.stopping = False
         """Whether the user has asked this command to end the run."""
-        self._ranks = ranks
+        self.stage, self.done = f"{STAGES[0]} {ranks} ranks", 0.0
+        """What the job does, and how much of its beginning is over, from 0 to 1."""
+        self.job: subprocess.Popen[bytes] | None = None
         self._shows = shows
         self._progress: Progress | None = None
         self._opens_monitor = monitored
@@ -197,8 +231,7 @@ class Launching:
         self._reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._held = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # no end while the job goes on
         os.environ[TALK_VARIABLE] = str(path)
-        if self._shows:
-            self._show(STAGES[0], f"{self._ranks} ranks")
+        self._show()
         self._thread.start()
         return self
 
@@ -212,9 +245,21 @@ class Launching:
         self._over.set()
         if error is None:
             self._thread.join()
-        self._hide()
+        self.hide()
         os.environ.pop(TALK_VARIABLE, None)
         self._place.cleanup()
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
+        return self.job is not None and self.job.poll() is not None
+
+    def hide(self) -> None:
+        """Remove the bar for good."""
+        self._shows = False
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
     def interrupt(self) -> bool:
         """Ask the run to drain; false where it cannot be asked, or was asked before."""
@@ -253,22 +298,25 @@ class Launching:
                 self._take(word, text)
 
     def _take(self, word: str, text: str) -> None:
-        if word in STAGES and self._shows:
-            self._show(word, text)
+        if word in STAGES:
+            self.stage, self.done = f"{word} {text}".strip(), STAGES.index(word) / len(STAGES)
+            self._show()
         elif word == "folder":
             self.folder = Path(text)
             if not self._opens_monitor:
-                self._hide()
+                self.hide()
         elif word == "monitor":
             self._monitored = True
-            self._hide()
+            self.hide()
         elif word == "end":
             self._last_words = text
 
     # --- progress ---------------------------------------------------------------------------------
 
-    def _show(self, word: str, text: str) -> None:
+    def _show(self) -> None:
         """A bar with one step per stage, on a terminal."""
+        if not self._shows:
+            return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -281,14 +329,8 @@ class Launching:
                 console=console,
                 transient=True,
             )
-            self._progress.add_task("", total=len(STAGES))
+            self._progress.add_task("", total=1.0)
             self._progress.start()
-        done = STAGES.index(word)
         self._progress.update(
-            self._progress.task_ids[0], description=f"{word} {text}".strip(), completed=done
+            self._progress.task_ids[0], description=self.stage, completed=self.done
         )
-
-    def _hide(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress, self._shows = None, False

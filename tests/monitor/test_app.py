@@ -1,6 +1,7 @@
 """Keys and mouse, and events of the run while it is shown."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mdibench.monitor.app.app import MonitorApp
 from mdibench.monitor.app.dialogs import Help
 from mdibench.monitor.app.keys import BINDINGS, WORDS
 from mdibench.monitor.app.pane import Pane
@@ -67,6 +69,49 @@ async def test_a_finished_run_without_input_is_drawn_once(
         assert drawn == []
         await pilot.press("c")
         assert drawn
+
+
+@dataclass
+class Launched:
+    """A run that was launched and has no folder yet."""
+
+    name: str = "fixed_acc"
+    ranks: int = 4
+    folder: Path | None = None
+    stage: str = "loading digits-cnn and digits"
+    done: float = 0.25
+    over: bool = False
+
+
+@pytest.mark.parametrize("width", [50, 80, 120, 200])
+async def test_a_launched_run_is_shown_before_it_has_a_folder(run: LiveRun, width: int) -> None:
+    run.finish()
+    launched = Launched()
+    app = MonitorApp(launched, pace_s=3600.0)
+    async with app.run_test(size=(width, 36)) as pilot:
+        await shows(pilot, "○ loading digits-cnn and d")
+        assert pane(app, "timeline").count("━") == round((width - 2) / 4)
+        await pilot.press("space", "end", "slash", "w", "i", "x", "e")  # nothing to act on yet
+        assert screen_text(app).splitlines()[-1].strip().startswith("? help  q quit")
+        launched.folder = run.folder
+        await shows(pilot, "✓ complete")
+        await pilot.press("q")
+    assert app.return_value is not None
+    app.close_feed()
+
+
+async def test_a_launched_run_that_ends_without_a_folder_closes_the_screen() -> None:
+    launched = Launched()
+    app = MonitorApp(launched)
+    async with app.run_test() as pilot:
+        await shows(pilot, "○ loading")
+        launched.over = True
+        for _ in range(400):
+            if app._exit:
+                break
+            await pilot.pause(0.01)
+    assert app._exit
+    assert app.return_value is None
 
 
 async def test_a_run_that_dies(run: LiveRun) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mdibench.errors import USAGE_ERROR
 from mdibench.record.run_folder import find_runs, read_manifest, status
 from tests.mpi.jobs import SMALL, environment, mpirun
 from tests.terminals import Terminal
@@ -70,6 +71,30 @@ def test_the_monitor_keeps_its_last_picture(tmp_path: Path) -> None:
         terminal.shows(f"{line} after 00:0")
         assert terminal.wait() != 0
     assert "the run goes on" not in terminal.text
+
+
+LEFT = "\x1b[?1049l"
+"""What a terminal gets when a program leaves the full screen."""
+
+
+def test_the_monitor_is_there_before_the_run_and_its_errors_come_after_it(tmp_path: Path) -> None:
+    command = [*OWN, "--ranks", "3", "--tui", "--set", "topology.name=2-node"]
+    with started(tmp_path, command) as terminal:
+        terminal.shows("starting 3 ranks")
+        terminal.shows("¹ranks")
+        assert terminal.wait() == USAGE_ERROR
+        said = terminal.raw.rpartition(LEFT)[2]
+        assert "2-node" in said and "mdibench: " in said
+    assert not list((tmp_path).glob("results/*/run.json"))
+
+
+def test_a_monitored_run_ends_in_order_when_its_command_is_told_to(tmp_path: Path) -> None:
+    with started(tmp_path, [*OWN, "--ranks", "3", "--tui"]) as terminal:
+        run = run_in(tmp_path, terminal)
+        terminal.process.terminate()
+        assert terminal.wait() != 0
+        assert LEFT in terminal.raw
+    assert status(run) == "aborted"
 
 
 def test_ctrl_c_drains(tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ SPANS_S: tuple[float | None, ...] = (None, 60.0, 10.0)
 class Actions(App[Snapshot]):
     """One method per action; names are those of ``keys``."""
 
-    feed: RunFeed
     options: Options
     playhead: Playhead
     request: ViewRequest
@@ -37,6 +36,11 @@ class Actions(App[Snapshot]):
     alone: str | None
     bare: bool
     last_picture: str
+
+    @property
+    def feed(self) -> RunFeed:
+        """The source of rows."""
+        raise NotImplementedError
 
     def show_moment(self, all_panes: bool = True) -> None:
         """Show the moment under the playhead."""

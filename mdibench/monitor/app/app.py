@@ -8,11 +8,12 @@ Called by ``cli.monitor`` through ``watch``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from rich.style import Style
 from textual import events, on
@@ -50,10 +51,38 @@ from mdibench.monitor.snapshot_view import ViewRequest
 
 CALM_INTERVAL_S = 0.5
 """Charts, links and topology are not drawn more often than this while a run goes on."""
+LOOK_EVERY_S = 0.1
+"""Interval between two looks for the folder of a run that begins."""
+NEED_A_RUN = frozenset(
+    {"pause", "seek", "speed", "to_start", "to_end", "end_run", "span", "filter", "back"}
+)
+"""Actions that do nothing until the run has a folder."""
+BEGINNING_KEYS = [("?", "help", "help"), ("q", "quit", "leave"), ("t", "theme", "theme")]
+"""The footer until then."""
+
+
+class LaunchedRun(Protocol):
+    """A run that was started just now and has no folder yet."""
+
+    name: str
+    ranks: int
+    folder: Path | None
+    stage: str
+    """What it does, in words."""
+    done: float
+    """How much of the beginning is over, from 0 to 1."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
 
 
 class MonitorApp(Actions):
-    """The app; its result is the last snapshot shown."""
+    """The app; its result is the last snapshot shown.
+
+    Given a ``LaunchedRun``, it shows how far the run is until there is a folder to follow, and ends
+    where the job does so without one.
+    """
 
     TITLE = "mdibench"
     CSS_PATH = "monitor.tcss"
@@ -63,7 +92,7 @@ class MonitorApp(Actions):
 
     def __init__(
         self,
-        feed: RunFeed,
+        run: RunFeed | LaunchedRun,
         options: Options | None = None,
         *,
         pace_s: float = 0.25,
@@ -73,7 +102,8 @@ class MonitorApp(Actions):
         super().__init__(driver_class=driver_class)
         for own in THEMES:
             self.register_theme(own)
-        self.feed = feed
+        self._feed = run if isinstance(run, RunFeed) else None
+        self.launched = None if isinstance(run, RunFeed) else run
         self.options = options or Options()
         self.playhead = Playhead()
         self.request = ViewRequest(0.0, 0.0)
@@ -84,7 +114,7 @@ class MonitorApp(Actions):
         self.arrangement: Arrangement | None = None
         self.screen_size: Size | None = None
         self.styles_of_roles: dict[str, Style] = {}
-        self._stepped_s = feed.clocks.monotonic()
+        self._stepped_s: float | None = None
         self._steps = -1
         self._reported_problem = ""
         self.last_picture = ""
@@ -93,6 +123,17 @@ class MonitorApp(Actions):
         if self.no_color:
             self.options = replace(self.options, coloured=False)
         self._take_theme()
+
+    @property
+    def feed(self) -> RunFeed:
+        """The source of rows; there is none before a launched run has its folder."""
+        assert self._feed is not None
+        return self._feed
+
+    def close_feed(self) -> None:
+        """Release the files of the run."""
+        if self._feed is not None:
+            self._feed.close()
 
     def compose(self) -> ComposeResult:
         """All panes; the arrangement decides which are visible."""
@@ -135,6 +176,8 @@ class MonitorApp(Actions):
 
     async def _follow(self) -> None:
         """Read and show at a constant interval until the app ends."""
+        if self.launched is not None and not await self._begin(self.launched):
+            return
         reading: list[Line] = [[(f" mdibench  reading {self.feed.facts.name} …", DIM)]]
         self.query_one("#heading", Heading).put(reading)
         while True:
@@ -145,10 +188,37 @@ class MonitorApp(Actions):
                 return
             await asyncio.sleep(self.pace_s)
 
+    async def _begin(self, launched: LaunchedRun) -> bool:
+        """Show how far the run is until it has a folder; false where the app is to end."""
+        start_s = time.monotonic()
+        while launched.folder is None and not launched.over:
+            try:
+                self._show_beginning(launched, time.monotonic() - start_s)
+            except NoMatches:  # the app is closing
+                return False
+            await asyncio.sleep(LOOK_EVERY_S)
+        if launched.folder is None:
+            self.exit()
+            return False
+        self._feed = await asyncio.to_thread(RunFeed, launched.folder)
+        self.refresh_bindings()
+        return True
+
+    def _show_beginning(self, launched: LaunchedRun, passed_s: float) -> None:
+        glyphs, screen = self.options.glyphs, self.screen_of_panels
+        width = self.size.width
+        self.arrange_panels()
+        line = frame.beginning_heading(launched.name, launched.stage, passed_s, width, glyphs)
+        screen.query_one("#heading", Heading).put([line])
+        bar = frame.beginning_timeline(launched.done, width, glyphs)
+        screen.query_one("#timeline", Heading).put([bar])
+        screen.query_one("#footer", FooterLine).put([frame.keys_line(BEGINNING_KEYS, width)])
+
     def step(self) -> None:
         """Advance the playhead by the elapsed time, and show its moment."""
         now_s = self.feed.clocks.monotonic()
-        passed_s, self._stepped_s = now_s - self._stepped_s, now_s
+        passed_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s
+        self._stepped_s = now_s
         end_s = self.feed.now_s()
         self.playhead = self.playhead.advanced(passed_s, end_s, not self.feed.over)
         self._steps += 1
@@ -194,13 +264,14 @@ class MonitorApp(Actions):
 
     def arrange_panels(self) -> None:
         """Lay the panels out for the current size, run and selection."""
-        if self.snapshot is None:
+        if self.snapshot is not None:
+            ranks, exits = len(self.snapshot.ranks), self.snapshot.facts.exits
+        elif self.launched is not None:
+            ranks, exits = self.launched.ranks, 0  # nobody knows yet
+        else:
             return
         width, height = self.screen_size or self.size
-        facts = self.snapshot.facts
-        arrangement = arrange(
-            width, height, len(self.snapshot.ranks), facts.exits, self.alone, self.bare
-        )
+        arrangement = arrange(width, height, ranks, exits, self.alone, self.bare)
         screen = self.screen_of_panels
         set_titles(screen, self.options)
         if arrangement != self.arrangement:
@@ -232,6 +303,8 @@ class MonitorApp(Actions):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is possible now."""
+        if self._feed is None:
+            return action not in NEED_A_RUN
         if action == "end_run":
             return not self.feed.over
         if action == "speed":
@@ -283,20 +356,20 @@ def _one(painter: Callable[[Snapshot, int, Options], Line]) -> Painter:
 
 
 def watch(
-    folder: Path,
+    run: Path | LaunchedRun,
     *,
     theme: str = DEFAULT_THEME,
     options: Options | None = None,
     pace_s: float = 0.25,
     driver_class: type[Driver] | None = None,
 ) -> tuple[Snapshot | None, str]:
-    """Show the run in ``folder`` until the user leaves.
+    """Show the run in a folder, or one that begins, until the user leaves.
 
     Returns the last snapshot shown, and the text of the screen that showed it.
     """
-    feed = RunFeed(folder)
+    shown = RunFeed(run) if isinstance(run, Path) else run
+    app = MonitorApp(shown, options, theme=theme, pace_s=pace_s, driver_class=driver_class)
     try:
-        app = MonitorApp(feed, options, theme=theme, pace_s=pace_s, driver_class=driver_class)
         return app.run(), app.last_picture
     finally:
-        feed.close()
+        app.close_feed()

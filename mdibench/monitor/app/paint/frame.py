@@ -73,6 +73,25 @@ def _progress(snapshot: Snapshot) -> Line:
     return [(now, PLAIN), (" / ", DIM), (clock(planned_s), DIM)]
 
 
+def beginning_heading(name: str, stage: str, passed_s: float, width: int, glyphs: Glyphs) -> Line:
+    """The heading while a launched run has no folder yet: its config, and what it does."""
+    right: Line = [(f"{glyphs.states['starting']} {ellipsis(stage, max(8, width // 2))}", DIM)]
+    passed: Line = [("   ", PLAIN), (clock(passed_s), PLAIN)]
+    left: Line = [(" mdibench", STRONG), ("  ", PLAIN), (name, PLAIN)]
+    if width_of(left) + width_of(right) + width_of(passed) + 3 <= width:
+        right += passed
+    right.append((" ", PLAIN))
+    return justified(cut(left, max(0, width - width_of(right) - 2)), right, width)
+
+
+def beginning_timeline(done: float, width: int, glyphs: Glyphs) -> Line:
+    """A bar of how far the beginning has come, from 0 to 1."""
+    full, empty = ("=", "-") if glyphs.name == "ascii" else ("━", "─")
+    room = max(0, width - 2)
+    filled = round(done * room)
+    return [(" ", PLAIN), (full * filled, ACCENT), (empty * (room - filled), FAINT)]
+
+
 def timeline(snapshot: Snapshot, width: int, options: Options) -> Line:
     """The run from start to end: the moment shown, phases, and marks of notable events."""
     times = f" {snapshot.t_s:.1f} s" if options.replay or not options.following else ""
@@ -138,9 +157,13 @@ def footer_keys(snapshot: Snapshot | None, options: Options) -> list[FooterKey]:
 
 
 def footer(snapshot: Snapshot, width: int, options: Options) -> Line:
-    """The keys in one line, as many as fit."""
+    """The keys of this moment in one line, as many as fit."""
+    return keys_line(footer_keys(snapshot, options), width)
+
+
+def keys_line(keys: list[FooterKey], width: int) -> Line:
+    """``keys`` in one line, as many as fit."""
     line: Line = []
-    keys = footer_keys(snapshot, options)
     for place, (key, label, _) in enumerate(keys):
         more = 2 if place < len(keys) - 1 else 0
         if width_of(line) + len(key) + len(label) + 3 + more > width:
