@@ -13,7 +13,7 @@ import subprocess
 import termios
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -135,13 +135,24 @@ class Tmux:
 
     def until(self, *wanted: str, seconds: float = 60.0) -> str:
         """The screen once it shows one of ``wanted``."""
+        return self._until(lambda text: any(w in text for w in wanted), wanted, seconds)
+
+    def until_all(self, *wanted: str, seconds: float = 60.0) -> str:
+        """The screen once it shows all of ``wanted``, wherever its width breaks their lines."""
+
+        def shows(text: str) -> bool:
+            joined = " ".join(text.split())
+            return all(" ".join(w.split()) in joined for w in wanted)
+
+        return self._until(shows, wanted, seconds)
+
+    def _until(self, shows: Callable[[str], bool], wanted: Sequence[str], seconds: float) -> str:
         deadline_s = time.monotonic() + seconds
         while time.monotonic() < deadline_s:
-            text = self.screen()
-            if any(word in text for word in wanted):
+            if shows(text := self.screen()):
                 return text
             time.sleep(0.02)
-        raise AssertionError(f"none of {wanted} on:\n{self.screen()}")
+        raise AssertionError(f"no {wanted} on:\n{self.screen()}")
 
     def close(self) -> None:
         self._do("kill-server")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mdibench.analysis.accuracy import Samples, pooled
 from mdibench.analysis.checks import Finding, check, verdict
@@ -165,14 +166,23 @@ def target_accuracy(run: Run) -> float:
 def bound_of(run: Run) -> tuple[float, str]:
     """The run's capacity bound in items per second, and what limits it; NaN where it has none.
 
-    From its manifest, or else from the linear program over what the run measured.
+    From its manifest, or else from the linear program over what the run measured, solved once.
     """
     if not math.isnan(run.summary.bound_per_s):
         return run.summary.bound_per_s, run.summary.bound_binding
+    if run.reader not in _BOUNDS:
+        _BOUNDS[run.reader] = _solved_bound(run.reader)
+    return _BOUNDS[run.reader]
+
+
+_BOUNDS: WeakKeyDictionary[RunReader, tuple[float, str]] = WeakKeyDictionary()
+
+
+def _solved_bound(reader: RunReader) -> tuple[float, str]:
     from mdibench.bounds.inputs import bound_of_run
 
     try:
-        found = bound_of_run(run.reader)
+        found = bound_of_run(reader)
     except ArithmeticError:  # a plan that carries nothing, e.g. without a route back to the source
         return math.nan, ""
     return float(found["rate_per_s"] or math.nan), str(found["binding"])

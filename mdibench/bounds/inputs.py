@@ -57,22 +57,23 @@ def demand(
     )
 
 
-def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
+def bound_of_run(run: Path | RunReader, lifted: bool = False) -> dict[str, Any]:
     """``rate_per_s`` and ``binding`` (what limits it, in words) of a recorded run.
 
-    ``limits`` lists the binding workers and links with their shares, ``raw_offloaded_per_s`` says
-    what the bound would be if raw data might leave the source. Where a run has no bound (no item
-    finished, or nothing limits the rate), ``rate_per_s`` is None and ``binding`` says why.
+    ``limits`` lists the binding workers and links with their shares. With ``lifted``,
+    ``raw_offloaded_per_s`` says what the bound would be if raw data might leave the source. Where a
+    run has no bound (no item finished, or nothing limits the rate), ``rate_per_s`` is None and
+    ``binding`` says why.
     """
     reader = run if isinstance(run, RunReader) else RunReader(run)
     try:
-        return _bound_of_run(reader)
+        return _bound_of_run(reader, lifted)
     except (UserError, KeyError, TypeError, ValueError) as problem:
         why = str(problem) if isinstance(problem, UserError) else "its manifest is incomplete"
-        return {"rate_per_s": None, "binding": why, "limits": [], "raw_offloaded_per_s": None}
+        return {"rate_per_s": None, "binding": why, "limits": []}
 
 
-def _bound_of_run(reader: RunReader) -> dict[str, Any]:
+def _bound_of_run(reader: RunReader, lifted: bool) -> dict[str, Any]:
     manifest = reader.manifest
     plan, scheme = manifest["plan"], SchemeSection(**manifest["config"]["scheme"])
     fleet, model = _fleet(plan), model_of(manifest["model"])
@@ -81,13 +82,15 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     go_on = _go_on(reader, model.exits)
     asked = demand(fleet, model, block_s, go_on, scheme, bottleneck=ratio)
     bound = capacity(fleet, asked)
-    lifted = demand(fleet, model, block_s, go_on, scheme, raw_may_leave=True, bottleneck=ratio)
-    return {
+    found: dict[str, Any] = {
         "rate_per_s": bound.rate_per_s,
         "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),
         "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
-        "raw_offloaded_per_s": capacity(fleet, lifted).rate_per_s,
     }
+    if lifted:
+        raw = demand(fleet, model, block_s, go_on, scheme, raw_may_leave=True, bottleneck=ratio)
+        found["raw_offloaded_per_s"] = capacity(fleet, raw).rate_per_s
+    return found
 
 
 def batches_as_formed(manifest: Mapping[str, Any]) -> bool:

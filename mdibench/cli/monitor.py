@@ -58,8 +58,7 @@ def monitor(
         return _on_terminal(newest_run(run or results, run is not None), tty, theme, glyphs, pace_s)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
         return _as_lines(newest_run(run or results, given=run is not None))
-    for name in ("COLUMNS", "LINES"):  # exported ones would hide that the terminal's size changes
-        os.environ.pop(name, None)
+    _follow_the_size()
     if run is not None and run.is_dir() and not (run / "run.json").exists():
         return _browse(run, theme, glyphs, pace_s)
     folder = newest_run(run or results, given=run is not None)
@@ -99,7 +98,14 @@ def newest_run(path: Path, given: bool) -> Path:
 
 def prepare_monitor() -> None:
     """Import what the screen needs."""
+    _follow_the_size()
     import_module("mdibench.monitor.app.app")
+
+
+def _follow_the_size() -> None:
+    """Forget exported sizes, which would hide that the terminal's size changes."""
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
 
 
 def draw_launched(launching: Launching) -> None:
