@@ -21,6 +21,7 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -29,6 +30,8 @@ P = ParamSpec("P")
 COLUMN_IN = 3.4
 """Width of a figure in one column of a two-column paper, inches; ``PAGE_IN`` spans both."""
 PAGE_IN = 7.0
+
+DPI = 300
 
 MOST_SERIES = 8
 """Series that one figure shows: more could not be distinguished."""
@@ -167,6 +170,7 @@ def to_svg(figure: Figure, name: str) -> str:
 
     Colours of ``THEMED`` are variables ``--c-<hex>`` of the page; they keep their value without it.
     """
+    _lay_out(figure)
     raw = _render(figure, "svg", "none").decode("utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", raw[raw.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\n?", "", body)
@@ -182,6 +186,17 @@ def to_svg(figure: Figure, name: str) -> str:
     return body.replace("<svg ", label, 1).strip()
 
 
+def _lay_out(figure: Figure) -> None:
+    """Lay the figure out for SVG now: ``savefig`` would draw it once more only for that."""
+    FigureCanvasSVG(figure)
+    figure.set_dpi(DPI)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with mpl.rc_context(RC | {"svg.fonttype": "none"}):
+            engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def _titled(match: re.Match[str]) -> str:
     return f"<g><title>{html.escape(unquote(match[1]))}</title>"
 
@@ -195,5 +210,5 @@ def _render(figure: Figure, form: str, text: str) -> bytes:
     buffer = io.BytesIO()
     metadata = {"Date": None} if form == "svg" else None
     with mpl.rc_context(RC | {"svg.fonttype": text}):
-        figure.savefig(buffer, format=form, dpi=300, metadata=metadata)
+        figure.savefig(buffer, format=form, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
