@@ -30,6 +30,11 @@ def loaded(code: str) -> set[str]:
         ("import mdibench.record.run_folder", HEAVY),
         ("import mdibench.monitor.plain, mdibench.monitor.history", HEAVY - {"numpy"}),
         (
+            "import mdibench.rank.launch, mdibench.cli.run\n"
+            "from mdibench.cli.monitor import prepare_monitor; prepare_monitor()",
+            HEAVY - {"numpy", "textual"} | {"networkx", "onnxruntime", "pydantic"},
+        ),
+        (
             "import mdibench.rank.lifecycle, mdibench.compute.torch_engine, "
             "mdibench.models.registry, "
             "mdibench.transport.post_office",
