@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,25 +96,40 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
+def output_of(line: Sequence[str], env: dict[str, str], timeout_s: float | None = None) -> str:
+    """What a command prints. One that does not end in time is ended, with all that it started."""
+    process = subprocess.Popen(
+        line,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, complaint = process.communicate(timeout=timeout_s)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, line, said, complaint)
+    return said
+
+
 def child(*line: str) -> Any:
     """The JSON that a child prints last."""
-    done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(output_of(line, environment()).splitlines()[-1])
 
 
-def run(config: str, ranks: int) -> dict[str, Any]:
+def run(config: str, ranks: int, timeout_s: float | None = None) -> dict[str, Any]:
     """Run a config and read what it measured."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.toml"
         path.write_text(config)
         mpirun = [str(find_mpirun()), "-n", str(ranks)] if ranks > 1 else []
         program = [sys.executable, "-m", "mdibench", "run", str(path), "-q"]
-        subprocess.run(
-            [*mpirun, *program, f"--set=run.results={folder}"],
-            env=environment(),
-            capture_output=True,
-            check=True,
-        )
+        output_of([*mpirun, *program, f"--set=run.results={folder}"], environment(), timeout_s)
         return facts_of(Path(folder))
 
 

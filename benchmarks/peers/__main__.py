@@ -1,24 +1,31 @@
 """``python -m benchmarks.peers``: mdibench and its peers on the same cores, in turn; Markdown.
 
 Every round runs each of them once, so that a slow minute hits all alike; figures are the median of
-the rounds with their least and largest value.
+the rounds with their least and largest value. A round begins only where the minutes allow it, the
+first one of each setting always; what does not end in time is skipped with its reason.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import click
 
-from benchmarks.__main__ import ROOT, environment, run
+from benchmarks.__main__ import ROOT, environment, output_of, run
 from mdibench.rank.launch import find_mpirun
 
 PIPELINE = """
@@ -43,6 +50,8 @@ max_in_flight = {in_flight}
 [topology]
 name = "line"
 """
+PARTING_S = 10.0
+"""How long the processes of a peer may take to end after the first one."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,24 @@ class Measured:
 
 
 class Skipped(Exception):
-    """A peer that cannot run here; the message says why."""
+    """What cannot run here; the message says why."""
+
+
+@contextmanager
+def skipping() -> Iterator[None]:
+    """A command that fails, or does not end, is skipped with its reason."""
+    try:
+        yield
+    except subprocess.TimeoutExpired as late:
+        raise Skipped(f"it had not ended after {late.timeout:.0f} s") from None
+    except subprocess.CalledProcessError as failure:
+        last = (failure.stderr.strip().splitlines() or ["no output"])[-1]
+        raise Skipped(f"it failed: {last[:100]}") from None
+
+
+def patience_s(setting: Setting) -> float:
+    """How long one of them may take: the measurement, and starting ``stages`` processes."""
+    return 3 * setting.seconds + 20 * setting.stages
 
 
 def ours(setting: Setting, engine: str, exits: bool) -> Measured:
@@ -99,7 +125,8 @@ def ours(setting: Setting, engine: str, exits: bool) -> Measured:
         in_flight=32 * setting.batch,
         placement="replicate = true" if exits else setting.placement,
     )
-    facts = run(config, setting.stages)
+    with skipping():
+        facts = run(config, setting.stages, patience_s(setting))
     return Measured(facts["rate"], facts["accuracy"])
 
 
@@ -131,7 +158,16 @@ def by_torch(setting: Setting, program: str) -> Measured:
         return _read([], program, setting, world | {"RANK": "0"})
     finally:
         for process in others:
-            process.wait(timeout=60)
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Let a process end by itself, or kill it."""
+    try:
+        process.wait(timeout=PARTING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def alone(setting: Setting, program: str) -> Measured:
@@ -143,13 +179,11 @@ def alone(setting: Setting, program: str) -> Measured:
 
 def _read(prefix: list[str], program: str, setting: Setting, more: dict[str, str]) -> Measured:
     line = [*prefix, sys.executable, "-m", f"benchmarks.peers.{program}", *setting.arguments]
-    done = subprocess.run(
-        line, env=environment() | more, capture_output=True, text=True, check=False, timeout=300
-    )
-    rates = [text for text in done.stdout.splitlines() if text.startswith('{"rate"')]
-    if done.returncode or not rates:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise Skipped(f"it failed: {last[:100]}")
+    with skipping():
+        said = output_of(line, environment() | more, patience_s(setting))
+    rates = [text for text in said.splitlines() if text.startswith('{"rate"')]
+    if not rates:
+        raise Skipped("it told no rate")
     return Measured(json.loads(rates[-1])["rate"])
 
 
@@ -166,40 +200,64 @@ OURS = {
 }
 
 
-def rounds_of(setting: Setting, rounds: int) -> dict[str, list[Measured] | str]:
-    """By name, one figure per round, or why there is none."""
-    found: dict[str, list[Measured] | str] = {}
-    for _ in range(rounds):
+@dataclass
+class Part:
+    """One setting: by name, one figure per round, or why there is none."""
+
+    setting: Setting
+    found: dict[str, list[Measured] | str] = field(
+        default_factory=lambda: {name: [] for name in PEERS | OURS}
+    )
+    round_s: float = 0.0
+    """How long the last round took."""
+
+    def go_round(self) -> None:
+        """Run each of them once."""
+        begun_s = time.monotonic()
         for name, measure in (PEERS | OURS).items():
-            known = found.setdefault(name, [])
-            if isinstance(known, str):
+            figures = self.found[name]
+            if isinstance(figures, str):
                 continue
             try:
-                known.append(measure(setting))
+                figures.append(measure(self.setting))
             except Skipped as reason:
-                found[name] = f"skipped: {reason}"
-    return found
+                self.found[name] = f"skipped: {reason}"
+        self.round_s = time.monotonic() - begun_s
+
+    @property
+    def title(self) -> str:
+        """Of its table."""
+        setting = self.setting
+        return f"{setting.model}, {setting.stages} stages, batch {setting.batch}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures of each round, or why there are none."""
+        rows = {
+            name: figures if isinstance(figures, str) else [asdict(each) for each in figures]
+            for name, figures in self.found.items()
+        }
+        return {"setting": asdict(self.setting), "rows": rows}
 
 
-def print_table(setting: Setting, found: dict[str, list[Measured] | str]) -> None:
+def print_table(part: Part) -> None:
     """A row each; the factor is that of medians over the best peer."""
     medians = {
         name: statistics.median(figure.rate for figure in figures)
-        for name, figures in found.items()
+        for name, figures in part.found.items()
         if not isinstance(figures, str) and figures
     }
-    best = max(medians[name] for name in PEERS if name in medians)
-    print(f"\n{setting.model}, {setting.stages} stages, batch {setting.batch}\n")
+    best = max((medians[name] for name in PEERS if name in medians), default=math.nan)
+    print(f"\n{part.title}\n")
     print("| what | items/s, median (range) | accuracy | over the best peer |")
     print("| --- | --- | --- | --- |")
-    for name, figures in found.items():
+    for name, figures in part.found.items():
         if isinstance(figures, str):
             print(f"| {name} | {figures} | | |")
             continue
         rates = [figure.rate for figure in figures]
         right = [figure.accuracy for figure in figures if figure.accuracy is not None]
         accuracy = f"{100 * statistics.median(right):.1f} %" if right else ""
-        spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
+        spread = f"{min(rates):,.0f} to {max(rates):,.0f}, {len(rates)} rounds"
         print(
             f"| {name} | {medians[name]:,.0f} ({spread}) | {accuracy} "
             f"| {medians[name] / best:.2f} |",
@@ -209,22 +267,34 @@ def print_table(setting: Setting, found: dict[str, list[Measured] | str]) -> Non
 
 @click.command(help=(__doc__ or "").splitlines()[0])
 @click.option("--rounds", default=5, show_default=True)
+@click.option("--minutes", default=math.inf, help="Begin no round that would end later.")
 @click.option("--seconds", default=4.0, show_default=True)
 @click.option("--model", default="mobilenetv2", show_default=True)
 @click.option("--dataset", default="cifar10", show_default=True)
 @click.option("--stages", multiple=True, type=click.IntRange(2, 3), default=(2, 3))
 @click.option("--batch", multiple=True, type=int, default=(1, 8))
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Also write all figures.")
 def main(
-    rounds: int, seconds: float, model: str, dataset: str, stages: tuple[int, ...],
-    batch: tuple[int, ...],
+    rounds: int, minutes: float, seconds: float, model: str, dataset: str,
+    stages: tuple[int, ...], batch: tuple[int, ...], file: Path | None,
 ) -> None:  # fmt: skip
-    """All settings, one after the other."""
+    """All settings in turn, round after round."""
     os.chdir(ROOT)
     cuts = {2: (3,), 3: (2, 4)}
-    for count in stages:
-        for size in batch:
-            setting = Setting(model, dataset, cuts[count], 5, size, seconds)
-            print_table(setting, rounds_of(setting, rounds))
+    parts = [
+        Part(Setting(model, dataset, cuts[count], 5, size, seconds))
+        for count in stages
+        for size in batch
+    ]
+    deadline_s = time.monotonic() + 60 * minutes
+    for _ in range(rounds):
+        for part in parts:
+            if time.monotonic() + part.round_s <= deadline_s:
+                part.go_round()
+    for part in parts:
+        print_table(part)
+    if file is not None:
+        file.write_text(json.dumps([part.as_json() for part in parts], indent=1))
 
 
 if __name__ == "__main__":

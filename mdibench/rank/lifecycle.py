@@ -66,7 +66,6 @@ if TYPE_CHECKING:
 
 CONTROL_BYTES = 64 * 1024
 """Room that every message buffer has, however small the feature maps are."""
-SLOTS_PER_NEIGHBOUR = 2
 GONE_RANKS_S = 1.0
 """At the end, how long messages may wait for ranks of which nobody knows yet that they are gone."""
 
@@ -246,8 +245,7 @@ def _post_office(
 
     largest = max([info.input_bytes, *(block.output_bytes for block in info.blocks)])
     rank = group.rank
-    slots = max(8, SLOTS_PER_NEIGHBOUR * len(plan.neighbours[rank]))
-    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), slots, group.comm)
+    endpoint = Endpoint(HEADER_BYTES + max(largest, CONTROL_BYTES), group.comm)
     links = {
         target: LinkClock(link) for (source, target), link in plan.links.items() if source == rank
     }

@@ -1,8 +1,8 @@
 """Bytes over MPI: the only module that imports mpi4py.
 
-``Endpoint`` is for the run: receives are posted before messages arrive, sends do not block, and
-the rank's loop polls. ``RankGroup`` has the collectives of set-up and end. All calls come from one
-thread. Buffers are numpy arrays, never pickles.
+``Endpoint`` is for the run: neither sends nor receives block, and the rank's loop polls.
+``RankGroup`` has the collectives of set-up and end. All calls come from one thread. Buffers are
+numpy arrays, never pickles.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 Buffer: TypeAlias = NDArray[np.uint8]
 _TAG = 7
 LONG_BYTES = 64 * 1024
-"""MPI moves a message of this length in many pieces, some at every test."""
-TESTS = 8
-"""Tests in a row while there are long messages: quicker than to go round the whole loop."""
-LONG_POLLS = 64
-"""Calls of ``receive`` without a message after which the last long one is over."""
+"""A message of this length takes MPI several calls to move."""
+PROBES = 4
+"""Looks for a message before the loop goes on: a single one may not move anything."""
+LONG_PROBES = 32
+"""The same while long messages are on their way: quicker than to go round the whole loop."""
+SLAB_BYTES = 4 * 1024 * 1024
+"""numpy asks for huge pages from this size on."""
+_ALIGNED_BYTES = 64
 _QUIET_POLL_S = 0.001
 _IDLE_POLL_S = 0.05
 
@@ -38,43 +41,48 @@ class BufferPool:
 
     def take(self) -> Buffer:
         """A buffer with undefined content."""
-        return self._free.pop() if self._free else np.empty(self.size, np.uint8)
+        if not self._free:
+            self._free = _slab(self.size)
+        return self._free.pop()
 
     def give(self, buffer: Buffer) -> None:
         """Hand a buffer back."""
         self._free.append(buffer)
 
 
-class Endpoint:
-    """This rank's end of the point-to-point traffic.
+def _slab(size: int) -> list[Buffer]:
+    """Fresh buffers: a short one alone, several long ones in huge pages.
 
-    ``slots`` receives of ``buffer_bytes`` are always posted.
+    MPI of the receiving process looks up the pages of a long message one by one.
     """
+    if size < SLAB_BYTES // 16:
+        return [np.empty(size, np.uint8)]
+    stride = -(-size // _ALIGNED_BYTES) * _ALIGNED_BYTES
+    slab = np.empty(max(SLAB_BYTES, stride), np.uint8)
+    return [slab[start : start + size] for start in range(0, slab.size - size + 1, stride)]
 
-    def __init__(self, buffer_bytes: int, slots: int = 8, comm: MPI.Comm | None = None) -> None:
+
+class Endpoint:
+    """This rank's end of the point-to-point traffic, in messages of up to ``buffer_bytes``."""
+
+    def __init__(self, buffer_bytes: int, comm: MPI.Comm | None = None) -> None:
         self._comm = (comm or MPI.COMM_WORLD).Dup()
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
         self.pool = BufferPool(buffer_bytes)
-        self._slots = [self.pool.take() for _ in range(slots)] if self.size > 1 else []
-        self._posted = [0] * len(self._slots)
-        """By slot, the number of its receive: MPI matches messages of a rank in this order."""
-        self._posts = 0
-        self._receives = [self._post(slot) for slot in range(len(self._slots))]
-        self._statuses = [MPI.Status() for _ in self._slots]
+        self._status = MPI.Status()
         self._sends: list[MPI.Request] = []
-        self._sent: list[tuple[Buffer, object]] = []
+        self._sent: list[tuple[Buffer, int, object]] = []
+        self._receives: list[MPI.Request] = []
+        self._coming: list[tuple[int, Buffer, int]] = []
+        """Sender, buffer and size of each message in ``_receives``."""
+        self._long = 0
+        """Long messages in ``_sends`` and ``_receives``."""
         self._sent_to, self._arrived = [0] * self.size, 0
         """Messages to each rank, and from all of them."""
         self.failed: set[int] = set()
         """Ranks whose processes are gone, where MPI survives that."""
         self._tests = _test_each if survives_failures() else _test_some
-        self._long_polls = 0
-
-    def _post(self, slot: int) -> MPI.Request:
-        self._posts += 1
-        self._posted[slot] = self._posts
-        return self._comm.Irecv([self._slots[slot], MPI.BYTE], MPI.ANY_SOURCE, _TAG)
 
     def send(self, target: int, buffer: Buffer, size: int, token: object = None) -> None:
         """Send ``size`` bytes of ``buffer``, which belongs to the endpoint from now on.
@@ -84,32 +92,27 @@ class Endpoint:
         start = self._comm.Isend if token is None else self._comm.Issend
         if target in self.failed:
             return
-        if size >= LONG_BYTES:
-            self._long_polls = LONG_POLLS
         try:
             self._sends.append(start([buffer, size, MPI.BYTE], target, _TAG))
         except MPI.Exception as failure:
             self._learn(failure)
             return
         self._sent_to[target] += 1
-        self._sent.append((buffer, token))
+        self._sent.append((buffer, size, token))
+        self._long += size >= LONG_BYTES
 
     def delivered(self) -> list[object]:
         """Tokens of the messages that have been taken since the last call."""
         if not self._sends:
             return []
-        done, failures = self._tests(self._sends, None)
-        if not (done or failures):
-            return []
-        for failure in failures.values():
-            self._learn(failure)
-        done = [*(done or ()), *failures]
+        done, failed = self._finished(self._sends)
         tokens = []
-        for index in sorted(done, reverse=True):
+        for index in reversed(done):
             del self._sends[index]
-            buffer, token = self._sent.pop(index)
+            buffer, size, token = self._sent.pop(index)
+            self._long -= size >= LONG_BYTES
             self.pool.give(buffer)
-            if token is not None and index not in failures:
+            if token is not None and index not in failed:
                 tokens.append(token)
         return tokens[::-1]
 
@@ -119,41 +122,48 @@ class Endpoint:
         Those of one rank come in the order in which it sent them, but for a long one that is still
         on its way when a short one behind it is complete.
         """
-        done = self._complete()
-        ready = list(zip(done, self._found(done), strict=False))
-        if len(ready) > 1:
-            ready.sort(key=lambda pair: self._posted[pair[0]])
-        messages = []
-        for slot, status in ready:
-            size = status.Get_count(MPI.BYTE)
-            messages.append((status.source, self._slots[slot], size))
-            self._slots[slot] = self.pool.take()
-            self._receives[slot] = self._post(slot)
-            if size >= LONG_BYTES:
-                self._long_polls = LONG_POLLS
+        for _ in range(LONG_PROBES if self._long else PROBES):
+            if not self._accept() and (messages := self._complete()):
+                return messages
+        return self._complete()
+
+    def _accept(self) -> bool:
+        """Begin to receive the next message; whether there was one.
+
+        A receive that is posted before would cost more: MPI tests each of them at every call.
+        """
+        status = self._status
+        try:
+            message = self._comm.Improbe(MPI.ANY_SOURCE, _TAG, status)
+        except MPI.Exception as failure:
+            self._learn(failure)
+            return False
+        if message is None:
+            return False
+        buffer, size = self.pool.take(), status.Get_count(MPI.BYTE)
+        self._receives.append(message.Irecv([buffer, MPI.BYTE]))
+        self._coming.append((status.source, buffer, size))
+        self._long += size >= LONG_BYTES
+        return True
+
+    def _complete(self) -> list[tuple[int, Buffer, int]]:
+        """The messages that are here in full."""
+        if not self._receives:
+            return []
+        done, failed = self._finished(self._receives)
+        messages = [self._coming[index] for index in done if index not in failed]
+        for index in reversed(done):
+            del self._receives[index]
+            self._long -= self._coming.pop(index)[2] >= LONG_BYTES
         self._arrived += len(messages)
         return messages
 
-    def _complete(self) -> Sequence[int]:
-        """Slots whose receives are complete."""
-        if not self._receives:
-            return ()
-        for _ in range(TESTS if self._long_polls else 1):
-            done, failures = self._tests(self._receives, self._statuses)
-            for slot, failure in failures.items():
-                self._learn(failure)
-                if failure.Get_error_class() != MPI.ERR_PROC_FAILED_PENDING:
-                    self._receives[slot] = self._post(slot)
-            if done:
-                return done
-        self._long_polls -= self._long_polls > 0
-        return ()
-
-    def _found(self, done: Sequence[int]) -> list[MPI.Status]:
-        """The statuses of ``done``: ``Testsome`` packs them, single tests leave them in place."""
-        if self._tests is _test_some:
-            return self._statuses
-        return [self._statuses[slot] for slot in done]
+    def _finished(self, requests: list[MPI.Request]) -> tuple[Sequence[int], Failures]:
+        """Indices, ascending, of those that have come to an end; why some of them failed."""
+        done, failures = self._tests(requests)
+        for failure in failures.values():
+            self._learn(failure)
+        return done, failures
 
     def _learn(self, failure: MPI.Exception) -> None:
         """Take note of processes that are gone; any other failure is raised."""
@@ -214,25 +224,22 @@ Failures: TypeAlias = Mapping[int, MPI.Exception]
 _NO_FAILURES: Failures = {}
 
 
-def _test_some(
-    requests: list[MPI.Request], statuses: list[MPI.Status] | None
-) -> tuple[Sequence[int] | None, Failures]:
-    """Indices of those that are complete; statuses packed in their order."""
-    return MPI.Request.Testsome(requests, statuses), _NO_FAILURES
+def _test_some(requests: list[MPI.Request]) -> tuple[Sequence[int], Failures]:
+    """Indices, ascending, of those that have come to an end."""
+    return sorted(MPI.Request.Testsome(requests) or ()), _NO_FAILURES
 
 
-def _test_each(
-    requests: list[MPI.Request], statuses: list[MPI.Status] | None
-) -> tuple[Sequence[int] | None, Failures]:
-    """The same one by one, so that what fails is known; statuses in place."""
+def _test_each(requests: list[MPI.Request]) -> tuple[Sequence[int], Failures]:
+    """The same one by one, so that what fails is known."""
     done: list[int] = []
     failures: dict[int, MPI.Exception] = {}
     for index, request in enumerate(requests):
         try:
-            if request.Test(statuses[index] if statuses else None):
+            if request.Test():
                 done.append(index)
         except MPI.Exception as failure:
             failures[index] = failure
+            done.append(index)
     return done, failures
 
 

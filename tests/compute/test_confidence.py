@@ -68,6 +68,23 @@ def test_no_confidence_is_no_number(measure, value: float) -> None:
         judge(MEASURES[measure], logits, 1.0, 3)
 
 
+@settings(max_examples=80)
+@given(row=LOGITS, temperature=st.floats(0.1, 10))
+def test_one_item_alone_is_judged_like_a_batch(row, temperature: float) -> None:
+    logits = np.array([row, row], np.float32)
+    (alone,) = judge(max_softmax, logits[:1], temperature, 1)
+    in_a_batch, _ = judge(max_softmax, logits, temperature, 1)
+    assert alone[1] == pytest.approx(in_a_batch[1], rel=1e-4)
+    assert row[alone[0]] == pytest.approx(row[in_a_batch[0]], abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_item_without_a_confidence_is_told(value: float) -> None:
+    for row in ([1, value, 3], [value, 1, 3], [1, 3, value]):
+        with pytest.raises(UserError, match="exit 2 gives NaN as a con"):
+            judge(max_softmax, np.array([row], np.float32), 1.0, 2)
+
+
 def test_a_temperature_divides_the_logits() -> None:
     logits = np.array([[1, 2, 4]], np.float32)
     assert judge(max_softmax, logits, 2.0, 1) == judge(max_softmax, logits / 2, 1.0, 1)

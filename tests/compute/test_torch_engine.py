@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mdibench.codec.codecs import BFLOAT16
-from mdibench.compute.confidence import max_softmax
+from mdibench.compute.confidence import judge, max_softmax
 from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.compute.timing import block_seconds
 from mdibench.compute.torch_engine import TorchEngine
@@ -50,8 +50,9 @@ def test_block_by_block_equals_the_whole_network_bit_by_bit(network, items) -> N
         with torch.inference_mode():
             logits = all_logits(network, torch.from_numpy(item[None]))
         for outcome, exit_logits in zip(through(engine, item, 5), logits, strict=True):
-            assert outcome.prediction == exit_logits.argmax().item()
-            assert outcome.confidence == max_softmax(exit_logits.numpy())[0].item()
+            assert [(outcome.prediction, outcome.confidence)] == judge(
+                max_softmax, exit_logits.numpy(), 1.0, 1
+            )
 
 
 def test_an_engine_with_few_blocks_equals_the_whole_network(network, items) -> None:
