@@ -23,7 +23,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink, moved
+from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink
 from mdibench.core.queues import BlockQueue, Entry
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
@@ -46,11 +46,7 @@ from mdibench.core.transitions import (
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
-from mdibench.policy.algorithms import Generator, Offload, OffloadView
-from mdibench.policy.pressure import PROGRESS, WORK_LIMIT, block_pressure
-
-NOTABLE_LENGTH = 0.05
-"""Relative change of a price that neighbours are told of."""
+from mdibench.policy.algorithms import Generator
 
 
 class PressureWorker(WorkerBase):
@@ -68,7 +64,6 @@ class PressureWorker(WorkerBase):
         """Messages of each kind that are here, those in the engine included."""
         self._results: deque[Result] = deque()
         self._hosted = [block in setup.blocks for block in range(1, exits + 1)]
-        self._kinds = [block - 1 for block in sorted(setup.blocks)]
         self._movable = [
             *(
                 not hosted or bool(setup.next_hops.get(k + 1))
@@ -95,6 +90,8 @@ class PressureWorker(WorkerBase):
         self._open: set[int] = set()
         self._grown: set[int] = set()
         self._own_work: float | None = None
+        self._begun_at: deque[tuple[float, float]] = deque()
+        """``prices`` of ``compute_step`` of the batches at the engine."""
         self._forget_ways()
 
     @property
@@ -126,6 +123,8 @@ class PressureWorker(WorkerBase):
     def _computed(self, event: Computed) -> None:
         if self._batches:
             batch = self._batches[0]
+            if self._begun_at:
+                self._prices = self._begun_at.popleft()
             kind = batch[0].task.block - 1
             one_s = event.seconds / len(batch)
             self.distances.note_computed(kind, len(batch), one_s, self.setup.smoothing)
@@ -291,14 +290,8 @@ class PressureWorker(WorkerBase):
     def _work(self) -> float:
         """Tasks that could be computed in the time that what is here takes, as far as it counts."""
         if self._own_work is None:
-            self._own_work = self._work_s() * self.distances.per_s
+            self._own_work = self.distances.work_s(self.lengths) * self.distances.per_s
         return self._own_work
-
-    def _work_s(self) -> float:
-        """Compute time of what is here, as far as it counts."""
-        lengths, block_s = self.lengths, self.distances.block_s
-        work_s = sum([lengths[kind] * block_s[kind] for kind in self._kinds])
-        return min(work_s, WORK_LIMIT / self.distances.per_s)
 
     def _transfer(self, neighbour: Neighbour, link: PricedLink, kind: int) -> None:
         body: Task | Result
@@ -316,60 +309,55 @@ class PressureWorker(WorkerBase):
         hosted = self._hosted[kind]
         queue, move = (self.input_queue, FORWARDED) if hosted else (self.output_queue, OFFLOADED)
         if traced(self._line(kind)[0].task.item, self.setup.trace):
-            self._note_sent(self._line(kind)[0], neighbour)
+            self._note_sent(self._line(kind)[0], neighbour, kind)
         entry = queue.take(kind, self._now)
         task = entry.task
         self._remember((self._now, move, task.item, task.attempt, task.block, neighbour.rank))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         return task.moved(hops=1)
 
-    def _note_sent(self, entry: Entry, neighbour: Neighbour) -> None:
-        block = entry.task.block
-        view = OffloadView(
-            block=block,
-            hosts_block=self._hosted[block - 1],
-            input_queue=self.waiting,
-            output_queue=len(self.output_queue),
+    def _note_sent(self, entry: Entry, neighbour: Neighbour, kind: int) -> None:
+        link = self.links[neighbour.rank]
+        worth = link.worth[kind]
+        beaten = link.prices[kind] - worth.own_work * self._work() + worth.toll * entry.task.hops
+        row = send_step(
+            now=self._now,
+            rank=self.setup.rank,
+            entry=entry,
+            rule="price",
+            queues=(self.waiting, len(self.output_queue)),
             gamma_s=self.gamma_s,
-            candidates=(),
-            turn=0,
+            target=neighbour,
+            prices=(self.lengths[kind], beaten),
         )
-        decision = Offload(neighbour.rank, "price")
-        rank = self.setup.rank
-        self._out.append(Note(send_step(self._now, rank, entry, decision, view, neighbour)))
+        self._out.append(Note(row))
 
     # --- engine -------------------------------------------------------------------------------
 
     def _serve_engine(self) -> None:
         """Give the engine batches of the block with most to gain per second, while it has room."""
         while len(self._batches) <= self.setup.lookahead and len(self.input_queue):
-            best, most = None, 0.0
-            for kind in self._kinds:
+            best, most, fall = None, 0.0, 0.0
+            for kind in self.distances.kinds:
                 if not (self.input_queue.lines[kind] or self.input_queue.staying[kind]):
                     continue
                 seconds = self.distances.block_s[kind] or USUAL_BLOCK_S
-                gain = self._block_pressure(kind, seconds) / seconds
-                if gain > most:
-                    best, most = kind, gain
+                gain = self.distances.gain_of(kind, self.lengths, seconds)
+                if gain / seconds > most:
+                    best, most, fall = kind, gain / seconds, gain
             if best is None:
                 return
+            if self.setup.trace:
+                self._begun_at.append((self.lengths[best], self.lengths[best] - fall))
             batch = self.input_queue.take_batch(best, self.setup.max_batch, self._now)
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
             self._out.append(Compute(tuple(entry.task for entry in batch)))
 
-    def _block_pressure(self, kind: int, seconds: float) -> float:
-        distances, lengths = self.distances, self.lengths
-        next_price, result_price = lengths[distances.following[kind]], lengths[self._result_kind]
-        bias = distances.per_s * seconds + PROGRESS * kind
-        return block_pressure(
-            lengths[kind], next_price, result_price, distances.goes_on(kind), bias
-        )
-
     # --- what neighbours know -----------------------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        told = (*self.lengths, *self.distances.here_s, self._work_s())
+        told = (*self.lengths, *self.distances.here_s, self.distances.work_s(self.lengths))
         self.links[neighbour.rank].told = told
         neighbour.note_told(self.waiting, self.gamma_s, self._now)
         state = State(self.waiting, self.gamma_s, neighbour.received, told)
@@ -380,16 +368,10 @@ class PressureWorker(WorkerBase):
             return True
         if neighbour.left or neighbour.suspected:
             return False
-        told = self.links[neighbour.rank].told
-        idle = not any(self.lengths)
-        if not told or (idle and neighbour.needs_telling(self.waiting, self.gamma_s)):
+        link, idle = self.links[neighbour.rank], not any(self.lengths)
+        if not link.told or (idle and neighbour.needs_telling(self.waiting, self.gamma_s)):
             return True
-        kinds = len(self.lengths)
-        lengths = zip(self.lengths, told, strict=False)
-        if any(now != then and abs(now - then) > NOTABLE_LENGTH * then for now, then in lengths):
-            return True
-        ways = zip(self.distances.here_s, told[kinds:], strict=False)
-        return any(moved(now, then) for now, then in ways)
+        return link.outdated(self.lengths, self.distances.here_s)
 
     def _restless(self) -> bool:
         """Whether something waits, or something has happened that neighbours may have to know."""

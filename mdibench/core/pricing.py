@@ -12,9 +12,12 @@ from math import inf
 from mdibench.core.neighbours import smoothed
 from mdibench.core.records import State
 from mdibench.policy.pressure import (
+    PROGRESS,
+    WORK_LIMIT,
     HopView,
     HopWorth,
     PressureParameters,
+    block_pressure,
     hop_worth,
     result_bias,
 )
@@ -27,8 +30,9 @@ LONGEST_WINDOW = 256
 """Most messages that a link gets in advance, whatever was measured of it."""
 TRANSIT_WEIGHT = 0.05
 """Weight of a new value in the usual number of messages on the way."""
+NOTABLE_LENGTH = 0.05
 NOTABLE_WAY = 0.1
-"""Relative change of a distance that neighbours are told of."""
+"""Relative changes of a price and of a distance that neighbours are told of."""
 NO_WAY = HopWorth(-inf)
 
 
@@ -165,6 +169,15 @@ class PricedLink:
             travelled_s = max(seconds - self._booked.popleft(), 1e-6)
             self.delay_s = smoothed(self.delay_s, travelled_s, weight)
 
+    def outdated(self, lengths: Sequence[int], here_s: Sequence[float]) -> bool:
+        """Whether m, which was told before, believes other prices or distances of n."""
+        kinds, told = len(lengths), self.told
+        pairs = zip(lengths, told, strict=False)
+        if any(now != then and abs(now - then) > NOTABLE_LENGTH * then for now, then in pairs):
+            return True
+        ways = zip(here_s, told[kinds:], strict=False)
+        return any(_moved(now, then) for now, then in ways)
+
     def hop_s(self, kind: int) -> float:
         """Time of a hop, unloaded: the link is busy with the message, which then travels.
 
@@ -184,6 +197,8 @@ class Distances:
         kinds = len(hosted)
         self.results = kinds
         self._hosted, self.following, self._at_source = hosted, following, at_source
+        self.kinds = [kind for kind, here in enumerate(hosted) if here]
+        """Kinds that are computed here."""
         self.here_s = [inf] * (kinds + 1)
         self.block_s = [0.0] * kinds
         """Mean time of one task; 0 where none was computed."""
@@ -210,6 +225,17 @@ class Distances:
         if last == self.results:
             return 0.0
         return (self._gone_on[last - 1] + 1) / (self._computed[kind] + 1)
+
+    def work_s(self, lengths: Sequence[int]) -> float:
+        """Compute time of what is here, as far as it counts."""
+        work_s = sum([lengths[kind] * self.block_s[kind] for kind in self.kinds])
+        return min(work_s, WORK_LIMIT / self.per_s)
+
+    def gain_of(self, kind: int, lengths: Sequence[int], seconds: float) -> float:
+        """How much the prices ``lengths`` fall when a task is computed in ``seconds``."""
+        price, next_price = lengths[kind], lengths[self.following[kind]]
+        bias = self.per_s * seconds + PROGRESS * kind
+        return block_pressure(price, next_price, lengths[self.results], self.goes_on(kind), bias)
 
     def measure(self, links: Iterable[PricedLink]) -> None:
         """Distances from own block times and what neighbours told (Bellman-Ford)."""
@@ -256,7 +282,7 @@ class Distances:
         return [*worth, HopWorth(bias) if known else NO_WAY]
 
 
-def moved(now_s: float, told_s: float) -> bool:
+def _moved(now_s: float, told_s: float) -> bool:
     """Whether a distance is another one than a neighbour was told."""
     if told_s == inf:
         return now_s < inf

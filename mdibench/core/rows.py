@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 
 from mdibench.core.neighbours import Neighbour
 from mdibench.core.queues import Entry
-from mdibench.policy.algorithms import Keep, Offload, OffloadView
+from mdibench.policy.algorithms import Keep, OffloadView
 
 
 class ItemRow(NamedTuple):
@@ -121,6 +121,12 @@ class StepRow(NamedTuple):
     info_age_s: Annotated[float | None, "send: age of what m last told"]
     payload_bytes: Annotated[int | None, "send: bytes of the feature map before the codec"]
     batch: Annotated[int | None, "compute: tasks that were computed together, in duration_s"]
+    price: Annotated[
+        float | None, "compute, send; scheme pressure: tasks of the block here when it was chosen"
+    ]
+    next_price: Annotated[
+        float | None, "the price that price exceeded: after the block, or at m; biases included"
+    ]
 
 
 class EventRow(NamedTuple):
@@ -156,6 +162,10 @@ def table_of(row: Row) -> str:
 # CPython 3.11 makes a dict of more than 15 keywords in any other call, which takes a microsecond
 # longer.
 
+Prices: TypeAlias = tuple[float | None, float | None]
+"""``price`` and ``next_price``."""
+NO_PRICES: Prices = (None, None)
+
 _GOLDEN = 0x9E3779B1
 """Knuth's multiplicative hash: spreads consecutive items evenly over 32 bits."""
 
@@ -177,6 +187,7 @@ def compute_step(
     verdict: str,
     queues: tuple[int, int],
     gamma_s: float,
+    prices: Prices,
 ) -> StepRow:
     """A block was run on a ``batch`` of so many tasks, in so many seconds together.
 
@@ -190,7 +201,7 @@ def compute_step(
         confidence=confidence, threshold=threshold, prediction=prediction, verdict=verdict,
         target=None, input_queue=input_queue, output_queue=output_queue, gamma_s=gamma_s,
         target_input_queue=None, target_gamma_s=None, hop_delay_s=None, info_age_s=None,
-        payload_bytes=None, batch=count,
+        payload_bytes=None, batch=count, price=prices[0], next_price=prices[1],
     )  # fmt: skip
 
 
@@ -204,12 +215,20 @@ def keep_step(now: float, rank: int, entry: Entry, decision: Keep, view: Offload
         confidence=None, threshold=None, prediction=None, verdict=decision.rule, target=None,
         input_queue=view.input_queue, output_queue=view.output_queue, gamma_s=view.gamma_s,
         target_input_queue=None, target_gamma_s=None, hop_delay_s=None, info_age_s=None,
-        payload_bytes=None, batch=None,
+        payload_bytes=None, batch=None, price=None, next_price=None,
     )  # fmt: skip
 
 
 def send_step(
-    now: float, rank: int, entry: Entry, decision: Offload, view: OffloadView, target: Neighbour
+    *,
+    now: float,
+    rank: int,
+    entry: Entry,
+    rule: str,
+    queues: tuple[int, int],
+    gamma_s: float,
+    target: Neighbour,
+    prices: Prices = NO_PRICES,
 ) -> StepRow:
     """A task was offloaded: the rule that decided, and what the policy saw of both sides."""
     task = entry.task
@@ -217,10 +236,9 @@ def send_step(
         StepRow,
         t_s=now, rank=rank, item=task.item, attempt=task.attempt, block=task.block, kind="send",
         queued_s=now - entry.since_s, duration_s=None,
-        confidence=None, threshold=None, prediction=None, verdict=decision.rule,
-        target=target.rank,
-        input_queue=view.input_queue, output_queue=view.output_queue, gamma_s=view.gamma_s,
+        confidence=None, threshold=None, prediction=None, verdict=rule, target=target.rank,
+        input_queue=queues[0], output_queue=queues[1], gamma_s=gamma_s,
         target_input_queue=target.input_queue, target_gamma_s=target.gamma_s,
         hop_delay_s=target.hop_delay_s, info_age_s=now - target.told_s,
-        payload_bytes=task.payload_bytes, batch=None,
+        payload_bytes=task.payload_bytes, batch=None, price=prices[0], next_price=prices[1],
     )  # fmt: skip

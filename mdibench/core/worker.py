@@ -194,7 +194,15 @@ class Worker(WorkerBase):
         self._remember(sent)
         neighbour = self.neighbours[decision.target]
         if traced(task.item, self.setup.trace):
-            row = send_step(self._now, self.setup.rank, entry, decision, view, neighbour)
+            row = send_step(
+                now=self._now,
+                rank=self.setup.rank,
+                entry=entry,
+                rule=decision.rule,
+                queues=(view.input_queue, view.output_queue),
+                gamma_s=view.gamma_s,
+                target=neighbour,
+            )
             self._out.append(Note(row))
         neighbour.ping_pongs += bool(task.path or task.hops) and entry.sender == neighbour.rank
         neighbour.note_sent((task.item, task.attempt))

@@ -32,7 +32,7 @@ from mdibench.core.events import (
 from mdibench.core.neighbours import Neighbour, smoothed
 from mdibench.core.queues import Counters, Entry, Waiting
 from mdibench.core.records import SOURCE, Outcome, Result, Task
-from mdibench.core.rows import EventRow, compute_step, traced
+from mdibench.core.rows import NO_PRICES, EventRow, compute_step, traced
 from mdibench.core.setup import NO_LIMIT, WorkerSetup
 from mdibench.core.transitions import (
     LEFT,
@@ -74,6 +74,8 @@ class WorkerBase(ABC):
         self._generator = generator
         self._under_way = 0
         self._last_tick_s = now
+        self._prices = NO_PRICES
+        """Those of the batch that was computed last, where the scheme has prices."""
         self._known_state: tuple[float, ...] | None = None
         """A state that needs no more telling."""
         self._void: dict[int, None] = {}
@@ -290,6 +292,7 @@ class WorkerBase(ABC):
                 verdict=verdict,
                 queues=queues,
                 gamma_s=self.gamma_s,
+                prices=self._prices,
             )
             self._out.append(Note(row))
 

@@ -40,6 +40,18 @@ def decision_reason(step: StepRow, facts: RunFacts) -> str:
 
 
 def _after_compute(step: StepRow, facts: RunFacts, verdict: str) -> str:
+    return "; ".join(filter(None, (_why_computed(step), _exit_or_not(step, facts, verdict))))
+
+
+def _why_computed(step: StepRow) -> str:
+    """Why the engine took the task, where that went by prices."""
+    price, after = _value(step, "price"), _value(step, "next_price")
+    if math.isnan(price - after):
+        return ""
+    return f"block {step.get('block')} gains most: price {price:.1f} here > {after:.1f} after it"
+
+
+def _exit_or_not(step: StepRow, facts: RunFacts, verdict: str) -> str:
     block = int(step.get("block") or 0)
     sure, bar = f"C_{block} {_figure(step, 'confidence')}", _figure(step, "threshold")
     if verdict == "exit":
@@ -65,6 +77,8 @@ def _queue_choice(step: StepRow, facts: RunFacts, verdict: str) -> str:
         return queue
     if scheme.place is algorithms.algorithm_1:
         return _algorithm_1(step, facts, n, verdict)
+    if scheme.priced:
+        return f"{queue}: waits for the engine or a lower price elsewhere"
     if scheme.place is algorithms.always_offer:
         return f"{queue}: {facts.scheme} decides about every task there"
     return f"{queue}: rank {n} hosts block {following}"
@@ -137,6 +151,12 @@ def _shortest(step: StepRow, facts: RunFacts) -> str:
     return f"|I_{m}| {theirs} is the shortest input queue{_age(step)}"
 
 
+def _price(step: StepRow, facts: RunFacts) -> str:
+    price, there = _value(step, "price"), _value(step, "next_price")
+    prices = f"price {price:.1f} here > {there:.1f} at rank {step.get('target')}"
+    return f"block {step.get('block')}: {prices}{_age(step)}"
+
+
 _SENT: Mapping[str, Callable[[StepRow, RunFacts], str]] = {
     "shorter": _shorter,
     "chance": _chance,
@@ -145,6 +165,7 @@ _SENT: Mapping[str, Callable[[StepRow, RunFacts], str]] = {
     "random": _random,
     "turn": _turn,
     "shortest": _shortest,
+    "price": _price,
 }
 
 

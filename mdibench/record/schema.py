@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from mdibench.core.rows import ROWS
 
 MAJOR = 1
-MINOR = 1
+MINOR = 2
 
 ColumnType = Literal["int", "float", "bool", "text", "ints"]
 _TYPES: dict[Any, ColumnType] = {

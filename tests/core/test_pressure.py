@@ -86,6 +86,26 @@ def bound_per_s(spec: Spec, changed: Mapping[tuple[int, int], Link] | None = Non
     return capacity(fleet, Demand(times, [1.0, 1.0, 0.0], {"none": sizes}, 192.0, False)).rate_per_s
 
 
+def test_steps_tell_the_prices_that_decided() -> None:
+    """A lone item's price is 1, and 0 elsewhere; biases lower what it is compared with.
+
+    A block's time is worth 1 as long as none was measured, each block before it 4, and so is a hop
+    to the only host.
+    """
+    base = line_of_three(items=1, warmup_s=0.0)
+    spec = replace(
+        base, hosts=[frozenset({1}), frozenset({2, 3})], edges=[(0, 1), (1, 0)],
+        worker={**base.worker, "trace": 1.0},
+    )  # fmt: skip
+    steps = run(spec).table("steps")
+    assert [(row["kind"], row["block"], row["price"], row["next_price"]) for row in steps] == [
+        ("compute", 1, 1, -1.0),
+        ("send", 2, 1, -4.0),
+        ("compute", 2, 1, -5.0),
+        ("compute", 3, 1, -9.0),
+    ]
+
+
 @pytest.mark.slow
 def test_relays_carry_a_line_to_its_bound() -> None:
     spec = line_of_three()

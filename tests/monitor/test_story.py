@@ -50,6 +50,10 @@ COMPUTED: dict[str, Any] = {
             {"verdict": "shortest", "info_age_s": None},
             "|I_1| 3 is the shortest input queue",
         ),
+        (
+            {"verdict": "price", "price": 41.0, "next_price": 38.25},
+            "block 2: price 41.0 here > 38.2 at rank 1 (known 12.0 ms ago)",
+        ),
         ({"verdict": "a rule of tomorrow"}, "a rule of tomorrow"),
     ],
 )
@@ -92,6 +96,15 @@ def test_other_schemes_are_not_explained_by_algorithm_1() -> None:
     pipeline = replace(FACTS, scheme="static-exit")
     assert decision_reason(COMPUTED | {"verdict": "input"}, pipeline).endswith(
         "I_0: rank 0 hosts block 2"
+    )
+
+
+def test_prices_are_the_reason_of_what_was_computed() -> None:
+    priced = replace(FACTS, scheme="pressure")
+    step = COMPUTED | {"verdict": "input", "price": 12.0, "next_price": -3.5}
+    assert decision_reason(step, priced) == (
+        "block 1 gains most: price 12.0 here > -3.5 after it; C_1 0.41 < T_e 0.80;"
+        " I_0: waits for the engine or a lower price elsewhere"
     )
 
 
