@@ -187,6 +187,7 @@ class PressureWorker(WorkerBase):
         if task.item in self._void:
             self._move_away(Entry(task, self._now, sender), VOID_ARRIVED)
             return
+        self.links[sender].came = (self._now, task.block - 1)
         move = HOSTED if self._hosted[task.block - 1] else RELAYED
         self._remember((self._now, move, task.item, task.attempt, task.block, sender))
         self._put(Entry(task, self._now, sender))
@@ -251,9 +252,12 @@ class PressureWorker(WorkerBase):
         while self._waits(kind):
             best, most = None, 0.0
             length, work, hops = self.lengths[kind], self._work(), self._hops(kind)
+            instant = (self._now, kind)
             for way in self._ways:
                 near, link = way
                 if near.under_way >= link.window or near.suspected or near.left:
+                    continue
+                if link.came == instant:
                     continue
                 worth = link.worth[kind]
                 gain = length - link.prices[kind] + worth.own_work * work - worth.toll * hops
@@ -274,6 +278,8 @@ class PressureWorker(WorkerBase):
             for kind, length in enumerate(self.lengths):
                 worth = link.worth[kind]
                 gain = length - prices[kind] + worth.own_work * work
+                if link.came == (self._now, kind):
+                    continue
                 if gain > 0.0 and self._movable[kind] and self._waits(kind):
                     gain -= worth.toll * self._hops(kind)
                     gain /= seconds[kind] or USUAL_HOP_S
@@ -320,7 +326,7 @@ class PressureWorker(WorkerBase):
         link = self.links[neighbour.rank]
         worth = link.worth[kind]
         beaten = link.prices[kind] - worth.own_work * self._work() + worth.toll * entry.task.hops
-        row = send_step(
+        step = send_step(
             now=self._now,
             rank=self.setup.rank,
             entry=entry,
@@ -330,7 +336,7 @@ class PressureWorker(WorkerBase):
             target=neighbour,
             prices=(self.lengths[kind], beaten),
         )
-        self._out.append(Note(row))
+        self._out.append(Note(step))
 
     # --- engine -------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class PricedLink:
         "_unread_kinds",
         "_unsent",
         "_with_link",
+        "came",
         "delay_s",
         "hosts",
         "lengths",
@@ -77,6 +78,12 @@ class PricedLink:
         """Seconds that the link takes for a message of each kind; 0 where nothing is known."""
         self._unsent = set(range(kinds))
         self.delay_s = 0.0
+        self.came = (-inf, 0)
+        """When the newest task came from m, and its kind: none goes back at that very instant.
+
+        Distances are told when they changed enough, so that n and m may each take the other for
+        nearer. Over links that take no time, a task would go to and fro for ever.
+        """
         self._with_link: deque[tuple[int, float]] = deque()
         self._booked: deque[float] = deque()
         self._last_free_s = -inf
@@ -278,7 +285,8 @@ class Distances:
             worth.append(hop_worth(hop, self.per_s, parameters.threshold, longest))
         nearer_s = self._via_s[results] - link.ways_s[results]
         known = link.ways_s[results] < inf
-        bias = result_bias(nearer_s, link.delay_s, self.per_s, longest)
+        hop_s = link.delay_s or USUAL_HOP_S
+        bias = result_bias(nearer_s, hop_s, self.per_s, parameters.threshold, longest)
         return [*worth, HopWorth(bias) if known else NO_WAY]
 
 

@@ -91,11 +91,13 @@ def hop_worth(hop: HopView, per_s: float, threshold: float, longest_hop: float =
     return HopWorth(bias, balanced, balanced, 0.0 if hop.outward else threshold)
 
 
-def result_bias(nearer_s: float, cost_s: float, per_s: float, longest_hop: float = inf) -> float:
+def result_bias(
+    nearer_s: float, cost_s: float, per_s: float, threshold: float, longest_hop: float = inf
+) -> float:
     """The same for a result on its way home; ``cost_s`` is the delay of the hop."""
     if 2 * nearer_s >= cost_s:
         return NEARER
-    return max(per_s * (nearer_s - cost_s), -longest_hop)
+    return max(per_s * (nearer_s - cost_s), -longest_hop) - threshold
 
 
 def block_pressure(

@@ -58,8 +58,12 @@ def test_there_and_back_never_gains_twice() -> None:
 
 
 def test_a_result_goes_home_even_where_more_of_them_wait() -> None:
-    assert result_bias(nearer_s=0.002, cost_s=0.002, per_s=PER_S) == NEARER
-    assert result_bias(nearer_s=0.0, cost_s=0.002, per_s=PER_S) == -0.2
+    assert result_bias(nearer_s=0.002, cost_s=0.002, per_s=PER_S, threshold=1.0) == NEARER
+
+
+def test_a_result_does_not_wander_between_equals() -> None:
+    """One more of them here than there pays for no hop that leads no nearer."""
+    assert result_bias(nearer_s=0.0, cost_s=0.002, per_s=PER_S, threshold=1.0) == -1.2
 
 
 def test_computing_pays_by_the_fall_of_the_price_that_it_causes() -> None:
