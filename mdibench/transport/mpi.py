@@ -135,13 +135,14 @@ class Endpoint:
         status = self._status
         try:
             message = self._comm.Improbe(MPI.ANY_SOURCE, _TAG, status)
+            if message is None:
+                return False
+            buffer, size = self.pool.take(), status.Get_count(MPI.BYTE)
+            request = message.Irecv([buffer, MPI.BYTE])
         except MPI.Exception as failure:
             self._learn(failure)
             return False
-        if message is None:
-            return False
-        buffer, size = self.pool.take(), status.Get_count(MPI.BYTE)
-        self._receives.append(message.Irecv([buffer, MPI.BYTE]))
+        self._receives.append(request)
         self._coming.append((status.source, buffer, size))
         self._long += size >= LONG_BYTES
         return True
