@@ -119,6 +119,9 @@ def report(run: Path, seconds: float, open_files: list[list[int]], status: int) 
         (totals["lost"] > 0, f"{totals['lost']} items lost"),
     ]
     print("events:", frames.events.kind.value_counts().to_dict())
+    lost = frames.items[frames.items.status == "lost"]
+    if len(lost):
+        print("lost:", lost.reason.value_counts().to_dict())
     for rank, table in frames.telemetry.groupby("rank"):
         late = table[table.t_s > SETTLED * table.t_s.max()]
         slope = float(np.polyfit(late.t_s, late.rss_bytes, 1)[0]) * 3600 / 2**20
