@@ -48,6 +48,7 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return int(stop.exit_code)
     except click.Abort:
+        sys.stderr.write("\n")  # after the question that Ctrl-C left open
         return errors.INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as failure:
         failure.show()
@@ -72,6 +73,8 @@ def run(arguments: list[str]) -> int:
         say(f"{where}{failure.strerror or failure}")
         return errors.USAGE_ERROR
     except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
+        if errors.was_interrupted(failure):
+            return errors.INTERRUPTED
         say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
         return errors.INTERNAL_ERROR
 
@@ -96,6 +99,9 @@ def _in_one_line(failure: click.ClickException) -> str:
 
 def adapt_streams() -> None:
     """Let stdout and stderr take any text. Called once, before anything is written."""
+    if sys.stdin is None:  # closed by the shell: <&-
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - it stays open
+        os.set_inheritable(sys.stdin.fileno(), True)
     codecs.register_error(HANDLER, _plainly)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

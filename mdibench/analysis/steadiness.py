@@ -259,8 +259,9 @@ def _few_swings(backlog: Backlog) -> Finding:
     found, span_s, rate = backlog.swings or 0, backlog.line.span_s, backlog.rate
     constant = rate.half_width <= STEADY_RATE * rate.value
     text = (
-        f"the controller swung {found} times in the {span_s:.0f} s measured: where they begin and "
-        f"end moves {'the latency' if constant else 'the rate and the latency'}"
+        f"the controller swung {found} {'time' if found == 1 else 'times'} in the {span_s:.0f} s "
+        f"measured: {'latency depends' if constant else 'rate and latency depend'} on where in a "
+        "swing the window begins and ends"
     )
     return Finding("steady", "warning", text, _longer(backlog))
 

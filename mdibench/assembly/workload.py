@@ -72,12 +72,20 @@ def model_info(model: ModelSection) -> ModelInfo:
     if model.engine != "torch" and ":" not in model.name and has_onnxruntime():
         from mdibench.compute.onnx_export import kept
 
-        export = kept(model)  # so that a second run need not load torch for it
+        try:
+            export = kept(model)  # so that a second run need not load torch for it
+        except UserError:  # no weights: that the name is unknown comes first
+            _network_info(model)
+            raise
         if export is not None:
             return export.info
-    from mdibench.models import registry
+    return _network_info(model)
 
-    return registry.network_info(model)
+
+def _network_info(model: ModelSection) -> ModelInfo:
+    from mdibench.models.registry import network_info
+
+    return network_info(model)
 
 
 def with_cuts(config: RunConfig) -> RunConfig:

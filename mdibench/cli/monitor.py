@@ -113,8 +113,8 @@ def draw_launched(launching: Launching) -> None:
     snapshot, picture = _screen(launching)
     if launching.folder is not None:
         _leave_launched(launching.folder, snapshot, picture)
-    elif not launching.over:
-        _write("the run goes on; Ctrl-C ends it\n")
+    if not launching.over:
+        _write("waiting for the run; Ctrl-C ends it\n")
 
 
 def _screen(

@@ -136,7 +136,7 @@ def _watched(launching: Launching, program: list[str]) -> int:
         launching.job = job
 
         def leave() -> None:
-            job.terminate()
+            launching.terminate()
             raise KeyboardInterrupt
 
         try:
@@ -144,11 +144,11 @@ def _watched(launching: Launching, program: list[str]) -> int:
             with suppress(KeyboardInterrupt):
                 pass_on_signals(leave)
                 draw_launched(launching)
-            pass_on_signals(job.terminate)
+            pass_on_signals(launching.terminate)
             return wait_for(job, launching.interrupt)
         finally:
             if not launching.over:
-                job.terminate()
+                launching.terminate()
                 job.wait()
             for file, stream in ((output, sys.stdout), (errors, sys.stderr)):
                 file.seek(0)
@@ -176,14 +176,15 @@ RANKS_PER_CORE = 8
 def _check_cores(ranks: int) -> None:
     """Ask on a terminal, else warn, before a host gets far more ranks than it has cores."""
     from mdibench.assembly.environment import cores
-    from mdibench.errors import say
+    from mdibench.errors import INTERRUPTED, say
 
     if ranks <= RANKS_PER_CORE * cores():
         return
     what = f"{ranks} ranks on {cores()} cores of one host measure its scheduler, not the scheme"
     remedy = "`mdibench simulate` takes any number of workers"
     if sys.stdin.isatty() and sys.stderr.isatty():
-        click.confirm(f"{what}; {remedy}. Start them all the same?", abort=True, err=True)
+        if not click.confirm(f"{what}; {remedy}. Start them all the same?", err=True):
+            raise click.exceptions.Exit(INTERRUPTED)
     else:
         say(f"warning: {what}; {remedy}")
 

@@ -26,7 +26,15 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mdibench.core.records import SOURCE
-from mdibench.errors import INTERNAL_ERROR, INTERRUPTED, MdibenchError, Problem, UserError, say
+from mdibench.errors import (
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    MdibenchError,
+    Problem,
+    UserError,
+    say,
+    was_interrupted,
+)
 from mdibench.record.run_folder import RunWriter
 
 if TYPE_CHECKING:
@@ -103,7 +111,7 @@ class Ending:
             self._group.abort(status)
 
     def _close_failed(self, error: BaseException, text: str) -> None:
-        interrupted = isinstance(error, KeyboardInterrupt)
+        interrupted = was_interrupted(error)
         say(text)
         if self._writer is None:
             return
@@ -134,7 +142,7 @@ class Ending:
 
 def _verdict(error: BaseException) -> tuple[int, str]:
     """The job's exit status and the reason in one line."""
-    if isinstance(error, KeyboardInterrupt):
+    if was_interrupted(error):
         return INTERRUPTED, "interrupted"
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else INTERNAL_ERROR

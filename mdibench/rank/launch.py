@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import shutil
@@ -149,8 +150,19 @@ def start_ranks(
     stdin = None if reads_keys else subprocess.DEVNULL
     return subprocess.Popen(
         line, env=child_environment(), stdin=stdin, stdout=output, stderr=errors,
-        start_new_session=apart,
+        start_new_session=apart, preexec_fn=_ends_with_parent(),
     )  # fmt: skip
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def _ends_with_parent() -> Callable[[], object] | None:
+    """For a child process: get SIGTERM when this process is killed. Linux only, else ``None``."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def wait_for(child: subprocess.Popen[bytes], interrupt: Callable[[], bool] | None) -> int:
@@ -271,6 +283,12 @@ class Launching:
             say("the run drains and writes its files; Ctrl-C again aborts it")
             return True
         return False
+
+    def terminate(self) -> None:
+        """End the job at once: this command is told to end."""
+        self.stopping = True
+        if self.job is not None:
+            self.job.terminate()
 
     def say_end(self) -> None:
         """After the job: say how it ended, where the job itself could not."""

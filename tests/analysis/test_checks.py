@@ -119,7 +119,7 @@ ADAPTS = {"config": {"admission": {"mode": "adapt-rate"}}}
     [
         (swinging(3.0), "ok", "did not grow"),
         (swinging(7.0), "warning", "swung 2 times"),
-        (swinging(13.0), "warning", "swung 1 times"),
+        (swinging(13.0), "warning", "swung 1 time in"),
         (FALLING, "warning", "swung 0 times"),
         (GROWING, "invalid", "and the controller did not complete a swing"),
     ],

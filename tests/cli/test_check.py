@@ -9,6 +9,8 @@ import pytest
 
 from mdibench.__main__ import run
 from mdibench.analysis.formatting import format_one
+from mdibench.assembly.workload import model_info
+from mdibench.config.schema import ModelSection
 from mdibench.errors import Problem, UserError
 from mdibench.network.plan import Link
 from mdibench.report import plan_text
@@ -125,6 +127,12 @@ def test_mistakes_end_with_status_2_and_one_line_each(
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.splitlines() == [f"mdibench: {file}{line}" for line in lines]
+
+
+@pytest.mark.slow
+def test_an_unknown_network_is_not_one_without_weights() -> None:
+    with pytest.raises(UserError, match='unknown network "digits"; did you mean "digits-cnn"'):
+        model_info(ModelSection(name="digits"))
 
 
 def test_no_such_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

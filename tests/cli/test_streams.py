@@ -63,6 +63,13 @@ def test_closed_and_full_streams_of_any_terminal(shell: str, term: str) -> None:
     assert mdibench("check", "no-such-file.toml", shell=shell, TERM=term).returncode == 2
 
 
+@pytest.mark.slow
+def test_a_closed_input() -> None:
+    done = mdibench("run", shell="<&-")
+    assert done.returncode == 2
+    assert b"Missing argument 'CONFIG'" in done.stderr
+
+
 def test_signs_become_plain_letters() -> None:
     code = (
         "from mdibench.__main__ import adapt_streams; adapt_streams();"

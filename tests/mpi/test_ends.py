@@ -97,6 +97,18 @@ def test_a_monitored_run_ends_in_order_when_its_command_is_told_to(tmp_path: Pat
     assert status(run) == "aborted"
 
 
+def test_a_killed_command_leaves_no_ranks(tmp_path: Path) -> None:
+    with started(tmp_path, [*OWN, "--ranks", "3"]) as terminal:
+        run = run_in(tmp_path, terminal)
+        ranks = [Path(f"/proc/{rank['pid']}") for rank in read_manifest(run)["ranks"]]
+        terminal.process.kill()
+        deadline_s = time.monotonic() + 20
+        while any(map(Path.exists, ranks)) and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+    assert not [rank for rank in ranks if rank.exists()]
+    assert status(run) == "aborted"
+
+
 def test_ctrl_c_drains(tmp_path: Path) -> None:
     with started(tmp_path, [*OWN, "--ranks", "3"]) as terminal:
         run = run_in(tmp_path, terminal)

@@ -39,6 +39,13 @@ class FakePost:
         return self.hears
 
 
+def interrupted_import() -> ImportError:
+    """What pybind11 makes of a signal during a module's import."""
+    failure = ImportError("initialization failed")
+    failure.__cause__ = KeyboardInterrupt()
+    return failure
+
+
 @pytest.mark.parametrize(
     ("error", "hears", "slept_s", "told"),
     [
@@ -47,6 +54,7 @@ class FakePost:
         (RuntimeError("no"), False, CLOSE_TIMEOUT_S, True),
         (KeyboardInterrupt(), None, REPORT_TIMEOUT_S, False),
         (KeyboardInterrupt(), False, CLOSE_TIMEOUT_S, False),
+        (interrupted_import(), None, REPORT_TIMEOUT_S, False),
     ],
 )
 def test_a_failing_worker(
