@@ -396,9 +396,3 @@ def thread_level() -> int:
 def processor_name() -> str:
     """The host's name as MPI sees it."""
     return MPI.Get_processor_name()
-
-
-__all__: Sequence[str] = (
-    "Buffer", "BufferPool", "Endpoint", "RankGroup",
-    "library", "processor_name", "thread_level", "vendor",
-)  # fmt: skip
