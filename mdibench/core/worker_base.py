@@ -241,6 +241,7 @@ class WorkerBase(ABC):
             self._give_up(former)
             newcomer = Neighbour(event.rank, self._now, self.setup.queue_capacity)
             newcomer.under_way = former.under_way
+            newcomer.suspected = event.here  # nothing is sent to it before it speaks
             self.neighbours[event.rank] = newcomer
             self._forget(event.rank)
         self.neighbours[event.rank].left = not event.here

@@ -15,6 +15,7 @@ from mdibench.core.events import (
     Cancelled,
     Delivered,
     LinkFree,
+    Presence,
     Refused,
     ReportSuspect,
     Send,
@@ -130,6 +131,15 @@ def test_a_suspect_gets_heartbeats_and_no_news() -> None:
     assert 2 not in [s.target for s in said if isinstance(s, Send)]
     said = worker.handle(Tick(), 2.5)
     assert 2 in [s.target for s in said if isinstance(s, Send)]
+
+
+def test_a_rank_that_starts_anew_gets_nothing_before_it_speaks() -> None:
+    """It may still throw away what it gets, and nobody would ever suspect it of having that."""
+    worker = node().worker
+    worker.handle(Presence(2, here=True, fresh=True), 0.1)
+    assert worker.neighbours[2].suspected
+    worker.handle(Arrived(2, State(0, 0.0)), 0.2)
+    assert not worker.neighbours[2].suspected
 
 
 def test_a_refused_task_counts_as_received_and_its_item_runs_again() -> None:
