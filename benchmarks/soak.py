@@ -124,8 +124,10 @@ def report(run: Path, seconds: float, open_files: list[list[int]], status: int) 
         print("lost:", lost.reason.value_counts().to_dict())
     for rank, table in frames.telemetry.groupby("rank"):
         late = table[table.t_s > SETTLED * table.t_s.max()]
-        slope = float(np.polyfit(late.t_s, late.rss_bytes, 1)[0]) * 3600 / 2**20
-        print(f"rank {rank}: {late.rss_bytes.iloc[-1] / 2**20:.1f} MiB, {slope:+.1f} MiB an hour")
+        slope = float(np.polyfit(late.t_s, late.rss_bytes, 1)[0]) / 2**20
+        grown = f"{slope * (late.t_s.iloc[-1] - late.t_s.iloc[0]):+.2f} in the second half"
+        size = f"{late.rss_bytes.iloc[-1] / 2**20:.1f} MiB"
+        print(f"rank {rank}: {size}, {grown}, {3600 * slope:+.1f} an hour")
     if len(open_files) > 2:
         early, last = open_files[1], open_files[-1]
         print(f"descriptors: {early} at first, {last} at last")

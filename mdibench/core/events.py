@@ -81,7 +81,7 @@ class Presence:
     """The neighbour ``rank`` is part of the fleet, or leaves it in good order.
 
     One that leaves gets no new tasks and is not suspected; it finishes what it has. A ``fresh``
-    one starts anew: what was known of it, and counted with it, no longer holds, and it gets no tasks
+    one starts anew: what was known of it, and counted with it, no longer holds. It gets no tasks
     before it has spoken, for it may still throw away what reaches it.
     """
 
