@@ -17,10 +17,6 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
-from safetensors.numpy import load, save
-
-from mdibench.config.schema import ModelSection
 from mdibench.core.records import Outcome, Task
 from mdibench.errors import Problem, UserError
 
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from mdibench.compute.onnx_export import Export
+    from mdibench.config.schema import ModelSection
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's ``malloc.h``."""
@@ -261,6 +258,9 @@ def build(
 
 def pack_graphs(graphs: Mapping[int, bytes]) -> bytes:
     """Graphs as one message."""
+    import numpy as np
+    from safetensors.numpy import save
+
     arrays = {str(block): np.frombuffer(graph, np.uint8) for block, graph in graphs.items()}
     message: bytes = save(arrays)
     return message
@@ -268,6 +268,8 @@ def pack_graphs(graphs: Mapping[int, bytes]) -> bytes:
 
 def unpack_graphs(message: bytes) -> dict[int, bytes]:
     """The reverse of ``pack_graphs``."""
+    from safetensors.numpy import load
+
     return {int(block): graph.tobytes() for block, graph in load(message).items()}
 
 

@@ -34,7 +34,7 @@ def one_at_a_time(path: Path) -> Iterator[None]:
     So that several ranks, runs or crews that begin together do the work once. Without a cache, or
     on a file system without locks, each does its own. The lock ends with its process.
     """
-    lock = path.with_name(f".{path.name}.lock")
+    lock = cache_folder() / "locks" / f"{path.parent.name}-{path.name}"
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")

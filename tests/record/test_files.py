@@ -55,8 +55,9 @@ def test_the_cache_is_where_the_user_wants_it(
     assert cache_folder() == tmp_path / ".cache" / "mdibench"
 
 
-def test_what_many_want_is_made_once(tmp_path: Path) -> None:
-    path, made = tmp_path / "cache" / "answers", []
+def test_what_many_want_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path, made = cache_folder() / "scores" / "answers", []
 
     def want(number: int) -> None:
         with one_at_a_time(path):
@@ -69,7 +70,10 @@ def test_what_many_want_is_made_once(tmp_path: Path) -> None:
     assert len(made) == 1
 
 
-def test_without_a_cache_each_makes_its_own(tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("a file where the folder would be")
-    with one_at_a_time(tmp_path / "cache" / "answers"):
+def test_without_a_cache_each_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mdibench").write_text("a file where the folder would be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with one_at_a_time(cache_folder() / "scores" / "answers"):
         pass
