@@ -105,6 +105,7 @@ def test_the_list_of_runs(tmux: Tmux, tmp_path: Path) -> None:
 
 
 @pytest.mark.mpi
+@pytest.mark.alone  # the first rank to die is told by when its end is seen
 def test_a_killed_rank(tmux: Tmux, tmp_path: Path) -> None:
     config = tmp_path / "long.toml"
     config.write_text(LONG, encoding="utf-8")
