@@ -6,6 +6,7 @@ Results that reach rank 0 and items that the source admits never leave this room
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -76,6 +77,11 @@ class Node:
     def is_due(self, now: float) -> bool:
         """Whether ``Tick`` is due; the costly question only where the cheap one allows it."""
         return now >= self.soonest_wake() and now >= self.next_wake()
+
+    def speak_up(self) -> None:
+        """Let the next ``Tick`` tell every neighbour of this worker: it has just started."""
+        for neighbour in self.worker.neighbours.values():
+            neighbour.spoken_s = -math.inf
 
     def next_wake(self) -> float:
         """When ``Tick`` is due."""

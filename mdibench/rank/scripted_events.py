@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mdibench.compute.engine import Engine
 from mdibench.config.schema import EventEntry, RunConfig
-from mdibench.core.events import Computed, Event, Instruction, Presence
+from mdibench.core.events import Computed, Event, Instruction, Presence, Tick
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Outcome, Task
 from mdibench.core.rows import EventRow
@@ -151,7 +151,9 @@ class Script:
         if event.rank == self._rank and fresh:
             self._node = self._parts.make_node(now)
             self._parts.slow(1.0)
+            self._node.speak_up()
             happened.events = [Presence(rank, here=False) for rank in self._near(self._absent)]
+            happened.events.append(Tick())
         elif self._near({event.rank}):
             happened.events.append(Presence(event.rank, here=True, fresh=fresh))
 

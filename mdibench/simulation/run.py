@@ -21,7 +21,7 @@ from mdibench.assembly.sampling import Progress, link_rows, log_line, telemetry_
 from mdibench.assembly.state_machines import generator, make_node
 from mdibench.codec.codecs import task_bytes
 from mdibench.config.schema import EventEntry, RunConfig
-from mdibench.core.events import Presence
+from mdibench.core.events import Presence, Tick
 from mdibench.core.node import Node
 from mdibench.core.records import SOURCE, Result, Task
 from mdibench.core.rows import EventRow, Row
@@ -76,6 +76,8 @@ class Script:
         if fresh:
             self._start(event.rank)
         self._tell_neighbours(Presence(event.rank, here=True, fresh=fresh))
+        if fresh:
+            self._world.post(self._world.now, event.rank, Tick())
 
     def _leave(self, event: EventEntry) -> None:
         assert event.rank is not None
@@ -110,7 +112,9 @@ class Script:
         """Start a worker with empty queues, and tell it which of its neighbours are absent."""
         now = self._world.now
         self._world.slowness[rank] = 1.0
-        self._world.replace_node(rank, self._make_node(rank, now))
+        node = self._make_node(rank, now)
+        node.speak_up()
+        self._world.replace_node(rank, node)
         for neighbour in self._neighbours(rank):
             if neighbour in self._absent:
                 self._world.post(now, rank, Presence(neighbour, here=False))
