@@ -112,7 +112,7 @@ def draw_launched(launching: Launching) -> None:
     """The screen of a run that begins, until the user leaves or the job ends without a run."""
     snapshot, picture = _screen(launching)
     if launching.folder is not None:
-        _leave_launched(launching.folder, snapshot, picture)
+        _leave_with_picture(launching.folder, snapshot, picture)
     if not launching.over:
         _write("waiting for the run; Ctrl-C ends it\n")
 
@@ -159,13 +159,13 @@ def _on_terminal(folder: Path, tty: str, theme: str, glyphs: str, pace_s: float)
     except OSError as failure:
         what = f"cannot be used as a terminal: {failure.strerror or failure}"
         raise UserError(Problem(what, tty)) from None
-    _leave_launched(folder, snapshot, picture)
+    _leave_with_picture(folder, snapshot, picture)
     if held is not None:
         os.close(held)
     return OK
 
 
-def _leave_launched(folder: Path, snapshot: Snapshot | None, picture: str) -> None:
+def _leave_with_picture(folder: Path, snapshot: Snapshot | None, picture: str) -> None:
     """Keep the last picture of a run that went wrong, since leaving the screen removes it."""
     if snapshot is not None and not snapshot.state.healthy:
         _write(picture + "\n")

@@ -20,8 +20,9 @@ from mdibench.errors import Problem, UserError
 
 Measure = Literal["max-softmax", "entropy", "margin", "patience"]
 Logits: TypeAlias = NDArray[np.floating[Any]]
-FEW_CLASSES = 100
 Judged: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.int64]]
+FEW_CLASSES = 100
+"""Up to so many classes, the confidence of a single item is quicker in plain Python."""
 
 
 def judge(

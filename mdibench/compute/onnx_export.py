@@ -31,7 +31,7 @@ from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
 from mdibench.models.packaged import network_key
 from mdibench.network.plan import ModelInfo
-from mdibench.record.files import cache_folder, one_at_a_time, write_text_whole, write_whole
+from mdibench.record.files import cache_folder, made_once, write_text_whole, write_whole
 
 if TYPE_CHECKING:
     from mdibench.models.network import MultiExitNetwork
@@ -72,11 +72,13 @@ def exported(model: ModelSection) -> Export:
             if _version(library) is None:
                 raise NotExported(f"{library} is not installed")
         folder = _folder(model)
-        with one_at_a_time(folder):
-            known = _read(folder)  # another process may have exported them meanwhile
-            if known is None:
-                known = _export(model)
-                _write(folder, known)
+
+        def made() -> Export:
+            export = _export(model)
+            _write(folder, export)
+            return export
+
+        known = made_once(folder, lambda: _read(folder), made)
         kept.cache_clear()  # it has said that there is none
     return known
 

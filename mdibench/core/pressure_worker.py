@@ -278,9 +278,9 @@ class PressureWorker(WorkerBase):
             for kind, length in enumerate(self.lengths):
                 worth = link.worth[kind]
                 gain = length - prices[kind] + worth.own_work * work
-                if link.came == (self._now, kind):
+                if gain <= 0.0 or link.came == (self._now, kind):
                     continue
-                if gain > 0.0 and self._movable[kind] and self._waits(kind):
+                if self._movable[kind] and self._waits(kind):
                     gain -= worth.toll * self._hops(kind)
                     gain /= seconds[kind] or USUAL_HOP_S
                     if gain > most:

@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from platformdirs import user_cache_path
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +27,24 @@ def write_cached(path: Path, write: Callable[[Path], object]) -> None:
         write_whole(path, write)
     except OSError as failure:
         log.info("%s is not kept: %s", path.name, failure)
+
+
+def write_text_cached(path: Path, text: str) -> None:
+    """``write_cached`` of a text in UTF-8."""
+    write_cached(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def made_once(path: Path, read: Callable[[], T | None], make: Callable[[], T]) -> T:
+    """What ``read`` finds at ``path`` in the cache, else what ``make`` makes and keeps there.
+
+    Of several processes that find nothing, one makes it and the others read that.
+    """
+    found = read()
+    if found is not None:
+        return found
+    with one_at_a_time(path):
+        found = read()
+        return make() if found is None else found
 
 
 @contextmanager
@@ -45,11 +65,6 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def write_text_cached(path: Path, text: str) -> None:
-    """``write_cached`` of a text in UTF-8."""
-    write_cached(path, lambda draft: draft.write_text(text, encoding="utf-8"))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -32,7 +32,7 @@ from mdibench.errors import Problem, UserError
 from mdibench.models.evaluation import BATCH, ExitScores
 from mdibench.models.packaged import network_key
 from mdibench.network.plan import BlockInfo, ModelInfo
-from mdibench.record.files import cache_folder, one_at_a_time, write_cached
+from mdibench.record.files import cache_folder, made_once, write_cached
 from mdibench.training.calibration import confidences
 from mdibench.training.scores import evaluation_scores, packaged_info
 
@@ -75,14 +75,15 @@ def coded_answers(
     split = load_evaluation(model, run_seed)
     key = network_key(model, split.digest(), codec, Path(__file__), *([pairs] if pairs else []))
     path = cache_folder() / "scores" / f"{key}.npz"
-    stored = _read(path)
-    if stored is None:
-        with one_at_a_time(path):
-            stored = _read(path) or _compute(model, codec, pairs, split)
-            if stored is None:
-                return None
-            _keep(path, stored)
-    return _judged(stored, split, model, temperatures)
+
+    def computed() -> dict[str, NDArray[np.float32]] | None:
+        answers = _compute(model, codec, pairs, split)
+        if answers is not None:
+            _keep(path, answers)
+        return answers
+
+    stored = made_once(path, lambda: _read(path), computed)
+    return None if stored is None else _judged(stored, split, model, temperatures)
 
 
 def _judged(

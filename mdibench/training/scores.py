@@ -35,7 +35,7 @@ from mdibench.models.packaged import fingerprint, network_key, packaged_answers,
 from mdibench.network.plan import ModelInfo
 from mdibench.record.files import (
     cache_folder,
-    one_at_a_time,
+    made_once,
     write_cached,
     write_text_cached,
     write_whole,
@@ -83,19 +83,16 @@ def known_info(model: ModelSection) -> ModelInfo:
 
 def _scores(model: ModelSection, split: Split) -> ExitScores:
     path = cache_folder() / "scores" / f"{network_key(model, _FORMAT, split.digest())}.npy"
-    logits = _read(path)
-    if logits is not None:
-        return ExitScores(logits, split.labels)
-    with one_at_a_time(path):
-        logits = _read(path)  # another process may have computed them meanwhile
-        if logits is not None:
-            return ExitScores(logits, split.labels)
+
+    def computed() -> NDArray[np.float32]:
         from mdibench.models.registry import load_model
 
         log.info("scoring %d items, once for this network", len(split))
-        scores = score(load_model(model), split)
-        write_cached(path, lambda draft: _write(draft, scores.logits))
-        return scores
+        logits = score(load_model(model), split).logits
+        write_cached(path, lambda draft: _write(draft, logits))
+        return logits
+
+    return ExitScores(made_once(path, lambda: _read(path), computed), split.labels)
 
 
 def _read(path: Path) -> NDArray[np.float32] | None:
