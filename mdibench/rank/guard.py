@@ -2,9 +2,13 @@
 
 When a signal kills a rank, the launcher kills the others before any of them can write a word, and
 its own message names no rank. ``start_guard`` starts this file as a process of its own on rank 0's
-host. It sleeps until a rank of this host ends (Linux tells the order of the deaths), writes the
-reason into the run's manifest once its writer is gone, and says it in one line after the
-launcher's. It uses nothing but the standard library, so that it costs a few megabytes.
+host. It sleeps until a rank of this host ends, writes the reason into the run's manifest once its
+writer is gone, and says it in one line after the launcher's. It uses nothing but the standard
+library, so that it costs a few megabytes.
+
+The first of several deaths is the one whose pipe closes first (``open_lifeline``). The order in
+which the processes are gone does not tell it: the launcher kills the others as soon as the first
+one's connection closes, and a process takes milliseconds to give back its memory.
 """
 
 from __future__ import annotations
@@ -20,16 +24,35 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TALK_VARIABLE = "MDIBENCH_TALK"
 """Names a FIFO that ``run --ranks`` reads: stages, the run's folder, and how it ended."""
+END_TIMEOUT_S = 5.0
+"""Longest wait for the end of a process whose descriptors are closed."""
 EXIT_CODE_TIMEOUT_S = 0.3
 """Longest wait until the exit code of an ended process can be read."""
+LIFELINE_DESCRIPTOR = 512
+"""Lowest descriptor of a lifeline: Linux closes the descriptors of an ending process from the
+highest on, so the lifeline goes before the connection to the launcher."""
 CLOSE_TIMEOUT_S = 20.0
 """Longest wait for rank 0, and for the launcher, after a rank has died."""
 MANIFEST = "run.json"
+
+
+@cache
+def open_lifeline() -> int:
+    """Open the pipe that nothing but the end of this process closes; returns its reading end.
+
+    The guard opens the same end (``/proc/PID/fd``) and so sees when the writing end is gone.
+    """
+    reading, writing = os.pipe()
+    with suppress(OSError):  # fewer descriptors are allowed: any other serves, if not as early
+        fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, LIFELINE_DESCRIPTOR)
+        os.close(writing)
+    return reading
 
 
 def start_guard(folder: Path, ranks: Sequence[Mapping[str, Any]]) -> None:
@@ -41,7 +64,7 @@ def start_guard(folder: Path, ranks: Sequence[Mapping[str, Any]]) -> None:
         return
     own = ranks[0]
     here = [
-        [rank, each["pid"]]
+        [rank, each["pid"], each.get("lifeline", -1)]
         for rank, each in enumerate(ranks)
         if all(each.get(key) == own.get(key) for key in ("boot_id", "mpi_processor", "host"))
     ]
@@ -86,6 +109,15 @@ def _status_fields(pid: int) -> list[str]:
 # --- the process ----------------------------------------------------------------------------------
 
 
+class _Process(NamedTuple):
+    """One that is watched."""
+
+    name: str
+    """"launcher", or the rank as text."""
+    pid: int
+    pidfd: int
+
+
 class Guard:
     """The watch over one job."""
 
@@ -93,18 +125,22 @@ class Guard:
         self.task = task
         self.folder = Path(task["folder"])
         self._poll = select.epoll()
-        self._watched: dict[int, tuple[str, int]] = {}
-        """By descriptor: "launcher" or the rank as text, and the process id."""
-        self._open(task["ranks"], task["launchers"])
+        self._watched: dict[int, _Process] = {}
+        """By the descriptor that tells the end."""
+        for rank, pid, lifeline in task["ranks"]:
+            self._open(str(rank), pid, lifeline)
+        for pid in task["launchers"]:
+            self._open("launcher", pid)
         self._lines = self._open_lines()
 
-    def _open(self, ranks: Sequence[Sequence[int]], launchers: Sequence[int]) -> None:
-        named = [(str(rank), pid) for rank, pid in ranks]
-        for name, pid in [*named, *(("launcher", pid) for pid in launchers)]:
-            with suppress(OSError):  # it has ended
-                descriptor = os.pidfd_open(pid)
-                self._watched[descriptor] = name, pid
-                self._poll.register(descriptor, select.EPOLLIN)
+    def _open(self, name: str, pid: int, lifeline: int = -1) -> None:
+        with suppress(OSError):  # it has ended
+            process = _Process(name, pid, os.pidfd_open(pid))
+            descriptor = process.pidfd
+            with suppress(OSError):  # none, or none of ours
+                descriptor = os.open(f"/proc/{pid}/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
+            self._watched[descriptor] = process
+            self._poll.register(descriptor, select.EPOLLIN)
 
     def _open_lines(self) -> int | None:
         """Where the last line goes: the FIFO of ``run --ranks``, else the launcher's stderr."""
@@ -116,9 +152,7 @@ class Guard:
 
     def run(self) -> None:
         """Wait for the first end that explains the others; then say it."""
-        name, code = self._next()
-        while name not in ("", "launcher") and not code and not self._left_running():
-            name, code = self._next()
+        name, code = self._first_death()
         if not name:
             return
         self._wait_for(("0",))
@@ -127,11 +161,25 @@ class Guard:
             self._wait_for(("launcher",))
             self._say(reason)
 
-    def _reason(self, name: str, code: int) -> str:
+    def _first_death(self) -> tuple[str, int | None]:
+        """The process whose end explains the others, and its exit code where it can be read.
+
+        An empty name where all ranks ended well. An end without a readable code is a death only
+        if the run did not go well after it, so the next ends decide.
+        """
+        unread = ""
+        while True:
+            name, code = self._next()
+            if code is None and name not in ("", "launcher"):
+                unread = unread or name
+            if not name or name == "launcher" or code or self._left_running():
+                return (unread, None) if unread and name else (name, code)
+
+    def _reason(self, name: str, code: int | None) -> str:
         """The cause in words."""
         if name == "launcher":
             return "the launcher ended before its ranks"
-        number = code & 0x7F
+        number = (code or 0) & 0x7F
         if code and not number:
             return f"rank {name} on {self.task['host']} ended with status {code >> 8}"
         signalled = f" (signal {number})" if number else ""
@@ -139,29 +187,31 @@ class Guard:
             signalled += ", the first of this host"
         return f"rank {name} on {self.task['host']} died{signalled}"
 
-    def _next(self) -> tuple[str, int]:
+    def _next(self) -> tuple[str, int | None]:
         """The next process that ends, and its exit code; an empty name where no rank is left."""
-        if not any(name != "launcher" for name, _ in self._watched.values()):
+        if all(process.name == "launcher" for process in self._watched.values()):
             return "", 0
         ((descriptor, _),) = self._poll.poll(None, maxevents=1)
+        process = self._forget(descriptor)
+        return process.name, exit_code(process.pidfd, process.pid)
+
+    def _forget(self, descriptor: int) -> _Process:
         self._poll.unregister(descriptor)
-        name, pid = self._watched.pop(descriptor)
-        return name, exit_code(descriptor, pid)
+        return self._watched.pop(descriptor)
 
     def _wait_for(self, names: Sequence[str]) -> None:
         """Until none of ``names`` is left."""
         deadline_s = time.monotonic() + CLOSE_TIMEOUT_S
-        while any(name in names for name, _ in self._watched.values()):
+        while any(process.name in names for process in self._watched.values()):
             left_s = deadline_s - time.monotonic()
             ended = self._poll.poll(max(0.0, left_s), maxevents=1)
             if not ended:
                 return
-            self._poll.unregister(ended[0][0])
-            self._watched.pop(ended[0][0])
+            self._forget(ended[0][0])
 
     def _left_running(self) -> bool:
         """Whether rank 0 is gone and the manifest still says that the run goes on."""
-        if any(name == "0" for name, _ in self._watched.values()):
+        if any(process.name == "0" for process in self._watched.values()):
             return False
         return bool(self._manifest().get("status") == "running")
 
@@ -192,18 +242,19 @@ class Guard:
                 os.write(self._lines, f"{prefix}{reason}; run aborted\n".encode())
 
 
-def exit_code(descriptor: int, pid: int) -> int:
-    """What ``wait`` tells the parent of a process that has ended; 0 where it cannot be read.
+def exit_code(pidfd: int, pid: int) -> int | None:
+    """What ``wait`` tells the parent of a process that ends now; None where it cannot be read.
 
     ``/proc`` has it until the parent has waited, the pidfd (of Linux 6.15 or newer) from then on.
     """
+    select.select([pidfd], [], [], END_TIMEOUT_S)
     deadline_s = time.monotonic() + EXIT_CODE_TIMEOUT_S
     while True:
         fields = _status_fields(pid)
         if len(fields) > EXIT_CODE_FIELD and fields[1] == "Z" and fields[EXIT_CODE_FIELD] != "0":
             return int(fields[EXIT_CODE_FIELD])
-        known, code = _pidfd_exit(descriptor)
-        if known or time.monotonic() > deadline_s:
+        code = _pidfd_exit(pidfd)
+        if code is not None or time.monotonic() > deadline_s:
             return code
         time.sleep(0.005)
 
@@ -214,16 +265,16 @@ PIDFD_GET_INFO = 0xC040FF0B
 PIDFD_INFO_EXIT = 1 << 3
 
 
-def _pidfd_exit(descriptor: int) -> tuple[bool, int]:
-    """Whether the pidfd tells the exit code, and the code (``struct pidfd_info``)."""
+def _pidfd_exit(pidfd: int) -> int | None:
+    """The exit code, where the pidfd tells it (``struct pidfd_info``)."""
     info = bytearray(64)
     struct.pack_into("Q", info, 0, PIDFD_INFO_EXIT)
     try:
-        fcntl.ioctl(descriptor, PIDFD_GET_INFO, info)
+        fcntl.ioctl(pidfd, PIDFD_GET_INFO, info)
     except OSError:
-        return False, 0
-    known = bool(struct.unpack_from("Q", info, 0)[0] & PIDFD_INFO_EXIT)
-    return known, struct.unpack_from("i", info, 60)[0] if known else 0
+        return None
+    (told,) = struct.unpack_from("Q", info, 0)
+    return int(struct.unpack_from("i", info, 60)[0]) if told & PIDFD_INFO_EXIT else None
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ from mdibench.network.plan import ModelInfo, Plan
 from mdibench.network.planning import check_events
 from mdibench.rank.computing import check_devices
 from mdibench.rank.ending import from_source, together
+from mdibench.rank.guard import open_lifeline
 from mdibench.rank.launch import tell
 from mdibench.rank.sensors import find_meter, find_sensors
 from mdibench.record.run_folder import boot_id
@@ -199,6 +200,7 @@ def preamble_of(
         "rank": group.rank,
         "ignored_launchers": list(launch.ignored),
         "boot_id": boot_id(),
+        "lifeline": open_lifeline(),
         "clock_s": time.time() - time.perf_counter(),
         "threads": threads,
         "mpi": library(),
