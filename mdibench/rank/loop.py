@@ -33,7 +33,7 @@ from mdibench.rank.scripted_events import Happened, Script
 from mdibench.transport.post_office import Mail, PostOffice
 
 BATCHES_S = 2e-4
-"""Finished batches are taken for so long before anything else has its turn."""
+"""Batches are taken, and computed inline, for so long before anything else has its turn."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
 QUIET_SLEEP_S = 1e-3
@@ -179,14 +179,14 @@ class Loop:
 
     def _collect_all(self) -> bool:
         """Feed finished batches to the node, for ``BATCHES_S`` at most; whether there was one."""
-        compute, clock, until_s = self.compute, self._clock, 0.0
+        compute, clock, taken = self.compute, self._clock, False
+        until_s = clock() + BATCHES_S
         while (computed := compute.wait(0.0)) is not None:
-            now = clock()
+            now, taken = clock(), True
             self._feed(computed, now)
-            until_s = until_s or now + BATCHES_S
             if now >= until_s:
                 break
-        return until_s > 0
+        return taken
 
     def _rest(self) -> None:
         """Sleep and poll until a batch is finished, a message has come or something is due."""

@@ -281,6 +281,7 @@ class PostOffice:
             event = heappop(self._held)[2]()
             if event is not None:
                 events.append(event)
+        received = self.endpoint.receive()  # first: its probes move what is being sent, too
         if delivered := self._outbox.delivered():
             now = self._clock()
             for token in delivered:
@@ -288,7 +289,7 @@ class PostOffice:
                 if not token.emulated:
                     events.append(LinkFree(token.target))
                 events.append(Delivered(token.target, now - token.handed_s))
-        for sender, buffer, size in self.endpoint.receive():
+        for sender, buffer, size in received:
             opened = self._open(sender, buffer, size)
             if opened is not None:
                 events.append(opened)
