@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,10 +45,14 @@ _UNBOUNDED = 3
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The blocks of each worker, and the links that may carry tasks by (sender, receiver)."""
+    """The blocks of each worker, and the links that may carry tasks by (sender, receiver).
+
+    ``closed`` are workers that nobody sends tasks to.
+    """
 
     blocks: Sequence[frozenset[int]]
     links: Mapping[RankPair, Link]
+    closed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,26 @@ class Optimum:
     equality_gains: NDArray[np.float64]
 
 
+def optimum(costs: NDArray[np.float64], limits: SparseRows, equalities: SparseRows) -> Optimum:
+    """The least cost of variables that are not negative, by HiGHS."""
+    width, limited = len(costs), bool(limits.right)
+    answer = linprog(
+        costs,
+        limits.matrix(width) if limited else None,
+        limits.right if limited else None,
+        equalities.matrix(width),
+        equalities.right,
+        method="highs",
+    )
+    if answer.status == _UNBOUNDED:
+        raise UserError(_unbounded())
+    if answer.status != 0:
+        raise InvariantError(f"the bound's program did not end: {answer.message}")
+    found = (answer.x, answer.ineqlin.marginals if limited else (), answer.eqlin.marginals)
+    values, per_limit, per_equality = (np.asarray(part, np.float64) for part in found)
+    return Optimum(values, -per_limit, -per_equality)
+
+
 class Program:
     """The linear program. Subclasses add variables and rows before ``solve``."""
 
@@ -191,7 +216,7 @@ class Program:
         self.columns: dict[Hashable, int] = {}
         self.equalities = SparseRows()
         self.limits = SparseRows()
-        self._resources: list[tuple[int, ...]] = []
+        self.resources: list[tuple[int, ...]] = []
         self._add_variables()
         self._add_conservation()
         self._add_limits()
@@ -204,7 +229,7 @@ class Program:
 
     def rate_with_more_of(self, resource: Resource) -> float:
         """The highest rate with ``MORE`` of one resource."""
-        row = self._resources.index(resource.ranks)
+        row = self.resources.index(resource.ranks)
         self.limits.right[row] = MORE
         rate = float(self.maximise({RATE: 1.0}).values[self.columns[RATE]])
         self.limits.right[row] = 1.0
@@ -216,22 +241,7 @@ class Program:
         costs = np.zeros(width)
         for variable, gain in objective.items():
             costs[self.columns[variable]] = -gain
-        answer = linprog(
-            costs,
-            self.limits.matrix(width) if self.limits.right else None,
-            self.limits.right or None,
-            self.equalities.matrix(width),
-            self.equalities.right,
-            method="highs",
-        )
-        if answer.status == _UNBOUNDED:
-            raise UserError(_unbounded())
-        if answer.status != 0:
-            raise InvariantError(f"the bound's program did not end: {answer.message}")
-        limits = answer.ineqlin.marginals if self.limits.right else ()
-        found = (answer.x, limits, answer.eqlin.marginals)
-        values, per_limit, per_equality = (np.asarray(part, np.float64) for part in found)
-        return Optimum(values, -per_limit, -per_equality)
+        return optimum(costs, self.limits, self.equalities)
 
     # --- variables ----------------------------------------------------------------------------
 
@@ -251,13 +261,15 @@ class Program:
                 self.column(ComputeVariable(rank, block))
         for source, target in self.fleet.links:
             for kind in self._kinds:
-                if self._may_leave(source, kind):
+                if self._may_cross(source, target, kind):
                     self.column(LinkVariable(source, target, kind))
 
-    def _may_leave(self, rank: int, kind: int) -> bool:
-        """Whether ``rank`` may send tasks of this kind to a neighbour."""
+    def _may_cross(self, rank: int, target: int, kind: int) -> bool:
+        """Whether ``rank`` may send tasks of this kind to ``target``."""
         if kind > self.demand.exits:
             return rank != SOURCE
+        if target in self.fleet.closed:
+            return False
         hosts = kind in self.fleet.blocks[rank]
         if kind == 1 and rank == SOURCE:
             return not (hosts and self.demand.raw_stays)
@@ -307,9 +319,10 @@ class Program:
         for (source, target), link in self.fleet.links.items():
             if link.bandwidth_bps is None:
                 continue
+            sizes = (*self.demand.task_bytes[link.codec], self.demand.result_bytes)
             entries = [
                 (self.columns[LinkVariable(source, target, kind)], 8 * size / link.bandwidth_bps)
-                for kind, size in zip(self._kinds, self._sizes(link), strict=False)
+                for kind, size in zip(self._kinds, sizes, strict=False)
                 if LinkVariable(source, target, kind) in self.columns
             ]
             self._limit((source, target), entries)
@@ -330,13 +343,10 @@ class Program:
                     entries.append((self.columns[RATE], -1.0))
                 self.limits.add(entries, 0.0)
 
-    def _sizes(self, link: Link) -> list[float]:
-        return [*self.demand.task_bytes[link.codec], self.demand.result_bytes]
-
     def _limit(self, ranks: tuple[int, ...], entries: list[tuple[int, float]]) -> None:
         """A resource may be used fully, not more."""
         if any(amount > 0 for _, amount in entries):
-            self._resources.append(ranks)
+            self.resources.append(ranks)
             self.limits.add(entries, 1.0)
 
     # --- the answer -----------------------------------------------------------------------------
@@ -346,41 +356,40 @@ class Program:
         used = self.limits.matrix(len(self.columns)) @ optimum.values
         resources = [
             Resource(ranks, float(u), float(gain) / rate if rate else 0.0)
-            for ranks, u, gain in zip(self._resources, used, optimum.limit_gains, strict=False)
+            for ranks, u, gain in zip(self.resources, used, optimum.limit_gains, strict=False)
         ]
         values = {v: float(x) for v, i in self.columns.items() if (x := optimum.values[i]) > 0}
-        return Bound(
-            rate,
-            tuple(sorted(resources, key=lambda r: -r.share)),
-            {(v.rank, v.block): x for v, x in values.items() if isinstance(v, ComputeVariable)},
-            {
-                (v.source, v.target, v.kind): x
-                for v, x in values.items()
-                if isinstance(v, LinkVariable)
-            },
-        )
+        return bound_of(rate, resources, values)
+
+
+def bound_of(rate: float, resources: list[Resource], values: Mapping[Hashable, float]) -> Bound:
+    """The answer at ``values``, all per second."""
+    return Bound(
+        rate,
+        tuple(sorted(resources, key=lambda r: -r.share)),
+        {(v.rank, v.block): x for v, x in values.items() if isinstance(v, ComputeVariable)},
+        {(v.source, v.target, v.kind): x for v, x in values.items() if isinstance(v, LinkVariable)},
+    )
 
 
 class SparseRows:
-    """Sparse rows with their right-hand sides."""
+    """Sparse rows, each as its (column, value), with their right-hand sides."""
 
     def __init__(self) -> None:
+        self.rows: list[list[tuple[int, float]]] = []
         self.right: list[float] = []
-        self._places: list[RankPair] = []
-        self._values: list[float] = []
 
     def add(self, entries: Iterable[tuple[int, float]], right: float) -> None:
-        """One row from (column, value)."""
-        for column, value in entries:
-            self._places.append((len(self.right), column))
-            self._values.append(value)
+        """One more row."""
+        self.rows.append(list(entries))
         self.right.append(right)
 
     def matrix(self, columns: int) -> Any:
         """All rows, sparse."""
-        places = np.array(self._places, np.int64).reshape(-1, 2)
-        shape = (len(self.right), columns)
-        return coo_array((np.array(self._values), (places[:, 0], places[:, 1])), shape).tocsr()
+        at = np.repeat(np.arange(len(self.rows)), [len(row) for row in self.rows])
+        entries = np.array([*chain.from_iterable(self.rows)], np.float64).reshape(-1, 2)
+        places = at, entries[:, 0].astype(np.int64)
+        return coo_array((entries[:, 1], places), (len(self.rows), columns)).tocsr()
 
 
 def _unbounded() -> Problem:

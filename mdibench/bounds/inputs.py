@@ -2,29 +2,47 @@
 
 The linear program itself is in ``capacity``. A run's bound takes the run's own block times and the
 shares of items that went on after each exit, so that no policy could have sustained more with the
-same workers, links, exits and batch sizes.
+same workers, links, exits and batch sizes. Scripted events cut a run's window into pieces, with a
+fleet and a demand each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdibench.bounds.capacity import Demand, Fleet, capacity
+from mdibench.bounds.capacity import (
+    RATE,
+    Bound,
+    Demand,
+    Fleet,
+    Program,
+    RankPair,
+    Resource,
+    SparseRows,
+    bound_of,
+    capacity,
+    optimum,
+)
 from mdibench.codec.codecs import USUAL_RATIO, task_bytes
-from mdibench.config.schema import SchemeSection
+from mdibench.config.schema import EventEntry, SchemeSection
 from mdibench.core.wire import HEADER_BYTES
 from mdibench.errors import UserError
 from mdibench.network.placement import last_blocks
 from mdibench.network.plan import BlockInfo, Link, ModelInfo
+from mdibench.network.planning import FleetState, fleet_states
 from mdibench.policy.algorithms import raw_items_first, stay_if_hosted
 from mdibench.record.reader import RunReader
 
+Ranks: TypeAlias = tuple[int, ...]
+Numbers: TypeAlias = NDArray[np.float64]
 BlockSeconds = Sequence[Sequence[float]]
 """``[rank][block - 1]``"""
 AS_FORMED = "at the batch sizes that this run formed"
@@ -57,50 +75,165 @@ def demand(
     )
 
 
-def bound_of_run(run: Path | RunReader, lifted: bool = False) -> dict[str, Any]:
+def bound_of_run(run: Path | RunReader) -> dict[str, Any]:
     """``rate_per_s`` and ``binding`` (what limits it, in words) of a recorded run.
 
-    ``limits`` lists the binding workers and links with their shares. With ``lifted``,
-    ``raw_offloaded_per_s`` says what the bound would be if raw data might leave the source. Where a
-    run has no bound (no item finished, or nothing limits the rate), ``rate_per_s`` is None and
-    ``binding`` says why.
+    ``limits`` lists the binding workers and links with their shares, ``pieces`` the bounds between
+    scripted events, each with its ``end_s``. Where a run has no bound (no item finished, or nothing
+    limits the rate), ``rate_per_s`` is None and ``binding`` says why.
     """
     reader = run if isinstance(run, RunReader) else RunReader(run)
     try:
-        return _bound_of_run(reader, lifted)
+        return _bound_of_run(reader)
     except (UserError, KeyError, TypeError, ValueError) as problem:
         why = str(problem) if isinstance(problem, UserError) else "its manifest is incomplete"
-        return {"rate_per_s": None, "binding": why, "limits": []}
+        return {"rate_per_s": None, "binding": why, "limits": [], "pieces": []}
 
 
-def _bound_of_run(reader: RunReader, lifted: bool) -> dict[str, Any]:
+def _bound_of_run(reader: RunReader) -> dict[str, Any]:
     manifest = reader.manifest
-    plan, scheme = manifest["plan"], SchemeSection(**manifest["config"]["scheme"])
-    fleet, model = _fleet(plan), model_of(manifest["model"])
-    ratio = ratio_of(manifest)
+    scheme = SchemeSection(**manifest["config"]["scheme"])
+    model, ratio = model_of(manifest["model"]), ratio_of(manifest)
     block_s = measured_block_s(reader, model, scheme)
     go_on = _go_on(reader, model.exits)
-    asked = demand(fleet, model, block_s, go_on, scheme, bottleneck=ratio)
-    bound = capacity(fleet, asked)
-    found: dict[str, Any] = {
+    pieces = [
+        Piece(start_s, end_s, fleet, demand(fleet, model, slowed, go_on, scheme, bottleneck=ratio))
+        for start_s, end_s, state in _states_in(reader)
+        for fleet, slowed in [_in_state(manifest, state, block_s)]
+    ]
+    bound = capacity_in_pieces(pieces)
+    return {
         "rate_per_s": bound.rate_per_s,
         "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),
         "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
+        "pieces": [
+            {"end_s": piece.end_s, "rate_per_s": capacity(piece.fleet, piece.demand).rate_per_s}
+            for piece in pieces
+        ],
     }
-    if lifted:
-        raw = demand(fleet, model, block_s, go_on, scheme, raw_may_leave=True, bottleneck=ratio)
-        found["raw_offloaded_per_s"] = capacity(fleet, raw).rate_per_s
-    return found
 
 
 def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
     """Whether a run's bound holds only for the batch sizes that its policy formed.
 
-    On an emulated device it holds for all: a batch takes as long as its tasks one by one.
+    An emulated device takes as long for a batch as for its tasks one by one.
     """
     model = (manifest.get("config") or {}).get("model") or {}
     devices = (manifest.get("plan") or {}).get("devices") or [None]
     return int(model.get("max_batch") or 1) > 1 and not all(devices)
+
+
+# --- scripted events -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a window without a scripted event inside."""
+
+    start_s: float
+    end_s: float
+    fleet: Fleet
+    demand: Demand
+
+
+def capacity_in_pieces(pieces: Sequence[Piece]) -> Bound:
+    """The highest mean rate over pieces that follow each other, all exits the same.
+
+    Tasks may wait from one piece to the next, and are computed by the end: the mean of the pieces'
+    own bounds, or more where one is limited by other resources than the one before. Raises
+    UserError where nothing limits the rate.
+    """
+    if len(pieces) == 1:
+        return capacity(pieces[0].fleet, pieces[0].demand)
+    programs = [Program(piece.fleet, piece.demand) for piece in pieces]
+    spans_s = [piece.end_s - piece.start_s for piece in pieces]
+    limits, equalities, width = _joined(programs, spans_s)
+    costs, begins = np.zeros(width), np.cumsum([0, *(len(one.columns) for one in programs)])
+    costs[begins[:-1] + [one.columns[RATE] for one in programs]] = -1.0
+    best = optimum(costs, limits, equalities)
+    return _mean_bound(programs, spans_s, np.split(best.values, begins[1:-1]), best.limit_gains)
+
+
+def _joined(
+    programs: Sequence[Program], spans_s: Sequence[float]
+) -> tuple[SparseRows, SparseRows, int]:
+    """Limits, equalities and number of variables: numbers of tasks, those of each piece in turn.
+
+    After the limits of all pieces: until the end of each, nothing goes on that has not come. At the
+    end of the last, nothing waits.
+    """
+    limits, waits, begin = SparseRows(), SparseRows(), 0
+    came: list[list[tuple[int, float]]] = [[] for _ in programs[0].equalities.rows]
+    for program, span_s in zip(programs, spans_s, strict=True):
+        for row, right in zip(program.limits.rows, program.limits.right, strict=True):
+            limits.add([(begin + column, value) for column, value in row], right * span_s)
+        for sums, row in zip(came, program.equalities.rows, strict=True):
+            sums += [(begin + column, value) for column, value in row]
+            waits.add([(column, -value) for column, value in sums], 0.0)
+        begin += len(program.columns)
+    last, equalities = len(came), SparseRows()
+    equalities.rows, equalities.right = waits.rows[-last:], waits.right[-last:]
+    limits.rows, limits.right = limits.rows + waits.rows[:-last], limits.right + waits.right[:-last]
+    return limits, equalities, begin
+
+
+def _mean_bound(
+    programs: Sequence[Program],
+    spans_s: Sequence[float],
+    numbers: Sequence[NDArray[np.float64]],
+    gains: NDArray[np.float64],
+) -> Bound:
+    """Rates, uses and shares over all pieces, of numbers of tasks by piece and variable."""
+    parts = defaultdict[Ranks, list[tuple[float, float, float]]](list)
+    totals, row = defaultdict[Hashable, float](float), 0
+    for program, span_s, found in zip(programs, spans_s, numbers, strict=True):
+        used_s = (program.limits.matrix(len(found)) @ found).tolist()
+        for at, ranks in enumerate(program.resources):
+            parts[ranks].append((span_s, used_s[at], float(gains[row + at]) * span_s))
+        for variable, column in program.columns.items():
+            totals[variable] += float(found[column])
+        row += len(program.limits.rows)
+    items, whole_s, resources = totals[RATE], sum(spans_s), []
+    for ranks, part in parts.items():
+        there_s, used, gained = map(sum, zip(*part, strict=True))
+        resources.append(Resource(ranks, used / there_s, gained / items if items else 0.0))
+    rates = {variable: number / whole_s for variable, number in totals.items() if number > 0}
+    return bound_of(items / whole_s, resources, rates)
+
+
+def _states(reader: RunReader) -> list[tuple[float, FleetState]]:
+    events = reader.manifest["config"].get("events") or ()
+    return fleet_states([EventEntry(**event) for event in events])
+
+
+def _states_in(reader: RunReader) -> Iterator[tuple[float, float, FleetState]]:
+    """The parts of the window with one state each: start, end, state. At least one."""
+    begin_s, end_s = _window(reader)
+    states = _states(reader)
+    for (_, state), (until_s, following) in pairwise(states):
+        if begin_s < until_s < end_s and following != state:
+            yield begin_s, until_s, state
+            begin_s = until_s
+    yield begin_s, end_s, [state for from_s, state in states if from_s < end_s][-1]
+
+
+def _in_state(
+    manifest: Mapping[str, Any], state: FleetState, block_s: BlockSeconds
+) -> tuple[Fleet, BlockSeconds]:
+    """The fleet of a run's plan in ``state``, and the times of its blocks."""
+    hosted = state.blocks([frozenset(held) for held in manifest["plan"]["blocks"]])
+    slowed = [
+        [seconds * _slowdown(manifest, state, rank) for seconds in own]
+        for rank, own in enumerate(block_s)
+    ]
+    return Fleet(hosted, state.links(_links(manifest["plan"])), state.left), slowed
+
+
+def _slowdown(manifest: Mapping[str, Any], state: FleetState, rank: int) -> float:
+    """How many times as long as at the start blocks take; no event makes a real device faster."""
+    factor = state.slowness.get(rank, 1.0)
+    real = manifest.get("kind") != "simulated" and manifest["plan"]["devices"][rank] is None
+    return max(1.0, factor) if real else factor
 
 
 # --- measurements of a run -----------------------------------------------------------------------
@@ -109,7 +242,7 @@ def batches_as_formed(manifest: Mapping[str, Any]) -> bool:
 def measured_block_s(
     reader: RunReader, model: ModelInfo, scheme: SchemeSection
 ) -> list[list[float]]:
-    """Seconds of task k at each worker, from its recorded steps.
+    """Seconds of task k at each worker, from its recorded steps; undisturbed by scripted events.
 
     Without steps, the time of the emulated device; else Γ_n; else the time measured before the run.
     A call of several blocks is one step, of its first block: the others take no time of their own.
@@ -146,16 +279,38 @@ def _fastest_steps(reader: RunReader) -> dict[tuple[int, int], float]:
     a median of skewed times would be too small. Sizes with few batches make the
     minimum a little too small: the bound errs upwards and stays a bound.
     """
-    steps = reader.numbers("steps", ["rank", "block", "duration_s", "batch"])
+    steps = reader.numbers("steps", ["t_s", "rank", "block", "duration_s", "batch"])
     computed = np.isfinite(steps["duration_s"])
-    batch = np.nan_to_num(steps["batch"], nan=1.0)
-    places = np.stack([steps["rank"], steps["block"], batch], axis=1)[computed]
-    seconds = (steps["duration_s"] / batch)[computed]
+    steps = {name: np.nan_to_num(values[computed], nan=1.0) for name, values in steps.items()}
+    factor = _slowdowns(reader, steps["rank"], steps["t_s"], steps["duration_s"])
+    known = np.isfinite(factor)
+    places = np.stack([steps["rank"], steps["block"], steps["batch"]], axis=1)[known]
+    seconds = (steps["duration_s"] / steps["batch"] / factor)[known]
     fastest: dict[tuple[int, int], float] = {}
     for (rank, block, _), alike in _grouped(places, seconds):
         place = int(rank), int(block)
         fastest[place] = min(fastest.get(place, np.inf), float(np.mean(alike)))
     return fastest
+
+
+def _slowdowns(
+    reader: RunReader, ranks: Numbers, ended_s: Numbers, duration_s: Numbers | None = None
+) -> Numbers:
+    """By what factor each step was slowed; NaN where it may be one of before the event that did.
+
+    An engine has up to two batches then, which take the time of three of the longest at most.
+    """
+    factors = np.ones(len(ranks))
+    for (_, before), (at_s, state) in pairwise(_states(reader)):
+        for rank in {*before.slowness, *state.slowness}:
+            if before.slowness.get(rank) == state.slowness.get(rank):
+                continue
+            own = ranks == rank
+            factors[own & (ended_s >= at_s)] = _slowdown(reader.manifest, state, rank)
+            if duration_s is not None and own.any():
+                unclear_s = 3 * duration_s[own].max()
+                factors[own & (ended_s >= at_s) & (ended_s < at_s + unclear_s)] = np.nan
+    return factors
 
 
 def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray[Any], Any]]:
@@ -167,13 +322,13 @@ def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray
 
 
 def _gammas(reader: RunReader) -> dict[int, float]:
-    """The last Γ_n of each rank."""
-    samples = reader.numbers("telemetry", ["rank", "gamma_s"])
-    known = samples["gamma_s"] > 0
-    return {
-        int(rank): float(gamma)
-        for rank, gamma in zip(samples["rank"][known], samples["gamma_s"][known], strict=True)
-    }
+    """The last Γ_n of each rank, as if nothing had slowed it."""
+    samples = reader.numbers("telemetry", ["t_s", "rank", "gamma_s"])
+    gammas = samples["gamma_s"] / _slowdowns(reader, samples["rank"], samples["t_s"])
+    known = gammas > 0
+    return dict(
+        zip(samples["rank"][known].astype(int).tolist(), gammas[known].tolist(), strict=True)
+    )
 
 
 def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
@@ -183,13 +338,22 @@ def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
     first, and the bound would be too large.
     """
     items = reader.numbers("items", ["exit", "admitted_s"])
-    window = reader.manifest.get("window") or {}
-    start_s, end_s = window.get("start_s") or 0.0, window.get("end_s") or np.inf
+    start_s, end_s = _window(reader)
     admitted = (items["admitted_s"] >= start_s) & (items["admitted_s"] < end_s)
     taken = items["exit"][admitted & np.isfinite(items["exit"])]
     if not len(taken):
         raise UserError("no item that was admitted in the measured window was completed")
     return go_on_after(taken, exits)
+
+
+def _window(reader: RunReader) -> tuple[float, float]:
+    """The measured window; of a partial run, up to its last completion."""
+    window = reader.manifest.get("window") or {}
+    start_s, end_s = window.get("start_s") or 0.0, window.get("end_s")
+    if end_s is None:
+        ended_s = reader.numbers("items", ["completed_s"])["completed_s"]
+        end_s = np.max(ended_s, initial=start_s, where=np.isfinite(ended_s))
+    return float(start_s), float(end_s)
 
 
 def go_on_after(exits: NDArray[Any], count: int) -> tuple[float, ...]:
@@ -201,8 +365,8 @@ def go_on_after(exits: NDArray[Any], count: int) -> tuple[float, ...]:
 # --- manifest ------------------------------------------------------------------------------------
 
 
-def _fleet(plan: Mapping[str, Any]) -> Fleet:
-    links = {
+def _links(plan: Mapping[str, Any]) -> dict[RankPair, Link]:
+    return {
         (link["source"], link["target"]): Link(
             link["bandwidth_bps"],
             link["delay_s"],
@@ -213,7 +377,6 @@ def _fleet(plan: Mapping[str, Any]) -> Fleet:
         for link in plan["links"]
         if link.get("tasks", True)
     }
-    return Fleet([frozenset(held) for held in plan["blocks"]], links)
 
 
 def ratio_of(manifest: Mapping[str, Any]) -> float:

@@ -5,8 +5,9 @@ Every rank makes the same plan from the same three; nothing here reads a clock o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import Any
 
 from mdibench.config.messages import choose
@@ -254,7 +255,7 @@ def _check_hosted(
             )
 
 
-# --- event checks ------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------------------------
 # What a config's scripted events need of a plan, and what they are called in a run's records.
 
 
@@ -274,10 +275,10 @@ def check_events(config: RunConfig, plan: Plan) -> None:
         raise UserError(*problems)
 
 
-def absent_at_start(config: RunConfig) -> list[int]:
+def absent_at_start(events: Sequence[EventEntry]) -> list[int]:
     """Ranks whose first presence event is to join."""
     first: dict[int, str] = {}
-    for event in sorted(config.events, key=lambda event: event.at_s):
+    for event in sorted(events, key=lambda event: event.at_s):
         if event.rank is not None and event.kind in ("join", "leave", "fail"):
             first.setdefault(event.rank, event.kind)
     return sorted(rank for rank, kind in first.items() if kind == "join")
@@ -290,6 +291,59 @@ def changed_link(link: Link, event: EventEntry) -> Link:
     if event.delay_ms is not None:
         link = replace(link, delay_s=event.delay_ms * MS)
     return link
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """What scripted events have changed of a plan."""
+
+    silent: frozenset[int] = frozenset()
+    """Workers that have not joined yet, or failed."""
+    left: frozenset[int] = frozenset()
+    """Workers that take no new tasks."""
+    slowness: Mapping[int, float] = field(default_factory=dict)
+    changes: Mapping[tuple[int, int], tuple[EventEntry, ...]] = field(default_factory=dict)
+    """Events of each edge, by its ranks in order."""
+
+    def after(self, event: EventEntry) -> FleetState:
+        """The state once ``event`` has happened. ``load`` changes nothing of the fleet."""
+        if event.between is not None:
+            edge = min(event.between), max(event.between)
+            changed = {edge: (*self.changes.get(edge, ()), event)}
+            return replace(self, changes={**self.changes, **changed})
+        if event.rank is None:
+            return self
+        if event.kind == "slow":
+            return replace(self, slowness={**self.slowness, event.rank: event.factor or 1.0})
+        if event.kind == "fail":
+            return replace(self, silent=self.silent | {event.rank})
+        if event.kind == "leave":
+            return replace(self, left=self.left | {event.rank})
+        present = replace(self, silent=self.silent - {event.rank}, left=self.left - {event.rank})
+        if event.rank not in self.silent:
+            return present
+        slowness = {rank: by for rank, by in self.slowness.items() if rank != event.rank}
+        return replace(present, slowness=slowness)
+
+    def blocks(self, planned: Sequence[frozenset[int]]) -> list[frozenset[int]]:
+        """The blocks of each worker that takes part."""
+        return [frozenset() if n in self.silent else held for n, held in enumerate(planned)]
+
+    def links(self, planned: Mapping[tuple[int, int], Link]) -> dict[tuple[int, int], Link]:
+        """The links between workers that take part, as they are now."""
+        links = {pair: link for pair, link in planned.items() if not self.silent & {*pair}}
+        for pair in links:
+            for event in self.changes.get((min(pair), max(pair)), ()):
+                links[pair] = changed_link(links[pair], event)
+        return links
+
+
+def fleet_states(events: Sequence[EventEntry]) -> list[tuple[float, FleetState]]:
+    """The states that events make of a plan, each with the time from which on it holds."""
+    states = [(-inf, FleetState(silent=frozenset(absent_at_start(events))))]
+    for event in sorted(events, key=lambda event: event.at_s):
+        states.append((event.at_s, states[-1][1].after(event)))
+    return states
 
 
 def event_text(event: EventEntry) -> str:

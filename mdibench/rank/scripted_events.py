@@ -96,7 +96,7 @@ class Script:
         self._links = parts.post.links
         source = parts.node.source
         self._start_interarrival_s = source.interarrival_s if source else 0.0
-        self._absent = set(absent_at_start(config))
+        self._absent = set(absent_at_start(config.events))
         self._failed: set[int] = set()
         self._coming = deque(sorted(config.events, key=lambda event: event.at_s))
         self._begun = not self._coming

@@ -95,14 +95,15 @@ def bound_table(groups: Sequence[RunGroup]) -> Table:
 
 
 def _bound_row(group: RunGroup) -> tuple[Cell, ...]:
-    found = [(*bound_of(run), run.summary.measured.rate_per_s.value) for run in group.counted]
-    known = [(bound, binding, rate) for bound, binding, rate in found if not math.isnan(bound)]
+    found = [(bound_of(run), run.summary.measured.rate_per_s.value) for run in group.counted]
+    known = [(bound, rate) for bound, rate in found if not math.isnan(bound.rate_per_s)]
     if not known:
         return ()
-    bound = mean_of_independent([bound for bound, _, _ in known])
-    reached = mean_of_independent([rate / bound for bound, _, rate in known])
-    binding, _ = Counter(binding for _, binding, _ in known).most_common(1)[0]
-    return (group.name, group.estimate(METRICS["throughput"]), bound, reached, binding)
+    mean = mean_of_independent([bound.rate_per_s for bound, _ in known])
+    reached = mean_of_independent([rate / bound.rate_per_s for bound, rate in known])
+    told = ["; ".join(filter(None, (bound.binding, bound.pieces))) for bound, _ in known]
+    binding, _ = Counter(told).most_common(1)[0]
+    return (group.name, group.estimate(METRICS["throughput"]), mean, reached, binding)
 
 
 def target_table(runs: Runs) -> Table:

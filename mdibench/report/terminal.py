@@ -149,11 +149,12 @@ def _figures(run: Run) -> RenderableType:
     target = target_accuracy(run)
     if not math.isnan(target):
         table.add_row("target accuracy", f"{target:.1%}".replace("%", " %"), target_result(run), "")
-    bound, _ = bound_of(run)
-    if not math.isnan(bound):
-        share = run.summary.measured.rate_per_s.value / bound
-        table.add_row(_bound_title(run), f"{bound:,.1f} /s", f"reached {share:.0%}", "")
-    return Padding(table, (1, 0, 0, 0))
+    bound = bound_of(run)
+    if not math.isnan(bound.rate_per_s):
+        share = run.summary.measured.rate_per_s.value / bound.rate_per_s
+        table.add_row(_bound_title(run), f"{bound.rate_per_s:,.1f} /s", f"reached {share:.0%}", "")
+    pieces = [Text(f"bound: {bound.pieces}", style="dim")] if bound.pieces else []
+    return Padding(Group(table, *pieces), (1, 0, 0, 0))
 
 
 def _bound_title(run: Run) -> str:

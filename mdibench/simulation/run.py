@@ -58,7 +58,7 @@ class Script:
         }
         for event in sorted(config.events, key=lambda event: event.at_s):
             world.schedule(event.at_s, partial(self._apply, event, kinds[event.kind]))
-        for rank in absent_at_start(config):
+        for rank in absent_at_start(config.events):
             self._start_absent(rank)
 
     def _apply(self, event: EventEntry, action: Callable[[EventEntry], None]) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mdibench.analysis.run_groups import evaluate_run
-from mdibench.bounds.capacity import capacity, fleet_of
-from mdibench.bounds.inputs import bound_of_run, demand
+from mdibench.analysis.run_groups import evaluate_run, pieces_text
+from mdibench.bounds.capacity import Demand, Fleet, capacity, fleet_of
+from mdibench.bounds.inputs import Piece, bound_of_run, capacity_in_pieces, demand
+from mdibench.core.wire import HEADER_BYTES
+from mdibench.network.plan import Link
 from mdibench.policy.schemes import SCHEMES
 from mdibench.record.reader import RunReader
 from mdibench.report.terminal import summary_lines
@@ -132,10 +135,126 @@ def test_without_steps_the_devices_times_count(run: Callable[..., Path]) -> None
     assert untraced["rate_per_s"] == pytest.approx(traced["rate_per_s"])
 
 
-def test_raw_data_at_the_source(run: Callable[..., Path]) -> None:
-    bound = bound_of_run(run(), lifted=True)
-    assert bound["rate_per_s"] == pytest.approx(100.0)
-    assert bound["raw_offloaded_per_s"] > 1.5 * bound["rate_per_s"]
+# --- scripted events: pieces of the window --------------------------------------------------------
+
+
+def event(at_s: float, kind: str, **keys: object) -> str:
+    lines = [f"{key} = {value}" for key, value in keys.items()]
+    return "\n".join(["[[events]]", f"at_s = {at_s}", f'kind = "{kind}"', *lines, ""])
+
+
+def rates(bound: dict[str, Any]) -> list[tuple[float, float]]:
+    return [(piece["end_s"], pytest.approx(piece["rate_per_s"])) for piece in bound["pieces"]]
+
+
+def alone_per_s(folder: Path) -> float:
+    """One worker: 10 ms for each block that the admitted items of the window took."""
+    window = json.loads((folder / "run.json").read_text())["window"]
+    table = pq.read_table(folder / "items.parquet").to_pandas()
+    inside = (table.admitted_s >= window["start_s"]) & (table.admitted_s < window["end_s"])
+    return float(1 / (0.01 * table.exit[inside & (table.status == "ok")].mean()))
+
+
+def test_a_slower_worker_from_the_middle_on(run: Callable[..., Path]) -> None:
+    """From 0.5 s to 2 s: one second at full speed, half a second at a fourth of it."""
+    folder = run("scheme.name=local", workers=1, more=event(1.5, "slow", rank=0, factor=4.0))
+    bound, full_per_s = bound_of_run(folder), alone_per_s(folder)
+    end_s = json.loads((folder / "run.json").read_text())["window"]["end_s"]
+    slow_s = end_s - 1.5
+    assert rates(bound) == [(1.5, full_per_s), (end_s, full_per_s / 4)]
+    assert bound["rate_per_s"] == pytest.approx(full_per_s * (1 + slow_s / 4) / (1 + slow_s))
+    assert bound["limits"][0]["share"] == pytest.approx(1.0)
+    assert not beats_its_bound(folder)
+    assert "bound: 2 pieces: " in summary_lines(folder)
+
+
+def test_a_worker_that_is_slow_for_a_while(run: Callable[..., Path]) -> None:
+    for_a_while = event(1.0, "slow", rank=0, factor=4.0) + event(1.25, "slow", rank=0, factor=1.0)
+    folder = run("scheme.name=local", workers=1, more=for_a_while)
+    bound, full_per_s = bound_of_run(folder), alone_per_s(folder)
+    end_s = json.loads((folder / "run.json").read_text())["window"]["end_s"]
+    assert rates(bound) == [(1.0, full_per_s), (1.25, full_per_s / 4), (end_s, full_per_s)]
+    lost = 0.25 * 0.75 / (end_s - 0.5)
+    assert bound["rate_per_s"] == pytest.approx(full_per_s * (1 - lost))
+
+
+def test_what_happens_before_the_window_holds_for_all_of_it(run: Callable[..., Path]) -> None:
+    before = event(0.25, "slow", rank=0, factor=2.0)
+    folder = run("scheme.name=local", workers=1, more=before)
+    bound = bound_of_run(folder)
+    assert len(bound["pieces"]) == 1
+    assert bound["rate_per_s"] == pytest.approx(alone_per_s(folder) / 2)
+    assert "pieces" not in summary_lines(folder)
+
+
+def test_a_load_that_changes_leaves_the_bound(run: Callable[..., Path]) -> None:
+    folder = run("scheme.name=local", "admission.mode=fixed-rate", workers=1,
+                 more=event(1.0, "load", factor=2.0))  # fmt: skip
+    assert len(bound_of_run(folder)["pieces"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["leave", "fail"])
+def test_a_worker_that_goes_takes_its_part_with_it(run: Callable[..., Path], kind: str) -> None:
+    """Two workers with raw offloading share all; after 1 s there is one."""
+    folder = run("scheme.source_offloads_raw=true", workers=2, more=event(1.0, kind, rank=1))
+    bound, one_per_s = bound_of_run(folder), alone_per_s(folder)
+    (_, first), (end_s, second) = ((p["end_s"], p["rate_per_s"]) for p in bound["pieces"])
+    assert first == pytest.approx(2 * one_per_s, rel=1e-3)
+    assert second == pytest.approx(one_per_s)
+    mean = (0.5 * first + (end_s - 1.0) * second) / (end_s - 0.5)
+    assert bound["rate_per_s"] >= mean * (1 - 1e-9)
+    assert not beats_its_bound(folder)
+
+
+def test_a_worker_that_joins_was_not_there_before(run: Callable[..., Path]) -> None:
+    folder = run("scheme.source_offloads_raw=true", workers=2, more=event(1.0, "join", rank=1))
+    (_, first), (_, second) = rates(bound_of_run(folder))
+    assert alone_per_s(folder) == first
+    assert second.expected == pytest.approx(2 * first.expected, rel=1e-3)
+
+
+def test_a_link_that_changes(run: Callable[..., Path]) -> None:
+    """Worker 1 takes 20 ms for blocks 2 and 3, behind a link that falls to 32 kbit/s."""
+    more = event(1.0, "link", between=[1, 0], bandwidth_mbps=0.032)
+    folder = run("scheme.name=mdi", "placement.blocks={0=[1], 1=[2, 3]}", workers=2, more=more)
+    (_, first), (_, second) = rates(bound_of_run(folder))
+    assert first == 1 / 0.02
+    assert second == 32e3 / 8 / (4000 + HEADER_BYTES)
+
+
+def in_pieces(*slowness: float) -> float:
+    """10 s each: 1/30 s for block 1 at worker 0, 20 ms times a factor for block 2 at worker 1."""
+    fleet = Fleet([frozenset({1}), frozenset({2})], {(0, 1): Link(None), (1, 0): Link(None)})
+    pieces = [
+        Piece(10.0 * at, 10.0 * at + 10, fleet,
+              Demand([[1 / 30, 0.0], [0.0, 0.02 * by]], (1.0, 0.0), {"none": (1, 1)}))
+        for at, by in enumerate(slowness)
+    ]  # fmt: skip
+    return capacity_in_pieces(pieces).rate_per_s
+
+
+def test_what_waited_in_a_slow_piece_is_computed_in_the_next() -> None:
+    """12.5 /s, then 30 /s: a mean of 21.25 /s, if worker 0 could not compute ahead.
+
+    It does: 600 tasks in 20 s; worker 1 does 125 of them at first, and could do 500 more.
+    """
+    assert in_pieces(4.0, 1.0) == pytest.approx(30.0)
+
+
+def test_nothing_can_be_done_before_it_came() -> None:
+    assert in_pieces(1.0, 4.0) == pytest.approx(21.25)
+    assert in_pieces(1.0, 1.0) == pytest.approx(30.0)
+
+
+def test_a_pieces_line_is_short() -> None:
+    assert (
+        pieces_text([(8.0, 41.2), (20.0, 28.9)]) == "2 pieces: 41.2 /s until 8.0 s, 28.9 /s after"
+    )
+    many = pieces_text([(float(at), 10.0 * at) for at in range(1, 8)])
+    assert many.endswith("30.0 /s until 3.0 s, 3 more, 70.0 /s after")
+
+
+# --- without a bound ------------------------------------------------------------------------------
 
 
 def test_a_run_without_a_bound_says_why(run: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.config.reading import parse_config
-from mdibench.config.schema import RunConfig
+from mdibench.config.schema import EventEntry, RunConfig
 from mdibench.network.plan import Link, ModelInfo, Plan
-from mdibench.network.planning import make_plan, plan_facts, usual_ranks
+from mdibench.network.planning import FleetState, fleet_states, make_plan, plan_facts, usual_ranks
 from mdibench.policy.schemes import SCHEMES
 from tests.network.examples import FIVE, model_of, planned, refused
 
@@ -391,3 +392,45 @@ def test_a_plan_survives_its_way_to_other_ranks(emulated: bool) -> None:
     plan = make_plan(config, 5, FIVE)
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     assert ModelInfo.from_json(json.loads(json.dumps(asdict(FIVE)))) == FIVE
+
+
+class TestFleetStates:
+    """What scripted events leave of a plan, one after the other."""
+
+    @staticmethod
+    def last(*events: dict[str, object]) -> FleetState:
+        numbered = [EventEntry(at_s=float(at), **event) for at, event in enumerate(events, 1)]
+        return fleet_states(numbered)[-1][1]
+
+    def test_whoever_joins_was_absent_before(self) -> None:
+        (before_s, before), (at_s, after) = fleet_states(
+            [EventEntry(at_s=3.0, kind="join", rank=2)]
+        )
+        assert (before_s, before.blocks([ALL] * 3)) == (-math.inf, [ALL, ALL, frozenset()])
+        assert (at_s, after) == (3.0, FleetState())
+
+    def test_a_worker_that_starts_anew_is_as_fast_as_at_the_start(self) -> None:
+        slow, fail, join = (
+            {"kind": kind, "rank": 1, **more}
+            for kind, more in (("slow", {"factor": 4.0}), ("fail", {}), ("join", {}))
+        )
+        assert self.last(slow, fail).slowness == {1: 4.0}
+        assert self.last(slow, fail, join) == FleetState()
+
+    def test_one_that_left_and_came_back_is_still_slow(self) -> None:
+        slow = {"kind": "slow", "rank": 1, "factor": 4.0}
+        gone = self.last(slow, {"kind": "leave", "rank": 1})
+        assert (gone.left, gone.blocks([ALL, ALL])) == ({1}, [ALL, ALL])
+        back = self.last(slow, {"kind": "leave", "rank": 1}, {"kind": "join", "rank": 1})
+        assert back == FleetState(slowness={1: 4.0})
+
+    def test_links_change_both_ways_and_keep_what_no_event_names(self) -> None:
+        links = {(0, 1): Link(1e6), (1, 0): Link(1e6), (1, 2): Link(1e6), (2, 1): Link(1e6)}
+        slower = {"kind": "link", "between": (1, 0), "bandwidth_mbps": 0.5}
+        later = {"kind": "link", "between": (0, 1), "delay_ms": 20.0}
+        fail = {"kind": "fail", "rank": 2}
+        changed = Link(0.5e6, 0.02)
+        assert self.last(slower, later, fail).links(links) == {(0, 1): changed, (1, 0): changed}
+
+    def test_more_load_changes_nothing_of_the_fleet(self) -> None:
+        assert self.last({"kind": "load", "factor": 2.0}) == FleetState()
