@@ -32,8 +32,12 @@ from mdibench.network.plan import Plan
 from mdibench.policy.algorithms import Gains
 from mdibench.policy.pressure import PressureParameters
 
-ATTEMPTS = 3
-"""How often an item is tried before it counts as lost."""
+ATTEMPTS = 9
+"""How often an item is tried before it counts as lost.
+
+More than once at the same silent worker: each neighbour that has not noticed the silence yet may
+send it there again.
+"""
 
 
 @dataclass(frozen=True, slots=True)

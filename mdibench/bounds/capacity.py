@@ -359,10 +359,10 @@ class Program:
             for ranks, u, gain in zip(self.resources, used, optimum.limit_gains, strict=False)
         ]
         values = {v: float(x) for v, i in self.columns.items() if (x := optimum.values[i]) > 0}
-        return bound_of(rate, resources, values)
+        return bound_at(rate, resources, values)
 
 
-def bound_of(rate: float, resources: list[Resource], values: Mapping[Hashable, float]) -> Bound:
+def bound_at(rate: float, resources: list[Resource], values: Mapping[Hashable, float]) -> Bound:
     """The answer at ``values``, all per second."""
     return Bound(
         rate,

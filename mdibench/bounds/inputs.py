@@ -27,7 +27,7 @@ from mdibench.bounds.capacity import (
     RankPair,
     Resource,
     SparseRows,
-    bound_of,
+    bound_at,
     capacity,
     optimum,
 )
@@ -198,7 +198,7 @@ def _mean_bound(
         there_s, used, gained = map(sum, zip(*part, strict=True))
         resources.append(Resource(ranks, used / there_s, gained / items if items else 0.0))
     rates = {variable: number / whole_s for variable, number in totals.items() if number > 0}
-    return bound_of(items / whole_s, resources, rates)
+    return bound_at(items / whole_s, resources, rates)
 
 
 def _states(reader: RunReader) -> list[tuple[float, FleetState]]:
