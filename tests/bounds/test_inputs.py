@@ -23,7 +23,7 @@ from mdibench.report.terminal import summary_lines
 from mdibench.simulation.run import simulate
 from tests.simulation.scenarios import scenario
 
-EXAMPLE = Path(__file__).parents[2] / "results" / "example"
+VERSION_0_1 = Path(__file__).parent / "version_0_1"
 SATURATED = ("admission.mode=offline", "admission.max_in_flight=40", "run.warmup_s=0.5")
 
 
@@ -82,10 +82,9 @@ def test_a_saturated_worker_reaches_its_bound(run: Callable[..., Path], scheme: 
 
 
 def test_blocks_that_were_calls_of_their_own_count_each() -> None:
-    """The example's runs without exits: version 0.1 recorded a step for each block of a worker."""
-    (folder,) = (EXAMPLE / "3-Node-Mesh-mdi" / "repeat-2").iterdir()
-    rate = evaluate_run(RunReader(folder)).summary.measured.rate_per_s.value
-    assert rate == pytest.approx(bound_of_run(folder)["rate_per_s"], rel=0.05)
+    """A run of ``mdi`` of version 0.1, which recorded a step for each block of a worker."""
+    rate = evaluate_run(RunReader(VERSION_0_1)).summary.measured.rate_per_s.value
+    assert rate == pytest.approx(bound_of_run(VERSION_0_1)["rate_per_s"], rel=0.05)
 
 
 def test_a_run_and_its_plan_have_the_same_bound(run: Callable[..., Path], tmp_path: Path) -> None:
