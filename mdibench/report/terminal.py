@@ -6,6 +6,7 @@ import io
 import math
 import os
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,6 +43,8 @@ from mdibench.report.document import Lead, Table, display
 Record = TypeVar("Record")
 MOST_DETAIL_ROWS = 32
 """Workers, and links, that are shown of one run: the busiest ones."""
+NAME_WIDTH = 18
+"""Columns of a group's name: the figures need the others."""
 BAR_WIDTH = 24
 MOST_BARS = 12
 """Groups of a set whose rates are drawn."""
@@ -245,8 +248,14 @@ def _groups(sets: Sequence[ComparableSet]) -> RenderableType:
         if id(group) in firsts:
             rich.add_section()
             rich.add_row(Text(firsts[id(group)], style="italic"))
-        rich.add_row(row[0], _valid(group), *(_stacked(row[at]) for at in kept[1:]))
+        rich.add_row(_wrapped(row[0]), _valid(group), *(_stacked(row[at]) for at in kept[1:]))
     return Padding(rich, (1, 0, 1, 0))
+
+
+def _wrapped(name: str) -> str:
+    """``name`` in lines of ``NAME_WIDTH``: cut between words, or else at a hyphen."""
+    words = textwrap.wrap(name, NAME_WIDTH, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(textwrap.fill(line, NAME_WIDTH) for line in words)
 
 
 def _valid(group: RunGroup) -> Text:

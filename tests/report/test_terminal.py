@@ -160,3 +160,8 @@ def test_blocks_as_spans() -> None:
 def test_bars() -> None:
     assert bars(np.array([0, 1, 4, 8])) == " ▁▄█"
     assert bars(np.array([0.0, 0.0])) == "  "
+
+
+def test_names_are_cut_between_words_or_else_at_a_hyphen() -> None:
+    assert terminal._wrapped("3-Node-Mesh, mdi-exit") == "3-Node-Mesh,\nmdi-exit"
+    assert terminal._wrapped("join-shortest-queue") == "join-shortest-\nqueue"
