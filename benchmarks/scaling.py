@@ -132,7 +132,7 @@ def measure(
         latency_p95_s=float(latency[1]),
         gossip_bytes_per_item=gossip / len(offered["item"]),
         hops_per_item=float(np.nanmean(offered["hops"][due])),
-        busy_workers=sum(node.worker.counters.tasks > 0 for node in world.parts.nodes),
+        busy_workers=sum(any(node.worker.counters.block_tasks) for node in world.parts.nodes),
     )
 
 

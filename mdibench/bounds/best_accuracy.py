@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ from mdibench.bounds.capacity import (
     capacity,
 )
 
-CANDIDATES = 33
-"""Candidate thresholds of each exit: quantiles of its confidences, and ``NO_EXIT``."""
+QUANTILES = 32
+"""Of the confidences at each exit: these are candidate thresholds, beside ``STARTS``."""
 SMALLEST_GAIN = 1e-7
 TOLERANCE = 1e-12
 NOTABLE_WEIGHT = 1e-6
@@ -106,6 +107,8 @@ def best_accuracy(
         program = MixedProgram(fleet, demand, options, min(rate_per_s, fastest.rate_per_s))
         better = search.best(program.exit_values, options)
         if program.gain(better) < SMALLEST_GAIN:
+            better = search.best_of_pairs(program.exit_values, better)
+        if program.gain(better) < SMALLEST_GAIN:
             return BestAccuracy(program.accuracy, program.mixture)
         options.append(better)
 
@@ -174,10 +177,11 @@ class ThresholdSearch:
 
     def __init__(self, outcomes: Outcomes) -> None:
         self._outcomes = outcomes
-        steps = np.linspace(0.0, 1.0, CANDIDATES - 1)
+        steps = np.linspace(0.0, 1.0, QUANTILES)
         quantiles = np.quantile(outcomes.confidences[:-1], steps, axis=1)
-        self._candidates = np.concatenate([quantiles, np.full((1, quantiles.shape[1]), NO_EXIT)])
-        """``[CANDIDATES, K - 1]``"""
+        starts = np.repeat(np.array(STARTS)[:, None], quantiles.shape[1], axis=1)
+        self._candidates = np.concatenate([quantiles, starts])
+        """``[candidates, K - 1]``"""
 
     def starts(self) -> list[NDArray[np.float64]]:
         """One threshold for all exits, from all items leave at exit 1 to none leaves early."""
@@ -197,6 +201,23 @@ class ThresholdSearch:
         ends = [self._climb(np.array(option.thresholds), values) for option in known]
         return max(map(self.option, ends), key=lambda option: option.worth(exit_values))
 
+    def best_of_pairs(self, exit_values: Sequence[float], known: Option) -> Option:
+        """The same from ``known``, where two thresholds may change at once.
+
+        Slow: for when changes of one find nothing.
+        """
+        values = self._outcomes.correct + np.array([*exit_values, 0.0])[:, None]
+        thresholds = np.array(known.thresholds)
+        best = self._mean_value(thresholds[None], values)[0]
+        for one, other in combinations(range(len(thresholds)), 2):
+            for candidate in self._candidates[:, one]:
+                tried = np.repeat(thresholds[None], len(self._candidates), axis=0)
+                tried[:, one], tried[:, other] = candidate, self._candidates[:, other]
+                means = self._mean_value(tried, values)
+                if means.max() > best + TOLERANCE:
+                    best, thresholds = means.max(), tried[means.argmax()]
+        return self.option(self._climb(thresholds, values))
+
     def _climb(
         self, thresholds: NDArray[np.float64], values: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -205,7 +226,7 @@ class ThresholdSearch:
         while True:
             before = best
             for k in range(len(thresholds)):
-                tried = np.repeat(thresholds[None], CANDIDATES, axis=0)
+                tried = np.repeat(thresholds[None], len(self._candidates), axis=0)
                 tried[:, k] = self._candidates[:, k]
                 means = self._mean_value(tried, values)
                 if means.max() > best + TOLERANCE:

@@ -244,27 +244,30 @@ def measured_block_s(
 ) -> list[list[float]]:
     """Seconds of task k at each worker, from its recorded steps; undisturbed by scripted events.
 
-    Without steps, the time of the emulated device; else Γ_n; else the time measured before the run.
-    A call of several blocks is one step, of its first block: the others take no time of their own.
+    Without steps, the time of the emulated device; else the mean of all that the rank computed in
+    the window; else the time measured before the run. A call of several blocks is one step, of its
+    first block: the others take no time of their own.
     """
-    fastest, gammas = _fastest_steps(reader), _gammas(reader)
     plan = reader.manifest["plan"]
     profiles = plan.get("device_profiles") or {}
     devices = [profiles.get(name) for name in plan["devices"]]
+    means = _mean_seconds(reader, len(model.blocks))
+    seconds = {place: mean for place, mean in means.items() if devices[place[0]] is None}
+    seconds |= _fastest_steps(reader)
     inside = {
         (rank, k)
         for rank, hosted in enumerate(plan["blocks"])
         for first, last in last_blocks(scheme, hosted).items()
-        if (rank, first) in fastest
+        if (rank, first) in seconds
         for k in range(first + 1, last + 1)
-        if (rank, k) not in fastest  # version 0.1 ran each block as a call of its own
+        if (rank, k) not in seconds  # version 0.1 ran each block as a call of its own
     }
     return [
         [
             0.0
             if (rank, k) in inside
-            else fastest.get((rank, k))
-            or (device["block_s"][k - 1] if device else gammas.get(rank, 0.0))
+            else seconds.get((rank, k))
+            or (device["block_s"][k - 1] if device else 0.0)
             or block.seconds
             for k, block in enumerate(model.blocks, 1)
         ]
@@ -321,14 +324,27 @@ def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray
     yield from zip(keys[begins], np.split(values, begins[1:]), strict=False)
 
 
-def _gammas(reader: RunReader) -> dict[int, float]:
-    """The last Γ_n of each rank, as if nothing had slowed it."""
-    samples = reader.numbers("telemetry", ["t_s", "rank", "gamma_s"])
-    gammas = samples["gamma_s"] / _slowdowns(reader, samples["rank"], samples["t_s"])
-    known = gammas > 0
-    return dict(
-        zip(samples["rank"][known].astype(int).tolist(), gammas[known].tolist(), strict=True)
+def _mean_seconds(reader: RunReader, blocks: int) -> dict[tuple[int, int], float]:
+    """Seconds of one task in the window by rank and first block of its call; as if never slowed."""
+    ranks, t_s = reader.numbers("telemetry", ["rank", "t_s"]).values()
+    table, (start_s, end_s) = (
+        reader.table("telemetry", ["block_tasks", "block_busy_s"]),
+        _window(reader),
     )
+    unknown = [np.nan] * blocks
+    tasks, busy_s = (
+        np.array([v if v and len(v) == blocks else unknown for v in column.to_pylist()], np.float64)
+        for column in table.columns
+    )
+    means: dict[tuple[int, int], float] = {}
+    for rank in np.unique(ranks[np.isfinite(ranks)]):
+        own = np.flatnonzero((ranks == rank) & (t_s >= start_s) & (t_s <= end_s))
+        slowed = _slowdowns(reader, ranks[own], t_s[own])[1:, None]
+        seconds = np.sum(np.diff(busy_s[own], axis=0) / slowed, axis=0)
+        count = np.sum(np.diff(tasks[own], axis=0), axis=0)
+        known = np.flatnonzero((count > 0) & (seconds > 0))
+        means |= {(int(rank), int(k) + 1): float(seconds[k] / count[k]) for k in known}
+    return means
 
 
 def _go_on(reader: RunReader, exits: int) -> tuple[float, ...]:
@@ -386,15 +402,11 @@ def ratio_of(manifest: Mapping[str, Any]) -> float:
 
 def model_of(model: Mapping[str, Any]) -> ModelInfo:
     """The network in the manifest's ``model``."""
+    fields = ("flops", "parameters", "output_shape", "output_bytes", "seconds")
     blocks = [
-        BlockInfo(
-            block["flops"],
-            block["parameters"],
-            tuple(block["output_shape"]),
-            block["output_bytes"],
-            block.get("seconds") or 0.0,
-        )
+        BlockInfo(flops, parameters, tuple(shape), size, seconds or 0.0)
         for block in model["blocks"]
+        for flops, parameters, shape, size, seconds in [map(block.get, fields)]
     ]
     shape = tuple(model["input_shape"])
     return ModelInfo(model["name"], model["classes"], shape, model["input_bytes"], tuple(blocks))

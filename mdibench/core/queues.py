@@ -67,9 +67,10 @@ class Counters:
 
     exits: list[int]
     """Items that left here, by exit."""
-    tasks: int = 0
-    busy_s: float = 0.0
-    """Time of the engine."""
+    block_tasks: list[int]
+    """Tasks computed, by the first block of their call."""
+    block_busy_s: list[float]
+    """Time of the engine, in the same order."""
     send_s: float = 0.0
     """Time without a batch while a link was taking a task."""
     wait_s: float = 0.0

@@ -60,6 +60,8 @@ class TelemetryRow(NamedTuple):
     received_bytes: Annotated[int, "the same, received"]
     gossip_bytes: Annotated[int, "bytes of pure state messages sent"]
     exits: Annotated[Sequence[int], "items that left here, by exit 1 to K"]
+    block_tasks: Annotated[Sequence[int], "tasks computed, by the first block of their call"]
+    block_busy_s: Annotated[Sequence[float], "time spent computing these"]
     threshold: Annotated[float, "T_e in force (the first exit's where they differ)"]
     interarrival_s: Annotated[float | None, "μ; rank 0 only"]
     offered: Annotated[int | None, "items scheduled so far; rank 0 only"]

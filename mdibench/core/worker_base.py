@@ -64,7 +64,8 @@ class WorkerBase(ABC):
         self.setup = setup
         self.thresholds = setup.thresholds
         self.gamma_s = 0.0
-        self.counters = Counters(exits=[0] * len(setup.thresholds))
+        exits = len(setup.thresholds)
+        self.counters = Counters([0] * exits, [0] * exits, [0.0] * exits)
         self.neighbours: dict[int, Neighbour] = Known(
             "no neighbour is rank",
             {rank: Neighbour(rank, now, setup.queue_capacity) for rank in setup.neighbours},
@@ -188,8 +189,9 @@ class WorkerBase(ABC):
         if batches:
             self._ahead -= len(batches[0])
         self.gamma_s = smoothed(self.gamma_s, event.seconds / count, self.setup.smoothing)
-        counters.tasks += count
-        counters.busy_s += event.seconds
+        place = batch[0].task.block - 1
+        counters.block_tasks[place] += count
+        counters.block_busy_s[place] += event.seconds
         facts = (count, event.seconds)
         for entry, outcome in zip(batch, outcomes):  # noqa: B905 - the keyword costs 0.5 µs
             self._judge(entry, outcome, facts)

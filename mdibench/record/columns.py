@@ -26,7 +26,10 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "bool": pa.bool_(),
     "text": pa.string(),
     "ints": pa.list_(pa.int64()),
+    "floats": pa.list_(pa.float64()),
 }
+ELEMENTS: dict[ColumnType, ColumnType] = {"ints": "int", "floats": "float"}
+"""What a list of each kind holds."""
 
 
 def to_arrow(values: Sequence[Any], kind: ColumnType) -> tuple[pa.Array, int]:
@@ -41,8 +44,9 @@ def fit(value: Any, kind: ColumnType) -> Any:
     """``value`` as a column of ``kind`` holds it, or ``None`` where it cannot be that."""
     if kind == "text":
         return None if value is None else str(value)
-    if kind == "ints":
-        return [fit(v, "int") or 0 for v in value] if isinstance(value, (list, tuple)) else None
+    if kind in ELEMENTS:
+        inner = ELEMENTS[kind]
+        return [fit(v, inner) or 0 for v in value] if isinstance(value, (list, tuple)) else None
     if not isinstance(value, (bool, int, float)) or value != value:
         return None
     if kind == "float":
@@ -62,6 +66,13 @@ def _all_of(*types: type) -> Callable[[Sequence[Any]], bool]:
     return lambda values: set(map(type, values)) <= allowed
 
 
+def _lists_of(element: type) -> Callable[[Sequence[Any]], bool]:
+    return lambda values: all(
+        value is None or (isinstance(value, (list, tuple)) and set(map(type, value)) <= {element})
+        for value in values
+    )
+
+
 def _int64s(values: Sequence[Any]) -> bool:
     known = [value for value in values if value is not None]
     return set(map(type, known)) <= {int} and all(-(2**63) <= v < 2**63 for v in known)
@@ -72,10 +83,8 @@ FITS: dict[ColumnType, Callable[[Sequence[Any]], bool]] = {
     "float": _all_of(float),
     "bool": _all_of(bool),
     "text": _all_of(str),
-    "ints": lambda values: all(
-        value is None or (isinstance(value, (list, tuple)) and set(map(type, value)) <= {int})
-        for value in values
-    ),
+    "ints": _lists_of(int),
+    "floats": _lists_of(float),
 }
 """Whether all values are already what a column holds."""
 
@@ -109,11 +118,11 @@ def _texts(values: Sequence[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
 
 
-def _lists(values: Sequence[Any]) -> pa.Array:
+def _lists(values: Sequence[Any], kind: ColumnType) -> pa.Array:
     parts = [value or () for value in values]
-    inner = _numbers([number for part in parts for number in part], "int")
+    inner = _numbers([number for part in parts for number in part], ELEMENTS[kind])
     buffers = [_validity(values), _offsets(parts)]
-    return pa.Array.from_buffers(ARROW_TYPES["ints"], len(values), buffers, children=[inner])
+    return pa.Array.from_buffers(ARROW_TYPES[kind], len(values), buffers, children=[inner])
 
 
 def _offsets(parts: Sequence[Any]) -> pa.Buffer:
@@ -126,7 +135,8 @@ BUILDERS: dict[ColumnType, Callable[[Sequence[Any]], pa.Array]] = {
     "float": lambda values: _numbers(values, "float"),
     "bool": _booleans,
     "text": _texts,
-    "ints": _lists,
+    "ints": lambda values: _lists(values, "ints"),
+    "floats": lambda values: _lists(values, "floats"),
 }
 
 

@@ -17,13 +17,14 @@ from mdibench.core.rows import ROWS
 MAJOR = 1
 MINOR = 2
 
-ColumnType = Literal["int", "float", "bool", "text", "ints"]
+ColumnType = Literal["int", "float", "bool", "text", "ints", "floats"]
 _TYPES: dict[Any, ColumnType] = {
     int: "int",
     float: "float",
     bool: "bool",
     str: "text",
     Sequence[int]: "ints",
+    Sequence[float]: "floats",
 }
 
 

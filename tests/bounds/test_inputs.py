@@ -128,6 +128,21 @@ def test_the_fastest_batch_size_that_a_run_formed_counts(run: Callable[..., Path
     assert "capacity bound of batches as formed" in summary_lines(folder)
 
 
+@pytest.mark.parametrize("scheme", ["local", "mdi"])
+def test_without_steps_a_real_rank_counts_by_all_that_it_computed(
+    run: Callable[..., Path], scheme: str
+) -> None:
+    """What was measured before the run is wrong here; ``mdi`` runs all blocks as one call."""
+    folder = run(f"scheme.name={scheme}", "run.trace=0.0", workers=1)
+    expected = bound_of_run(folder)["rate_per_s"]
+    manifest = json.loads((folder / "run.json").read_text())
+    manifest["plan"]["devices"] = [None]
+    for block in manifest["model"]["blocks"]:
+        block["seconds"] = 1.0
+    (folder / "run.json").write_text(json.dumps(manifest))
+    assert bound_of_run(folder)["rate_per_s"] == pytest.approx(expected)
+
+
 def test_without_steps_the_devices_times_count(run: Callable[..., Path]) -> None:
     traced = bound_of_run(run("scheme.name=local", workers=1))
     untraced = bound_of_run(run("scheme.name=local", "run.trace=0.0", workers=1))

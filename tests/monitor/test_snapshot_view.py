@@ -90,7 +90,7 @@ def as_stored(values: list[Any], kind: str) -> Any:
         words = sorted({v for v in values if v is not None})
         codes = [words.index(v) if v is not None else -1 for v in values]
         return CodedColumn(np.array(codes, np.int64), words)
-    if kind == "ints":
+    if kind in ("ints", "floats"):
         return values
     return np.array([np.nan if v is None else float(v) for v in values])
 

@@ -20,6 +20,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "text": st.text(),
     "ints": st.lists(int64s, max_size=4),
+    "floats": st.lists(st.floats(), max_size=4),
 }
 
 
@@ -56,6 +57,7 @@ def test_what_does_not_fit_becomes_null_and_is_counted(values: list[Any]) -> Non
         (1, "bool", True),
         ([1, 2.0], "ints", [1, 2]),
         (5, "ints", None),
+        ([1, 2.5], "floats", [1.0, 2.5]),
         (None, "text", None),
         (7, "text", "7"),
     ],

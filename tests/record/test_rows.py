@@ -41,8 +41,9 @@ def check(rows: Iterable[Row]) -> None:
 
 
 def _is_a(value: object, hint: Any) -> bool:
-    if hint == Sequence[int]:
-        return isinstance(value, list) and all(type(number) is int for number in value)
+    if hint in (Sequence[int], Sequence[float]):
+        (element,) = get_args(hint)
+        return isinstance(value, list) and all(type(number) is element for number in value)
     return type(value) in (get_args(hint) or (hint,))
 
 
