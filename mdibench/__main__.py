@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
         say(f"{where}{failure.strerror or failure}")
         return errors.USAGE_ERROR
     except Exception as failure:  # noqa: BLE001 - whatever it is, a user sees one line
-        if errors.was_interrupted(failure):
+        if errors.interruption(failure) is not None:
             return errors.INTERRUPTED
         say(f"internal error: {type(failure).__name__}: {failure}; --debug shows where")
         return errors.INTERNAL_ERROR

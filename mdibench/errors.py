@@ -103,8 +103,8 @@ def write_stderr(text: str) -> None:
         sys.stderr.flush()
 
 
-def was_interrupted(error: BaseException | None) -> bool:
-    """Whether a signal is the cause; the import of a C extension makes an ImportError of it."""
+def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The signal that is the cause; the import of a C extension makes an ImportError of it."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__
-    return error is not None
+    return error

@@ -114,7 +114,7 @@ def draw_launched(launching: Launching) -> None:
     if launching.folder is not None:
         _leave_with_picture(launching.folder, snapshot, picture)
     if not launching.over:
-        _write("waiting for the run; Ctrl-C ends it\n")
+        _write("waiting for the run to end; Ctrl-C makes it drain and write its files\n")
 
 
 def _screen(

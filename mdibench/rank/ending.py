@@ -32,9 +32,10 @@ from mdibench.errors import (
     MdibenchError,
     Problem,
     UserError,
+    interruption,
     say,
-    was_interrupted,
 )
+from mdibench.rank.guard import BY_INTERRUPT, BY_SIGTERM
 from mdibench.record.run_folder import RunWriter
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ class Ending:
             self._group.abort(status)
 
     def _close_failed(self, error: BaseException, text: str) -> None:
-        interrupted = was_interrupted(error)
         say(text)
         if self._writer is None:
             return
@@ -120,7 +120,8 @@ class Ending:
             (self._writer.folder / "log.txt").open("a", encoding="utf-8") as log,
         ):
             log.write("".join(traceback.format_exception(error)))
-        self._finish("aborted" if interrupted else "failed", text.partition("\n")[0])
+        status = "failed" if interruption(error) is None else "aborted"
+        self._finish(status, text.partition("\n")[0])
         if self._writer.folder.is_dir():
             say(f"the rows recorded so far are in {self._writer.folder}")
 
@@ -142,8 +143,8 @@ class Ending:
 
 def _verdict(error: BaseException) -> tuple[int, str]:
     """The job's exit status and the reason in one line."""
-    if was_interrupted(error):
-        return INTERRUPTED, "interrupted"
+    if (cause := interruption(error)) is not None:
+        return INTERRUPTED, str(cause) or BY_INTERRUPT
     if isinstance(error, SystemExit):
         status = error.code if isinstance(error.code, int) else INTERNAL_ERROR
         return status, f"SystemExit({error.code})"
@@ -155,7 +156,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(BY_SIGTERM)
 
 
 # --- agreement -----------------------------------------------------------------------------------

@@ -40,6 +40,12 @@ highest on, so the lifeline goes before the connection to the launcher."""
 CLOSE_TIMEOUT_S = 20.0
 """Longest wait for rank 0, and for the launcher, after a rank has died."""
 MANIFEST = "run.json"
+STOP = "stop"
+BY_INTERRUPT = "interrupted"
+BY_SIGTERM = "told to end by SIGTERM"
+"""Why a run was aborted, in the manifest; in the file STOP, that the launching command aborts it.
+A SIGTERM of rank 0 alone may come from a launcher, because another rank died."""
+INTERRUPTED = 130
 
 
 @cache
@@ -180,6 +186,8 @@ class Guard:
         if name == "launcher":
             return "the launcher ended before its ranks"
         number = (code or 0) & 0x7F
+        if code == INTERRUPTED << 8:
+            return BY_INTERRUPT
         if code and not number:
             return f"rank {name} on {self.task['host']} ended with status {code >> 8}"
         signalled = f" (signal {number})" if number else ""
@@ -223,17 +231,30 @@ class Guard:
         return manifest if isinstance(manifest, dict) else {}
 
     def _amend(self, reason: str) -> bool:
-        """Write the reason into the manifest, unless the run knows a better one."""
+        """Write the reason into the manifest, unless the run knows a better one.
+
+        Returns whether it is news to the user.
+        """
         manifest = self._manifest()
-        unexplained = manifest.get("status") == "running" or manifest.get("reason") == "interrupted"
-        if not unexplained:
+        running, known = manifest.get("status") == "running", manifest.get("reason")
+        by_another = known == BY_SIGTERM and reason.startswith("rank ")
+        if not running and not by_another:
             return False
+        wish = self._wish()
+        if wish in (BY_INTERRUPT, BY_SIGTERM):
+            reason = wish
         manifest |= {"status": "aborted", "reason": reason}
         draft = self.folder / f".{MANIFEST}.{os.getpid()}.draft"
         with suppress(OSError):
             draft.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
             draft.replace(self.folder / MANIFEST)
-        return True
+        return reason not in (BY_INTERRUPT, BY_SIGTERM)
+
+    def _wish(self) -> str:
+        """What somebody has asked this run for."""
+        with suppress(OSError, UnicodeDecodeError):
+            return (self.folder / STOP).read_text(encoding="utf-8")
+        return ""
 
     def _say(self, reason: str) -> None:
         if self._lines is not None:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from mdibench.assembly import environment
 from mdibench.errors import USAGE_ERROR, Problem, UserError, say
-from mdibench.rank.guard import TALK_VARIABLE
+from mdibench.rank.guard import BY_INTERRUPT, BY_SIGTERM, TALK_VARIABLE
 from mdibench.record.run_folder import STOP
 
 if TYPE_CHECKING:
@@ -275,20 +275,26 @@ class Launching:
 
     def interrupt(self) -> bool:
         """Ask the run to drain; false where it cannot be asked, or was asked before."""
-        if self.folder is None or self.stopping:
-            return False
-        self.stopping = True
-        with suppress(OSError):
-            (self.folder / STOP).write_text(BY_CTRL_C, encoding="utf-8")
+        if not self.stopping and self._wish(BY_CTRL_C):
             say("the run drains and writes its files; Ctrl-C again aborts it")
             return True
+        self._wish(BY_INTERRUPT)
         return False
 
     def terminate(self) -> None:
         """End the job at once: this command is told to end."""
-        self.stopping = True
+        self._wish(BY_SIGTERM)
         if self.job is not None:
             self.job.terminate()
+
+    def _wish(self, reason: str) -> bool:
+        """Leave ``reason`` in the run's folder, for rank 0 and its guard; whether that worked."""
+        self.stopping = self.folder is not None
+        with suppress(OSError):
+            if self.folder is not None:
+                (self.folder / STOP).write_text(reason, encoding="utf-8")
+                return True
+        return False
 
     def say_end(self) -> None:
         """After the job: say how it ended, where the job itself could not."""

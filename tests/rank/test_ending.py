@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from mdibench.rank import ending
+from mdibench.rank import ending, guard
 from mdibench.rank.ending import CLOSE_TIMEOUT_S, REPORT_TIMEOUT_S, Ending
 
 
@@ -75,3 +78,18 @@ def test_a_failing_worker(
     assert slept == [slept_s]
     assert group.status in (1, 130)
     assert ("rank 1: " in capsys.readouterr().err) is told
+
+
+@pytest.mark.parametrize(
+    ("handler", "told"),
+    [
+        (signal.default_int_handler, guard.BY_INTERRUPT),
+        (ending._terminated, guard.BY_SIGTERM),
+    ],
+)
+def test_the_reason_tells_ctrl_c_from_a_launcher_that_ends_its_ranks(
+    handler: Callable[[int, FrameType | None], Any], told: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        handler(signal.SIGINT, None)
+    assert ending._verdict(caught.value) == (130, told)

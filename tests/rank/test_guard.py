@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,18 +56,23 @@ def ranks() -> Iterator[list[Rank]]:
         rank.process.communicate()
 
 
-def guard_of(folder: Path, ranks: list[Rank]) -> guard.Guard:
-    (folder / guard.MANIFEST).write_text(json.dumps({"status": "running"}), encoding="utf-8")
+def guard_of(folder: Path, ranks: list[Rank], launchers: Sequence[Rank] = ()) -> guard.Guard:
+    say_in_manifest(folder, "running", "")
     return guard.Guard(
         {
             "folder": str(folder),
             "ranks": [[rank.number, rank.process.pid, rank.lifeline] for rank in ranks],
             "host": "board",
             "alone": True,
-            "launchers": [],
+            "launchers": [launcher.process.pid for launcher in launchers],
             "talk": "",
         }
     )
+
+
+def say_in_manifest(folder: Path, status: str, reason: str) -> None:
+    manifest = {"status": status, "reason": reason}
+    (folder / guard.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def reason(folder: Path) -> str:
@@ -105,8 +110,48 @@ def test_ends_without_a_readable_code_after_a_good_run_are_no_deaths(
 ) -> None:
     watch = guard_of(tmp_path, ranks)
     monkeypatch.setattr(guard, "exit_code", lambda pidfd, pid: None)
-    (tmp_path / guard.MANIFEST).write_text(json.dumps({"status": "complete"}), encoding="utf-8")
+    say_in_manifest(tmp_path, "complete", "")
     for rank in ranks:
         rank.process.kill()
     watch.run()
-    assert json.loads((tmp_path / guard.MANIFEST).read_bytes()) == {"status": "complete"}
+    assert json.loads((tmp_path / guard.MANIFEST).read_bytes())["status"] == "complete"
+
+
+@pytest.mark.parametrize("known", [guard.BY_INTERRUPT, guard.BY_SIGTERM, "rank 1: no memory"])
+def test_a_launcher_that_ends_before_its_ranks_explains_no_end_that_they_explain(
+    tmp_path: Path, ranks: list[Rank], known: str
+) -> None:
+    launcher = ranks.pop()
+    watch = guard_of(tmp_path, ranks, [launcher])
+    say_in_manifest(tmp_path, "aborted", known)
+    for process in (launcher, *ranks):
+        process.process.kill()
+    watch.run()
+    assert reason(tmp_path) == known
+
+
+@pytest.mark.parametrize(
+    ("known", "wish", "told"),
+    [
+        ("", guard.BY_INTERRUPT, guard.BY_INTERRUPT),
+        ("", "asked by Ctrl-C", "rank 1 on board died (signal 9)"),
+        (guard.BY_SIGTERM, "", "rank 1 on board died (signal 9)"),
+        (guard.BY_INTERRUPT, "", guard.BY_INTERRUPT),
+    ],
+)
+def test_a_rank_that_was_killed_because_the_run_was_aborted_did_not_die(
+    tmp_path: Path, ranks: list[Rank], known: str, wish: str, told: str
+) -> None:
+    watch = guard_of(tmp_path, ranks)
+    say_in_manifest(tmp_path, "aborted" if known else "running", known)
+    (tmp_path / guard.STOP).write_text(wish, encoding="utf-8")
+    for number in (1, 0, 2):
+        ranks[number].process.kill()
+        ranks[number].process.wait()
+    watch.run()
+    assert reason(tmp_path) == told
+
+
+def test_an_interrupted_rank_that_ends_the_others_is_no_death(tmp_path: Path) -> None:
+    watch = guard.Guard({"folder": str(tmp_path), "ranks": [], "launchers": [], "talk": ""})
+    assert watch._reason("1", 130 << 8) == guard.BY_INTERRUPT
