@@ -121,7 +121,9 @@ def _text(path: Path) -> str:
 # --- the launcher, and threads -------------------------------------------------------------------
 
 TERMINAL_VARIABLE = "MDIBENCH_TERMINAL"
-"""Set by ``run --ranks`` on a terminal: ranks under a launcher cannot detect it."""
+OUTPUT_VARIABLE = "MDIBENCH_OUTPUT_TERMINAL"
+"""Set by ``run --ranks`` where its stderr, or its stdout, is a terminal: ranks under a launcher
+cannot detect it."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LAUNCHERS = {
     "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"),

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -41,6 +44,21 @@ def check_hostfile(hostfile: Path | None, ranks: int | None) -> None:
     """Refuse a hostfile that nobody would read: one without ``--ranks``."""
     if hostfile is not None and ranks is None:
         raise click.UsageError("--hostfile is for starting ranks: add --ranks N.")
+
+
+@contextmanager
+def busy(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what a silent command does; yields a function that changes the text.
+
+    Nothing where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status(text) as status:
+        yield status.update
 
 
 class LazyGroup(click.Group):

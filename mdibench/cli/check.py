@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mdibench.cli import busy
 from mdibench.cli.init import complete_config
 from mdibench.errors import UserError, say
 
@@ -30,6 +31,12 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     own is tried on a few items: the same answers twice, alone and in a batch, in shapes and
     values that messages can carry.
     """
+    with busy(f"checking {config}"):
+        text = _checked(config, ranks, overrides, as_json)
+    click.echo(text)
+
+
+def _checked(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: bool) -> str:
     from mdibench.assembly.workload import planned
     from mdibench.config.reading import read_config
     from mdibench.network.planning import check_events, usual_ranks
@@ -44,10 +51,8 @@ def check(config: Path, ranks: int | None, overrides: tuple[str, ...], as_json: 
     check_events(loaded, plan)
     _check_weights(loaded)
     if as_json:
-        click.echo(plan_json(loaded, plan, model))
-    else:
-        click.echo(f"{config}: valid")
-        click.echo("\n".join(plan_lines(loaded, plan, model)))
+        return plan_json(loaded, plan, model)
+    return "\n".join([f"{config}: valid", *plan_lines(loaded, plan, model)])
 
 
 def _check_weights(config: RunConfig) -> None:
@@ -98,8 +103,9 @@ def bound(
     Uses the placement, block times, link rates and the share of items that go on after each exit.
     Also prints the best accuracy at several rates, or at --rate.
     """
-    from mdibench.report.bound_text import bound_json, bound_lines, bound_report
-    from mdibench.simulation.scenario import load_scenario
+    with busy(f"measuring the blocks of {config}, and solving for the highest rate"):
+        from mdibench.report.bound_text import bound_json, bound_lines, bound_report
+        from mdibench.simulation.scenario import load_scenario
 
-    report = bound_report(load_scenario(config, overrides, ranks, profile), rate)
+        report = bound_report(load_scenario(config, overrides, ranks, profile), rate)
     click.echo(bound_json(report) if as_json else "\n".join(bound_lines(report)))

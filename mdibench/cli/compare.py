@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mdibench.cli import busy
+
 if TYPE_CHECKING:
     from mdibench.analysis.run_groups import Metric, RunGroup
 
@@ -32,15 +34,16 @@ def compare(
     A is the baseline, B is compared with it: each a run or a folder of repeats of one config. Exit
     status 3 when a criterion fires, 4 where the runs cannot be compared.
     """
-    from mdibench.analysis import comparison
-    from mdibench.analysis.comparison import apply_criteria, metric_of, parse_criterion
-    from mdibench.errors import CriteriaFailed, IncomparableRuns
-    from mdibench.report.comparisons import comparison_json, comparison_text
+    with busy("reading the runs"):
+        from mdibench.analysis import comparison
+        from mdibench.analysis.comparison import apply_criteria, metric_of, parse_criterion
+        from mdibench.errors import CriteriaFailed, IncomparableRuns
+        from mdibench.report.comparisons import comparison_json, comparison_text
 
-    gates = [parse_criterion(text) for text in criteria]
-    metrics = [metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
-    metrics += _missing(metrics, [g.metric for g in gates])
-    found = comparison.compare(_side(a), _side(b), metrics)
+        gates = [parse_criterion(text) for text in criteria]
+        metrics = [metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
+        metrics += _missing(metrics, [g.metric for g in gates])
+        found = comparison.compare(_side(a), _side(b), metrics)
     click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
     fired, undecided = apply_criteria(gates, found)
     if fired:

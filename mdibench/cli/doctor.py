@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from mdibench import errors
-from mdibench.cli import check_hostfile
+from mdibench.cli import busy, check_hostfile
 from mdibench.rank import machine, mpi_check
 from mdibench.rank.machine import MachineCheck
 from mdibench.report import TEXT_WIDTH
@@ -59,21 +59,27 @@ def _compare_hosts(prints: bool, as_json: bool) -> int:
 
 def _examine(as_json: bool) -> int:
     """Check this host alone."""
-    vendor, library = mpi_check.check_library(machine.ask)
-    found = mpi_check.find_launcher(machine.ask)
-    findings = [
-        machine.check_python(),
-        machine.check_packages(),
-        library,
-        mpi_check.check_launcher(found, vendor),
-        mpi_check.check_two_ranks(machine.ask, found),
-        mpi_check.check_fault_tolerance(machine.ask, found),
-        *_host(),
-    ]
-    command = mpi_check.run_command(found, vendor)
-    _print_findings(findings, as_json, {"run": command})
+    with busy("checking the MPI library and its launcher") as now:
+        vendor, library = mpi_check.check_library(machine.ask)
+        found = mpi_check.find_launcher(machine.ask)
+        findings = [
+            machine.check_python(),
+            machine.check_packages(),
+            library,
+            mpi_check.check_launcher(found, vendor),
+        ]
+        now("starting two ranks")
+        findings += [
+            mpi_check.check_two_ranks(machine.ask, found),
+            mpi_check.check_fault_tolerance(machine.ask, found),
+        ]
+        now("checking this host")
+        findings += _host()
+    starts = mpi_check.run_commands(found, vendor, Path("hostfile").is_file())
+    _print_findings(findings, as_json, {"run": [line for _, *lines in starts for line in lines]})
     if not as_json:
-        click.echo("\nTo start a run:\n  " + "\n  ".join(command))
+        for purpose, *lines in starts:
+            click.echo(f"\n{purpose}:\n  " + "\n  ".join(lines))
     return _status(findings)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mdibench.cli import busy
+
 if TYPE_CHECKING:
     from mdibench.analysis.history import Track
     from mdibench.analysis.run_groups import RunGroup
@@ -85,14 +87,19 @@ def _relative_path(picture: Path, document: Path | None) -> str:
 
 
 def _read_groups(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
-    from mdibench.analysis.run_groups import evaluate_run, group_repeats
-    from mdibench.errors import say
-    from mdibench.record.reader import open_runs
+    with busy("reading the runs") as now:
+        from mdibench.analysis.run_groups import evaluate_run, group_repeats
+        from mdibench.errors import say
+        from mdibench.record.reader import open_runs
 
-    readers, skipped = open_runs(paths)
-    for problem in skipped:
-        say(f"skipped {problem}")
-    return group_repeats(evaluate_run(reader) for reader in readers), skipped
+        readers, skipped = open_runs(paths)
+        for problem in skipped:
+            say(f"skipped {problem}")
+        evaluated = []
+        for number, reader in enumerate(readers, 1):
+            now(f"evaluating run {number} of {len(readers)}")
+            evaluated.append(evaluate_run(reader))
+    return group_repeats(evaluated), skipped
 
 
 def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
@@ -125,9 +132,7 @@ def _tracks(groups: list[RunGroup]) -> list[Track]:
 
 
 def _print(groups: list[RunGroup], referee: bool, history: bool) -> None:
-    import sys
-
-    from mdibench.report.terminal import groups_content, run_content, to_text
+    from mdibench.report.terminal import groups_content, run_content, shows_colour, to_text
 
     if referee:
         from mdibench.report.comparisons import as_text
@@ -141,7 +146,7 @@ def _print(groups: list[RunGroup], referee: bool, history: bool) -> None:
         return
     runs = [run for group in groups for run in group.runs]
     content = run_content(runs[0]) if len(runs) == 1 else groups_content(groups)
-    click.echo(to_text(content, colour=sys.stdout.isatty()), nl=False)
+    click.echo(to_text(content, colour=shows_colour()), nl=False)
 
 
 def _write(path: Path, text: str) -> None:

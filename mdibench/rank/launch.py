@@ -66,10 +66,12 @@ def command(mpirun: Path, ranks: int, hostfile: Path | None, program: Sequence[s
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment; ``TERMINAL_VARIABLE`` tells the ranks of a terminal."""
+    """This process's environment, which tells the ranks of a terminal."""
     variables = dict(os.environ)
     if sys.stderr.isatty():
         variables[environment.TERMINAL_VARIABLE] = "1"
+    if sys.stdout.isatty():
+        variables[environment.OUTPUT_VARIABLE] = "1"
     if os.geteuid() == 0:
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         variables.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")

@@ -138,9 +138,25 @@ def check_two_ranks(ask: Ask, found: Launcher | None) -> MachineCheck:
     return MachineCheck(name, "missing", f"do not start: {answer.last_line[:100]}", INSTALL)
 
 
-def run_command(found: Launcher | None, vendor: str) -> list[str]:
-    """The command that starts a run on the hosts of a file, and the format of that file."""
+def run_commands(found: Launcher | None, vendor: str, has_hostfile: bool) -> list[tuple[str, ...]]:
+    """Ways to start a run, the most likely one first: what for, and the lines of the command."""
     kind = found.kind if found else vendor
+    several = run_command(kind, found)
+    if kind == "Slurm":
+        return [("To start a run", *several)]
+    program = "mdibench" if shutil.which("mdibench") else f"{quote(sys.executable)} -m mdibench"
+    here = (
+        "To start a run on this host",
+        f"{program} run fixed_acc --ranks 4 --tui",
+        "fixed_acc: a preset; a config file of your own will do as well",
+    )
+    if has_hostfile:
+        return [("To start a run on the hosts in the file hostfile", *several), here]
+    return [here, ("On several hosts, named in a file", *several)]
+
+
+def run_command(kind: str, found: Launcher | None) -> list[str]:
+    """The command that starts a run on the hosts of a file, and the format of that file."""
     off_path = found is not None and not found.on_path
     path = quote(found.path) if found and off_path else "mpirun"
     program = f"{quote(sys.executable) if off_path else 'python'} -m mdibench run CONFIG"

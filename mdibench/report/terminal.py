@@ -36,6 +36,7 @@ from mdibench.analysis.run_groups import (
     target_result,
 )
 from mdibench.analysis.standings import bound_in_words
+from mdibench.assembly.environment import OUTPUT_VARIABLE
 from mdibench.record.reader import RunReader
 from mdibench.report import TEXT_WIDTH, tables
 from mdibench.report.document import Lead, Table, display
@@ -53,9 +54,14 @@ STYLES = {"VALID": "bold green", "INVALID": "bold red", "warning": "yellow", "in
 
 
 def summary_lines(folder: str | Path) -> str:
-    """The summary of the run in ``folder``: 80 columns, plain where stdout is no terminal."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return to_text(run_content(evaluate_run(RunReader(Path(folder)))), colour=colour)
+    """The summary of the run in ``folder``: 80 columns, plain where nobody sees colours."""
+    return to_text(run_content(evaluate_run(RunReader(Path(folder)))), colour=shows_colour())
+
+
+def shows_colour() -> bool:
+    """Whether stdout ends on a terminal, that of the launching command too, and may be coloured."""
+    shown = sys.stdout.isatty() or OUTPUT_VARIABLE in os.environ
+    return shown and "NO_COLOR" not in os.environ
 
 
 def to_text(content: RenderableType, width: int = TEXT_WIDTH, colour: bool = False) -> str:

@@ -155,14 +155,30 @@ class TestTwoRanks:
     ],
 )
 def test_the_run_command_is_the_launchers(kind: str, command: str, hostfile: str) -> None:
-    said = mpi_check.run_command(Launcher("/bin/x", kind, True), "")
+    said = mpi_check.run_command(kind, Launcher("/bin/x", kind, True))
     assert said[0] == command
     assert hostfile in said[1]
 
 
 def test_a_launcher_off_the_path_is_given_whole() -> None:
-    said = mpi_check.run_command(Launcher("/venv/bin/mpirun", "MPICH", False), "MPICH")
+    said = mpi_check.run_command("MPICH", Launcher("/venv/bin/mpirun", "MPICH", False))
     assert said[0].startswith("/venv/bin/mpirun -f hostfile -n 4 /")
+
+
+@pytest.mark.parametrize("has_hostfile", [False, True])
+def test_the_way_that_fits_the_place_comes_first(
+    has_hostfile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mpi_check.shutil, "which", lambda name: f"/bin/{name}")
+    found = mpi_check.run_commands(Launcher("/bin/x", "MPICH", True), "MPICH", has_hostfile)
+    here, several = found[::-1] if has_hostfile else found
+    assert here[1] == "mdibench run fixed_acc --ranks 4 --tui"
+    assert several[1].startswith("mpirun -f hostfile")
+
+
+def test_under_slurm_only_srun_starts_runs() -> None:
+    found = mpi_check.run_commands(Launcher("/bin/srun", "Slurm", True), "MPICH", False)
+    assert [lines[1].partition(" ")[0] for lines in found] == ["srun"]
 
 
 class TestHost:
@@ -291,7 +307,7 @@ class TestForReal:
     def test_for_people(self, capsys: pytest.CaptureFixture[str]) -> None:
         run(["doctor"])
         output = capsys.readouterr().out
-        assert "To start a run:" in output
+        assert "To start a run on" in output
         assert "python" in output.splitlines()[0]
 
 

@@ -29,6 +29,6 @@ def test_a_working_folder_that_is_gone_is_one_clear_line(
 def test_commands_to_type_quote_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
     launcher = Launcher("/my env/bin/mpirun", "MPICH", False)
-    line = mpi_check.run_command(launcher, "MPICH")[0]
+    line = mpi_check.run_command("MPICH", launcher)[0]
     assert line.startswith(quote("/my env/bin/mpirun"))
     assert quote("/my env/bin/python") in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mdibench.assembly.environment import OUTPUT_VARIABLE
+from mdibench.cli import busy
+from mdibench.rank.launch import child_environment
+from mdibench.report.terminal import shows_colour
 from tests.synthetic_runs import LOCAL, write_run
 
 LATIN = {"PYTHONIOENCODING": "latin-1"}
@@ -78,3 +83,44 @@ def test_signs_become_plain_letters() -> None:
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | LATIN, check=True,
                           capture_output=True)  # fmt: skip
     assert done.stdout.decode("latin-1").strip() == "tau -> >= 1 |# ? ?"
+
+
+class Stream(io.StringIO):
+    """A stderr that is a terminal, or not."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_silent_command_says_what_it_does_on_a_terminal_alone(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(is_terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with busy("reading the runs") as now:
+        now("evaluating run 1 of 2")
+    said = stream.getvalue()
+    assert ("reading the runs" in said) is is_terminal
+    assert said == "" or is_terminal
+
+
+def test_a_summary_has_colours_where_the_launching_command_has_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv(OUTPUT_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "stdout", Stream(True))
+    told = child_environment()
+    monkeypatch.setattr(sys, "stdout", Stream(False))
+    assert OUTPUT_VARIABLE not in child_environment()
+    assert not shows_colour()
+    monkeypatch.setenv(OUTPUT_VARIABLE, told[OUTPUT_VARIABLE])
+    assert shows_colour()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not shows_colour()
