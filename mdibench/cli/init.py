@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import fill
 
 import click
 from click.shell_completion import CompletionItem
 
 from mdibench.config.presets import DEFAULT, PRESETS, Preset, preset_named
 from mdibench.errors import Problem, UserError, say
+from mdibench.report import TEXT_WIDTH
 
 
 def complete_preset(
@@ -62,7 +64,9 @@ def write_config(path: Path, text: str, force: bool) -> None:
         remedy = "keep it, name another with --to FILE, or overwrite it with --force"
         raise UserError(Problem("is there already", str(path), remedy)) from None
     except OSError as failure:
-        raise UserError(Problem(f"cannot be written: {failure.strerror}", str(path))) from None
+        remedy = "" if path.parent.is_dir() else f'make the folder "{path.parent}" first'
+        what = f"cannot be written: {failure.strerror}"
+        raise UserError(Problem(what, str(path), remedy)) from None
 
 
 @click.command()
@@ -71,7 +75,10 @@ def presets() -> None:
     width = max(map(len, PRESETS))
     for preset in PRESETS.values():
         first = " (the default)" if preset.name == DEFAULT else ""
-        click.echo(f"{preset.name:<{width}}  {preset.meaning}{first}")
+        lines = fill(preset.meaning + first, TEXT_WIDTH - width - 2).splitlines()
+        click.echo(f"{preset.name:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"{'':<{width}}  {line}")
         click.echo(f"{'':<{width}}  mdibench init {preset.name} && {preset.command}")
 
 

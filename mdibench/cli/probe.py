@@ -44,7 +44,7 @@ def run_probe(options: ProbeOptions) -> tuple[int, Path | None, str]:
 
     group = RankGroup()
     if group.size == 1:
-        remedy = "use mpirun -n 2 or more, or --ranks 2"
+        remedy = "use --ranks 2 or mpirun -n 2, or more"
         raise UserError(Problem("a probe needs two ranks or more", "probe", remedy))
     with Ending(group):
         hosts = group.share(environment.host_facts())

@@ -98,7 +98,7 @@ def _launched(
     quiet: bool,
 ) -> int:
     """Start mpirun, and draw the monitor where terminal and files of the run are at hand."""
-    from mdibench.rank.launch import Launching, run_ranks
+    from mdibench.rank.launch import Launching, pass_on_signals, start_ranks, wait_for
 
     shows = sys.stderr.isatty() and not quiet
     draws = tui and hostfile is None and _at_terminal()
@@ -111,8 +111,11 @@ def _launched(
         if draws:
             status = _watched(launching, program)
         else:
-            interrupt = None if tui else launching.interrupt
-            status = run_ranks(ranks, hostfile, program, reads_keys=tui, interrupt=interrupt)
+            job = start_ranks(ranks, hostfile, program, reads_keys=tui, apart=not tui)
+            launching.job = job
+            with job:
+                pass_on_signals(launching.terminate)
+                status = wait_for(job, None if tui else launching.interrupt)
     launching.say_end()
     return status
 

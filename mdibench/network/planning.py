@@ -25,6 +25,7 @@ from mdibench.network.wiring import (
     graph_of,
     links_of,
     no_such_rank,
+    rank_options,
     topology_name,
 )
 from mdibench.policy.schemes import SCHEMES
@@ -208,7 +209,7 @@ def _check_copies(
             Problem(
                 f"{given.copies} copies of each block do not fit on {count_of(ranks, 'rank')}",
                 config.where("placement", "copies"),
-                f"use mpirun -n {given.copies} or more, or copies = {ranks}",
+                f"use {rank_options(given.copies)} or more, or copies = {ranks}",
             )
         )
 

@@ -72,7 +72,7 @@ def devices_of(
     if given is None:
         return (None,) * ranks
     if isinstance(given, list) and len(given) != ranks:
-        remedy = f"give one for each rank, one name for all, or use mpirun -n {len(given)}"
+        remedy = f"give one for each rank, one name for all, or use {rank_options(len(given))}"
         problems.append(
             Problem(
                 f"{count_of(len(given), 'device')} for {count_of(ranks, 'rank')}",
@@ -100,7 +100,7 @@ def _from_name(config: RunConfig, ranks: int, problems: list[Problem]) -> Graph:
         needed = named.exact or named.least
         what = f'"{name}" is a topology of {count_of(needed, "rank")}'
         what += f"{'' if named.exact else ' or more'}, and this run has {ranks}"
-        remedy = f'use mpirun -n {needed}, or topology "full"'
+        remedy = f'use {rank_options(needed)}, or topology "full"'
         problems.append(Problem(what, where, remedy))
     else:
         return named.build(ranks)
@@ -139,7 +139,7 @@ def _check_ranks(pair: tuple[int, int], ranks: int, where: str, problems: list[P
 def no_such_rank(rank: int, ranks: int, where: str) -> Problem:
     """The problem for a rank that this run does not have."""
     what = f"there is no rank {rank} among the {count_of(ranks, 'rank')} of this run"
-    return Problem(what, where, f"use mpirun -n {rank + 1}, or ranks from 0 to {ranks - 1}")
+    return Problem(what, where, f"use {rank_options(rank + 1)}, or ranks from 0 to {ranks - 1}")
 
 
 def _check_connected(config: RunConfig, graph: Graph, problems: list[Problem]) -> None:
@@ -264,6 +264,11 @@ def _times(model: ModelInfo, flops_per_s: float, overhead_s: float) -> tuple[flo
 
 def _ranks(ranks: Sequence[int]) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"
+
+
+def rank_options(ranks: int) -> str:
+    """How to start that many, in either way."""
+    return f"--ranks {ranks} or mpirun -n {ranks}"
 
 
 def count_of(number: int, noun: str) -> str:

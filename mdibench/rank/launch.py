@@ -116,20 +116,11 @@ def run_ranks(
     ranks: int,
     hostfile: Path | None,
     program: Sequence[str],
-    reads_keys: bool = False,
-    interrupt: Callable[[], bool] | None = None,
 ) -> int:
-    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; the job's exit status.
-
-    Only a program that ``reads_keys`` gets this process's stdin: a launcher reads all of it, and
-    is stopped by a terminal that it may not read. With ``interrupt``, Ctrl-C calls that, and goes
-    on to the launcher only where it returns false; without, the launcher gets Ctrl-C itself.
-    """
-    apart = interrupt is not None  # in a session of its own, which Ctrl-C does not reach
-    child = start_ranks(ranks, hostfile, program, reads_keys, apart)
-    with child:
+    """Run ``mdibench PROGRAM...`` on ``ranks`` ranks; the job's exit status."""
+    with start_ranks(ranks, hostfile, program) as child:
         pass_on_signals(child.terminate)
-        return wait_for(child, interrupt)
+        return wait_for(child)
 
 
 def start_ranks(
@@ -143,7 +134,9 @@ def start_ranks(
 ) -> subprocess.Popen[bytes]:
     """The launcher of ``mdibench PROGRAM...`` on ``ranks`` ranks.
 
-    ``apart``: in a session of its own. ``output``, ``errors``: files instead of the terminal.
+    Only a program that ``reads_keys`` gets this process's stdin: a launcher reads all of it, and
+    is stopped by a terminal that it may not read. ``apart``: in a session of its own, which Ctrl-C
+    does not reach. ``output``, ``errors``: files instead of the terminal.
     """
     _check_shared_memory(1 if hostfile else ranks)
     if hostfile is not None and not hostfile.is_file():
@@ -167,8 +160,12 @@ def _ends_with_parent() -> Callable[[], object] | None:
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def wait_for(child: subprocess.Popen[bytes], interrupt: Callable[[], bool] | None) -> int:
-    """The job's exit status; see ``run_ranks`` for Ctrl-C."""
+def wait_for(child: subprocess.Popen[bytes], interrupt: Callable[[], bool] | None = None) -> int:
+    """The job's exit status.
+
+    With ``interrupt``, Ctrl-C calls that, and goes on to the launcher only where it returns false;
+    without, the launcher has got Ctrl-C itself.
+    """
     while True:
         try:
             return child.wait()

@@ -96,6 +96,7 @@ STREAM = "live.jsonl"
 RESERVE = ".reserve"
 RESERVE_BYTES = 256 * 1024
 """Kept while a run goes on: room for its last manifest on a disk that is full."""
+NO_RUNS = "`mdibench run CONFIG` makes a run, in results/ here unless its config says otherwise"
 STOP = "stop"
 """A file of this name in a run's folder asks the run to end in good order."""
 SILENCE_S = 30.0
@@ -242,7 +243,9 @@ def find_runs(paths: Iterable[str | Path]) -> list[Path]:
 
     A folder with a damaged manifest is listed too, so that its reader can name it.
     """
-    missing = [Problem("no such file or folder", str(p)) for p in paths if not Path(p).exists()]
+    missing = [
+        Problem("no such file or folder", str(p), NO_RUNS) for p in paths if not Path(p).exists()
+    ]
     if missing:
         raise UserError(*missing)
     found = {run.resolve(): run for path in paths for run in _runs_below(Path(path))}

@@ -9,11 +9,13 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import Any, ParamSpec
 from urllib.parse import quote, unquote
 
@@ -30,6 +32,8 @@ P = ParamSpec("P")
 COLUMN_IN = 3.4
 """Width of a figure in one column of a two-column paper, inches; ``PAGE_IN`` spans both."""
 PAGE_IN = 7.0
+NARROW_IN = 3.7
+"""Width on the screen of a telephone, where panels stand one below the other."""
 
 DPI = 300
 
@@ -100,18 +104,42 @@ IDLE_STYLE: dict[str, Any] = {"facecolor": SHADE, "edgecolor": IDLE_EDGE, "linew
 
 
 CHARACTERS_PER_INCH = 20
-LABEL_WIDTH = 34
+LABEL_WIDTH, NARROW_LABEL_WIDTH = 34, 20
 """Characters of a label's line."""
+NARROW_TEXT_WIDTH = 38
+"""Characters of a line of a narrow figure's title, or below an axis."""
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
+@contextmanager
+def narrow() -> Iterator[None]:
+    """Figures drawn inside are ``NARROW_IN`` wide at most."""
+    token = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(token)
+
+
+def is_narrow() -> bool:
+    """Whether the figure that is drawn now is for a narrow screen."""
+    return _narrow.get()
+
+
+def _in_lines(name: str) -> list[str]:
+    if is_narrow():
+        return wrap(name, NARROW_LABEL_WIDTH, break_on_hyphens=False)
+    return wrap(name, LABEL_WIDTH)
 
 
 def row_heights(names: Sequence[str]) -> list[float]:
     """Height of a row with each of these labels, inches."""
-    return [0.08 + 0.13 * max(1, len(wrap(name, LABEL_WIDTH))) for name in names]
+    return [0.08 + 0.13 * max(1, len(_in_lines(name))) for name in names]
 
 
 def label_rows(axis: Axes, names: Sequence[str]) -> None:
     """Names beside rows 0, 1, ... from the top, whole, in several lines where they are long."""
-    lines = ["\n".join(wrap(name, LABEL_WIDTH)) for name in names]
+    lines = ["\n".join(_in_lines(name)) for name in names]
     axis.set_yticks(range(len(names)), lines)
     axis.set_ylim(len(names) - 0.5, -0.5)
 
@@ -130,7 +158,12 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 def sheet(
     width_in: float, height_in: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A new figure with ``rows`` times ``columns`` axes, row by row."""
+    """A new figure with ``rows`` times ``columns`` axes, row by row; see ``narrow``."""
+    if is_narrow():
+        width_in, height_in = min(width_in, NARROW_IN), columns * height_in
+        if ratios := options.get("height_ratios"):
+            options["height_ratios"] = [ratio for ratio in ratios for _ in range(columns)]
+        rows, columns = rows * columns, 1
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.flat)
@@ -148,11 +181,15 @@ def legend_of_all(figure: Figure, axes: Sequence[Axes], columns: int = 9) -> Non
         for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault("\n".join(wrap(name, 2 * LABEL_WIDTH)), handle)
     if found:
-        longest = max(len(line) for name in found for line in name.splitlines())
-        fitting = int(figure.get_figwidth() * CHARACTERS_PER_INCH / (longest + 8))
-        columns = max(1, min(columns, fitting))
         handles, names = list(found.values()), list(found)
+        columns = min(columns, legend_columns(figure.get_figwidth(), names))
         figure.legend(handles, names, loc="outside upper left", ncols=columns)
+
+
+def legend_columns(width_in: float, names: Sequence[str]) -> int:
+    """How many columns of a legend find room in ``width_in``."""
+    longest = max(len(line) for name in names for line in name.splitlines())
+    return max(1, int(width_in * CHARACTERS_PER_INCH / (longest + 8)))
 
 
 def percent_axis(axis: Axis) -> None:
@@ -188,6 +225,11 @@ def to_svg(figure: Figure, name: str) -> str:
 
 def _lay_out(figure: Figure) -> None:
     """Lay the figure out for SVG now: ``savefig`` would draw it once more only for that."""
+    if figure.get_figwidth() <= NARROW_IN:
+        with mpl.rc_context(RC):
+            for axis in figure.axes:
+                axis.set_xlabel(_filled(axis.get_xlabel()))
+                axis.set_title(_filled(axis.get_title(loc="left")), loc="left")
     FigureCanvasSVG(figure)
     figure.set_dpi(DPI)
     engine = figure.get_layout_engine()
@@ -195,6 +237,10 @@ def _lay_out(figure: Figure) -> None:
         with mpl.rc_context(RC | {"svg.fonttype": "none"}):
             engine.execute(figure)
         figure.set_layout_engine(None)
+
+
+def _filled(text: str) -> str:
+    return "\n".join(fill(line, NARROW_TEXT_WIDTH) for line in text.splitlines())
 
 
 def _titled(match: re.Match[str]) -> str:

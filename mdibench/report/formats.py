@@ -27,7 +27,7 @@ from mdibench import __version__
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, value_of
 from mdibench.analysis.shares import Estimate
 from mdibench.report.document import Document, Figure, Table, display, raw_columns, raw_rows
-from mdibench.report.drawing import PAGE_IN, save_figure, to_svg
+from mdibench.report.drawing import NARROW_IN, PAGE_IN, narrow, save_figure, to_svg
 
 
 def to_markdown(report: Document, pictures: dict[str, str] | None = None) -> str:
@@ -193,10 +193,15 @@ def _hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _draw(figure: Figure) -> tuple[Markup, int]:
-    """The figure and its width, percent of the page."""
+def _draw(figure: Figure) -> tuple[Markup, Markup | None, int]:
+    """The figure, its narrow version where it differs, and its width in percent of the page."""
     drawing = figure.draw()
-    return Markup(to_svg(drawing, figure.key)), round(100 * drawing.get_figwidth() / PAGE_IN)
+    width_in = drawing.get_figwidth()
+    small = None
+    if width_in > NARROW_IN:
+        with narrow():
+            small = Markup(to_svg(figure.draw(), f"{figure.key}-narrow"))
+    return Markup(to_svg(drawing, figure.key)), small, round(100 * width_in / PAGE_IN)
 
 
 def _lay_out(table: Table) -> PageTable:

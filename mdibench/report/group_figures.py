@@ -28,6 +28,7 @@ from mdibench.report.drawing import (
     PALE_INK,
     PAPER,
     area_style,
+    is_narrow,
     label_rows,
     legend_above,
     legend_of_all,
@@ -58,7 +59,7 @@ def rate_figure(sets: Sequence[ComparableSet]) -> Figure:
             _rate_bar(axis, at, group)
         label_rows(axis, [group.name for group in groups])
         axis.set_title(of.label)
-        axis.margins(x=0.25)
+        axis.margins(x=1.2 if is_narrow() else 0.25)  # room for the figures beside the bars
         axis.set_xlim(left=0)
         axis.grid(axis="y", visible=False)
     axes[-1].set_xlabel("rate (items/s), with its 95 % interval and the accuracy")
@@ -103,7 +104,7 @@ def metric_figure(sets: Sequence[ComparableSet]) -> Figure:
         here = axes[row * len(metrics) : (row + 1) * len(metrics)]
         for axis, metric in zip(here, metrics, strict=True):
             _dots(axis, of.groups, metric)
-        label_rows(here[0], [group.name for group in of.groups])
+            label_rows(axis, [group.name for group in of.groups])
         if of.label:
             here[0].set_title(f"{of.label}\n\n{here[0].get_title(loc='left')}")
     return figure

@@ -28,6 +28,7 @@ from mdibench.report.drawing import (
     area_style,
     label_rows,
     legend_above,
+    legend_columns,
     percent_axis,
     row_heights,
     series_style,
@@ -127,18 +128,19 @@ def time_split_figure(runs: Mapping[str, Run]) -> Figure:
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the measured window")
     axis.grid(visible=False)
-    _legend(axis, STATES)
+    _legend(figure, axis, STATES)
     return figure
 
 
-def _legend(axis: Axes, names: Sequence[str]) -> None:
+def _legend(figure: Figure, axis: Axes, names: Sequence[str]) -> None:
+    width_in = 0.8 * figure.get_figwidth()  # beside it are the labels of the rows
     handles = [
         Patch(label=name, **(IDLE_STYLE if name == "idle" else area_style(n)))
         for n, name in enumerate(names)
     ]
     axis.legend(
         handles=handles,
-        ncols=len(names),
+        ncols=min(len(names), legend_columns(width_in, names)),
         loc="lower left",
         bbox_to_anchor=(0, 1),
         borderaxespad=0.3,
@@ -191,5 +193,5 @@ def item_time_figure(breakdowns: Mapping[str, Breakdown]) -> Figure:
     percent_axis(axis.xaxis)
     axis.set_xlabel("share of the mean latency of an item")
     axis.grid(visible=False)
-    _legend(axis, LATENCY_PARTS)
+    _legend(figure, axis, LATENCY_PARTS)
     return figure

@@ -235,3 +235,21 @@ def test_help_is_quick() -> None:
         capture_output=True, text=True, check=True, env=dict(os.environ),
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert mdibench(["rnu", "smoke"]) == 2
+    assert 'There is no command "rnu"; did you mean "run"?' in capsys.readouterr().err
+
+
+def test_a_config_into_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mdibench(["init", "--to", str(tmp_path / "lab" / "x.toml")]) == 2
+    assert f'make the folder "{tmp_path / "lab"}" first' in capsys.readouterr().err
+
+
+def test_presets_fit_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert mdibench(["presets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 or " && " in line for line in lines)  # commands stay whole

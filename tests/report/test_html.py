@@ -44,7 +44,9 @@ def test_the_page_asks_for_nothing_and_has_every_section(page: Path) -> None:
     assert seen.requests == []
     assert seen.console == []
     assert seen.document.count("<section id=") == len(SECTIONS) == 12
-    assert seen.document.count("<svg role=") == seen.document.count("<figure ") >= 8
+    drawn, narrow = seen.document.count("<svg role="), seen.document.count('class="narrow"')
+    assert drawn - narrow == seen.document.count("<figure ") >= 8
+    assert narrow >= 6
     assert "Why is two slower than one?" in seen.document
     assert page.stat().st_size < 2e6 / 2  # eight runs: 2 MB are for sixteen
 
@@ -72,6 +74,35 @@ def test_no_text_is_cut_on_a_screen(shown: Page, width: int, dark: bool) -> None
     )
     assert paper == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
     assert ink == ("rgb(226, 229, 233)" if dark else "rgb(34, 34, 34)")
+
+
+@driven
+def test_a_narrow_screen_shows_figures_that_fit_and_can_be_read(shown: Page) -> None:
+    shown.show(400)
+    beyond, smallest = shown.script("""
+        const all = [...document.querySelectorAll("svg.figure")].filter((e) => e.clientWidth);
+        const beyond = all.filter((e) => e.clientWidth > document.documentElement.clientWidth);
+        const size = (text) => parseFloat(getComputedStyle(text).fontSize);
+        const sizes = all.map((svg) => svg.getScreenCTM().a * Math.min(
+          ...[...svg.querySelectorAll("text")].map(size)));
+        return [beyond.length, Math.min(...sizes)];
+    """)
+    assert beyond == 0
+    assert smallest > 8
+
+
+@driven
+def test_a_table_that_goes_on_beyond_the_edge_says_so_until_its_end_is_seen(shown: Page) -> None:
+    shown.show(400)
+    box = """
+        const boxes = [...document.querySelectorAll(".scroll")].filter((e) => e.clientWidth);
+        const wide = boxes.filter((e) => e.scrollWidth > e.clientWidth + 2);
+    """
+    assert shown.script(f"{box} return wide.length > 0")
+    assert shown.script(f"{box} return boxes.every((e) => "
+                        "e.classList.contains('more') === wide.includes(e))")  # fmt: skip
+    shown.script(f"{box} wide[0].scrollLeft = 1e6; wide[0].dispatchEvent(new Event('scroll'))")
+    assert not shown.script(f"{box} return wide[0].classList.contains('more')")
 
 
 @driven

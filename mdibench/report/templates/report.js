@@ -43,6 +43,17 @@ function show(event) {
 document.addEventListener("pointermove", show);
 document.addEventListener("pointerdown", show);
 document.addEventListener("scroll", () => { tip.hidden = true; }, true);
+// Say which tables go on beyond the edge, until their end is in sight.
+function mark(box) {
+  box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+}
+function markAll() { document.querySelectorAll(".scroll").forEach(mark); }
+for (const box of document.querySelectorAll(".scroll")) {
+  box.addEventListener("scroll", () => mark(box));
+}
+document.addEventListener("toggle", markAll, true);
+window.addEventListener("resize", markAll);
+markAll();
 // Print all, the folded parts too.
 let opened = [];
 window.addEventListener("beforeprint", () => {
