@@ -211,7 +211,8 @@ def to_svg(figure: Figure, name: str) -> str:
     raw = _render(figure, "svg", "none").decode("utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", raw[raw.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\n?", "", body)
-    body = re.sub(r"(\.\d\d)\d+", r"\1", body)
+    body = re.sub(r"(\.\d)\d+" if is_narrow() else r"(\.\d\d)\d+", r"\1", body)
+    body = re.sub(r"\n +<", "\n<", body)
     for colour in THEMED:
         body = body.replace(f": {colour}", f": var(--c-{colour[1:]}, {colour})")
     body = re.sub(r'<g id="tip:([^"]*)">', _titled, body)
