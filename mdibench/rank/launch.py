@@ -283,6 +283,7 @@ class Launching:
     def terminate(self) -> None:
         """End the job at once: this command is told to end."""
         self._wish(BY_SIGTERM)
+        self.stopping = True
         if self.job is not None:
             self.job.terminate()
 
