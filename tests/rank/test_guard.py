@@ -117,7 +117,7 @@ def test_ends_without_a_readable_code_after_a_good_run_are_no_deaths(
     assert json.loads((tmp_path / guard.MANIFEST).read_bytes())["status"] == "complete"
 
 
-@pytest.mark.parametrize("known", [guard.BY_INTERRUPT, guard.BY_SIGTERM, "rank 1: no memory"])
+@pytest.mark.parametrize("known", [guard.BY_INTERRUPT, "rank 1: no memory"])
 def test_a_launcher_that_ends_before_its_ranks_explains_no_end_that_they_explain(
     tmp_path: Path, ranks: list[Rank], known: str
 ) -> None:
