@@ -114,7 +114,12 @@ class Network:
 NETWORKS = (
     *(
         Network(
-            name, ranks, f'name = "{name}"', f"copies = {min(ranks, 2)}", price=FEW_HOSTS
+            name,
+            ranks,
+            f'name = "{name}"',
+            f"copies = {min(ranks, 2)}",
+            meshed="mesh" in name,
+            price=FEW_HOSTS,
         )
         for name, ranks in (
             ("local", 1), ("2-node", 2), ("3-mesh", 3), ("3-circular", 3), ("5-mesh", 5)
@@ -124,9 +129,9 @@ NETWORKS = (
     Network("grid, sparse hosts", 16, 'name = "grid"', f"blocks = {RELAYS}", price=FEW_HOSTS),
     Network("small world", 16, SMALL_WORLD, meshed=True),
     Network("tree, three tiers", 85, 'name = "tree"', devices=TIERS),
-    Network("grid", 64, 'name = "grid"'),
+    Network("grid", 64, 'name = "grid"', meshed=True),
     Network("small world", 64, SMALL_WORLD, meshed=True),
-    Network("geometric", 100, 'name = "geometric"\ndegree = 8'),
+    Network("geometric", 100, 'name = "geometric"\ndegree = 8', meshed=True),
     Network("small world", 250, SMALL_WORLD, meshed=True),
     Network("small world", 1000, SMALL_WORLD, meshed=True),
 )  # fmt: skip
