@@ -261,7 +261,7 @@ class PressureWorker(WorkerBase):
                     continue
                 worth = link.worth[kind]
                 gain = length - link.prices[kind] + worth.own_work * work - worth.toll * hops
-                if gain > most:
+                if gain > most and not link.keeps_free(kind, gain, self._now):
                     best, most = way, gain
             if best is None:
                 return
@@ -285,7 +285,8 @@ class PressureWorker(WorkerBase):
                     gain /= seconds[kind] or USUAL_HOP_S
                     if gain > most:
                         best, most = kind, gain
-            if best is None:
+            link.note_offer(most)
+            if best is None or link.keeps_free(best, most * seconds[best], self._now):
                 return
             self._transfer(near, link, best)
 
