@@ -52,6 +52,7 @@ FEWEST_ITEMS, MOST_ITEMS = 3_000, 200_000
 """Completed in a window; in a run that does not get steady."""
 STEADY = 0.005
 """Growth of the items in flight over a window, as a share of the items completed in it."""
+ENDLESS_S = 1e6
 PRICED_IN_FLIGHT = 1_000_000
 """No limit: ``pressure`` limits the items in flight by its price."""
 FEW_HOSTS, ALL_HOSTS = 100, 40
@@ -62,7 +63,7 @@ USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
 CONFIG = """\
 [run]
 warmup_s = 0.0
-duration_s = 1e6
+duration_s = {duration_s}
 seed = {seed}
 trace = 0.0
 
@@ -72,8 +73,7 @@ source_offloads_raw = true
 admission_price = {price}
 
 [admission]
-mode = "offline"
-max_in_flight = {in_flight}
+{admission}
 
 [placement]
 {placement}
@@ -160,12 +160,15 @@ def cells() -> Iterator[Cell]:
             yield Cell(network, RATES_MBPS[0], LONG_DELAY_MS)
 
 
-def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
-    """A cell under a scheme with at most ``in_flight`` items at once."""
+def scenario_of(
+    cell: Cell, scheme: str, seed: int, admission: str, duration_s: float = ENDLESS_S
+) -> Scenario:
+    """A cell under a scheme, with the lines of the config's table ``admission``."""
     text = CONFIG.format(
+        duration_s=duration_s,
         seed=seed,
         scheme=scheme,
-        in_flight=in_flight,
+        admission=admission,
         price=cell.network.price,
         placement=cell.network.placement,
         topology=cell.network.topology,
@@ -180,6 +183,11 @@ def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
         delay_s = link.delay_s if cell.delay_ms is None else cell.delay_ms * MS
         links[pair] = replace(link, bandwidth_bps=cell.rate_mbps * MBIT, delay_s=delay_s)
     return replace(scenario, plan=replace(scenario.plan, links=links))
+
+
+def offline(in_flight: int) -> str:
+    """As much as goes in, with at most so many items in flight."""
+    return f'mode = "offline"\nmax_in_flight = {in_flight}'
 
 
 class Watched:
@@ -251,10 +259,10 @@ class Window:
 
 def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, Any]:
     """One run: a line of the file."""
-    scenario = scenario_of(cell, scheme, seed, USUAL_IN_FLIGHT)
+    scenario = scenario_of(cell, scheme, seed, offline(USUAL_IN_FLIGHT))
     bound = capacity(fleet_of(scenario.plan), demand_of(scenario)).rate_per_s
     cap = PRICED_IN_FLIGHT if scheme == "pressure" else int(IN_FLIGHT_S * bound)
-    scenario = scenario_of(cell, scheme, seed, max(USUAL_IN_FLIGHT, cap))
+    scenario = scenario_of(cell, scheme, seed, offline(max(USUAL_IN_FLIGHT, cap)))
     begun_s = time.process_time()
     watched = Watched(scenario, bound)
     window = watched.last_window(most_items)
