@@ -290,11 +290,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> None:
     """Run what the file lacks, one seed of all cells after the other."""
-    known = {(line["cell"], line["scheme"], line["seed"]) for line in read(path)}
+    known = {(line["cell"], line["price"], line["scheme"], line["seed"]) for line in read(path)}
     for seed in range(1, options.seeds + 1):
         for cell in wanted:
             for scheme in options.schemes:
-                if (cell.name, scheme, seed) in known:
+                if (cell.name, cell.price, scheme, seed) in known:
                     continue
                 line = measure(cell, scheme, seed, options.most_items)
                 with path.open("a") as file:
@@ -307,7 +307,7 @@ def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[s
     yield f"| network | V | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
     yield f"| --- | ---: | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
     for cell in wanted:
-        own = [line for line in lines if line["cell"] == cell.name]
+        own = [line for line in lines if (line["cell"], line["price"]) == (cell.name, cell.price)]
         if own:
             seeds = len({line["seed"] for line in own})
             found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
