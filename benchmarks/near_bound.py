@@ -52,17 +52,18 @@ FEWEST_ITEMS, MOST_ITEMS = 3_000, 200_000
 """Completed in a window; in a run that does not get steady."""
 STEADY = 0.005
 """Growth of the items in flight over a window, as a share of the items completed in it."""
+ENDLESS_S = 1e6
 PRICED_IN_FLIGHT = 1_000_000
 """No limit: ``pressure`` limits the items in flight by its price."""
-FEW_HOSTS, ALL_HOSTS = 100, 40
-"""V."""
+FEW_HOSTS, ALL_HOSTS, LONG_DELAY = 100, 40, 200
+"""V; that of cells with a long delay pays for a dozen of their hops."""
 USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
 """Items in flight under other schemes: so many, and at least this many seconds of the bound."""
 
 CONFIG = """\
 [run]
 warmup_s = 0.0
-duration_s = 1e6
+duration_s = {duration_s}
 seed = {seed}
 trace = 0.0
 
@@ -72,8 +73,7 @@ source_offloads_raw = true
 admission_price = {price}
 
 [admission]
-mode = "offline"
-max_in_flight = {in_flight}
+{admission}
 
 [placement]
 {placement}
@@ -97,9 +97,9 @@ RELAYS = "{ 0 = [1], 3 = [1, 2, 3, 4, 5], 5 = [1, 2], 10 = [3, 4, 5], 12 = [4, 5
 class Network:
     """A topology with its hosts and devices.
 
-    ``meshed``: also measured with a long delay. ``price``: V under ``pressure``. The larger it is,
-    the nearer the rate comes to the bound and the longer queues take to fill: where every worker
-    hosts all blocks, less is enough.
+    ``meshed``: also measured with a long delay. ``price``: V under ``pressure`` without one. The
+    larger it is, the nearer the rate comes to the bound and the longer queues take to fill: where
+    every worker hosts all blocks, less is enough.
     """
 
     name: str
@@ -114,7 +114,12 @@ class Network:
 NETWORKS = (
     *(
         Network(
-            name, ranks, f'name = "{name}"', f"copies = {min(ranks, 2)}", price=FEW_HOSTS
+            name,
+            ranks,
+            f'name = "{name}"',
+            f"copies = {min(ranks, 2)}",
+            meshed="mesh" in name,
+            price=FEW_HOSTS,
         )
         for name, ranks in (
             ("local", 1), ("2-node", 2), ("3-mesh", 3), ("3-circular", 3), ("5-mesh", 5)
@@ -124,9 +129,9 @@ NETWORKS = (
     Network("grid, sparse hosts", 16, 'name = "grid"', f"blocks = {RELAYS}", price=FEW_HOSTS),
     Network("small world", 16, SMALL_WORLD, meshed=True),
     Network("tree, three tiers", 85, 'name = "tree"', devices=TIERS),
-    Network("grid", 64, 'name = "grid"'),
+    Network("grid", 64, 'name = "grid"', meshed=True),
     Network("small world", 64, SMALL_WORLD, meshed=True),
-    Network("geometric", 100, 'name = "geometric"\ndegree = 8'),
+    Network("geometric", 100, 'name = "geometric"\ndegree = 8', meshed=True),
     Network("small world", 250, SMALL_WORLD, meshed=True),
     Network("small world", 1000, SMALL_WORLD, meshed=True),
 )  # fmt: skip
@@ -139,6 +144,11 @@ class Cell:
     network: Network
     rate_mbps: float
     delay_ms: float | None = None
+
+    @property
+    def price(self) -> int:
+        """V under ``pressure``."""
+        return LONG_DELAY if self.delay_ms else self.network.price
 
     @property
     def name(self) -> str:
@@ -155,13 +165,16 @@ def cells() -> Iterator[Cell]:
             yield Cell(network, RATES_MBPS[0], LONG_DELAY_MS)
 
 
-def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
-    """A cell under a scheme with at most ``in_flight`` items at once."""
+def scenario_of(
+    cell: Cell, scheme: str, seed: int, admission: str, duration_s: float = ENDLESS_S
+) -> Scenario:
+    """A cell under a scheme, with the lines of the config's table ``admission``."""
     text = CONFIG.format(
+        duration_s=duration_s,
         seed=seed,
         scheme=scheme,
-        in_flight=in_flight,
-        price=cell.network.price,
+        admission=admission,
+        price=cell.price,
         placement=cell.network.placement,
         topology=cell.network.topology,
         devices=cell.network.devices,
@@ -175,6 +188,11 @@ def scenario_of(cell: Cell, scheme: str, seed: int, in_flight: int) -> Scenario:
         delay_s = link.delay_s if cell.delay_ms is None else cell.delay_ms * MS
         links[pair] = replace(link, bandwidth_bps=cell.rate_mbps * MBIT, delay_s=delay_s)
     return replace(scenario, plan=replace(scenario.plan, links=links))
+
+
+def offline(in_flight: int) -> str:
+    """As much as goes in, with at most so many items in flight."""
+    return f'mode = "offline"\nmax_in_flight = {in_flight}'
 
 
 class Watched:
@@ -246,10 +264,10 @@ class Window:
 
 def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, Any]:
     """One run: a line of the file."""
-    scenario = scenario_of(cell, scheme, seed, USUAL_IN_FLIGHT)
+    scenario = scenario_of(cell, scheme, seed, offline(USUAL_IN_FLIGHT))
     bound = capacity(fleet_of(scenario.plan), demand_of(scenario)).rate_per_s
     cap = PRICED_IN_FLIGHT if scheme == "pressure" else int(IN_FLIGHT_S * bound)
-    scenario = scenario_of(cell, scheme, seed, max(USUAL_IN_FLIGHT, cap))
+    scenario = scenario_of(cell, scheme, seed, offline(max(USUAL_IN_FLIGHT, cap)))
     begun_s = time.process_time()
     watched = Watched(scenario, bound)
     window = watched.last_window(most_items)
@@ -257,7 +275,7 @@ def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, An
         "cell": cell.name,
         "scheme": scheme,
         "seed": seed,
-        "price": cell.network.price,
+        "price": cell.price,
         "bound_per_s": bound,
         **asdict(window),
         "events": watched.world.events,
@@ -272,11 +290,11 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> None:
     """Run what the file lacks, one seed of all cells after the other."""
-    known = {(line["cell"], line["scheme"], line["seed"]) for line in read(path)}
+    known = {(line["cell"], line["price"], line["scheme"], line["seed"]) for line in read(path)}
     for seed in range(1, options.seeds + 1):
         for cell in wanted:
             for scheme in options.schemes:
-                if (cell.name, scheme, seed) in known:
+                if (cell.name, cell.price, scheme, seed) in known:
                     continue
                 line = measure(cell, scheme, seed, options.most_items)
                 with path.open("a") as file:
@@ -289,12 +307,12 @@ def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[s
     yield f"| network | V | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
     yield f"| --- | ---: | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
     for cell in wanted:
-        own = [line for line in lines if line["cell"] == cell.name]
+        own = [line for line in lines if (line["cell"], line["price"]) == (cell.name, cell.price)]
         if own:
             seeds = len({line["seed"] for line in own})
             found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
             hops = np.mean([line["hops_per_item"] for line in own if line["scheme"] == "pressure"])
-            first = f"{cell.name} | {cell.network.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
+            first = f"{cell.name} | {cell.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
             yield f"| {first} | {' | '.join(found)} | {hops:.1f} |"
 
 

@@ -89,7 +89,7 @@ class PressureWorker(WorkerBase):
         """Where messages may go: what is known of each neighbour, and of its prices."""
         self._open: set[int] = set()
         self._grown: set[int] = set()
-        self._own_work: float | None = None
+        self._own_work_s: float | None = None
         self._begun_at: deque[tuple[float, float]] = deque()
         """``prices`` of ``compute_step`` of the batches at the engine."""
         self._forget_ways()
@@ -156,7 +156,7 @@ class PressureWorker(WorkerBase):
             link.estimate(self._sizes)
             link.worth = distances.worth_of(link, self.setup.pressure)
             link.reprice(distances.per_s)
-        self._own_work = None
+        self._own_work_s = None
 
     def _forget(self, rank: int) -> None:
         self.links[rank].restart()
@@ -222,7 +222,7 @@ class PressureWorker(WorkerBase):
     def _count(self, kind: int, more: int) -> None:
         """There are ``more`` messages of a kind here than before."""
         self.lengths[kind] += more
-        self._own_work = self._known_state = None
+        self._own_work_s = self._known_state = None
 
     def _line(self, kind: int) -> deque[Entry]:
         queue = self.input_queue if self._hosted[kind] else self.output_queue
@@ -236,13 +236,14 @@ class PressureWorker(WorkerBase):
 
     def _settle(self) -> list[Instruction]:
         """Serve the links that may have something to gain, then the engine."""
+        if not (self._grown or self._open):
+            self._serve_engine()
         while self._grown or self._open:
             if self._grown:
                 self._serve_kind(self._grown.pop())
             else:
                 self._serve_link(self._open.pop())
             self._serve_engine()
-        self._serve_engine()
         return self._out
 
     def _serve_kind(self, kind: int) -> None:
@@ -261,7 +262,7 @@ class PressureWorker(WorkerBase):
                     continue
                 worth = link.worth[kind]
                 gain = length - link.prices[kind] + worth.own_work * work - worth.toll * hops
-                if gain > most:
+                if gain > most and not link.keeps_free(kind, gain, self._now):
                     best, most = way, gain
             if best is None:
                 return
@@ -274,18 +275,23 @@ class PressureWorker(WorkerBase):
         near, link = self.neighbours[rank], self.links[rank]
         seconds, prices = link.transmission_s, link.prices
         while near.under_way < link.window and not (near.suspected or near.left):
-            best, most, work = None, 0.0, self._work()
+            best, most = None, 0.0
             for kind, length in enumerate(self.lengths):
+                if not (length and self._movable[kind]):
+                    continue
                 worth = link.worth[kind]
-                gain = length - prices[kind] + worth.own_work * work
+                gain = length - prices[kind]
+                if worth.own_work:
+                    gain += self._work()
                 if gain <= 0.0 or link.came == (self._now, kind):
                     continue
-                if self._movable[kind] and self._waits(kind):
+                if self._waits(kind):
                     gain -= worth.toll * self._hops(kind)
                     gain /= seconds[kind] or USUAL_HOP_S
                     if gain > most:
                         best, most = kind, gain
-            if best is None:
+            link.note_offer(most)
+            if best is None or link.keeps_free(best, most * seconds[best], self._now):
                 return
             self._transfer(near, link, best)
 
@@ -295,9 +301,13 @@ class PressureWorker(WorkerBase):
 
     def _work(self) -> float:
         """Tasks that could be computed in the time that what is here takes, as far as it counts."""
-        if self._own_work is None:
-            self._own_work = self.distances.work_s(self.lengths) * self.distances.per_s
-        return self._own_work
+        return self._work_s() * self.distances.per_s
+
+    def _work_s(self) -> float:
+        """Compute time of what is here, as far as it counts."""
+        if self._own_work_s is None:
+            self._own_work_s = self.distances.work_s(self.lengths)
+        return self._own_work_s
 
     def _transfer(self, neighbour: Neighbour, link: PricedLink, kind: int) -> None:
         body: Task | Result
@@ -363,7 +373,7 @@ class PressureWorker(WorkerBase):
     # --- what neighbours know -----------------------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        told = (*self.lengths, *self.distances.here_s, self.distances.work_s(self.lengths))
+        told = (*self.lengths, *self.distances.here_s, self._work_s())
         self.links[neighbour.rank].told = told
         neighbour.note_told(self.waiting, self.gamma_s, self._now)
         state = State(self.waiting, self.gamma_s, neighbour.received, told)

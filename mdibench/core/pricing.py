@@ -33,6 +33,10 @@ TRANSIT_WEIGHT = 0.05
 NOTABLE_LENGTH = 0.05
 NOTABLE_WAY = 0.1
 """Relative changes of a price and of a distance that neighbours are told of."""
+GAIN_WEIGHT = 0.05
+"""Weight of a new value in what a link's time usually gains."""
+KEPT = 0.5
+"""A long message must gain this part of what the link usually gains in the time that it takes."""
 NO_WAY = HopWorth(-inf)
 
 
@@ -49,12 +53,15 @@ class PricedLink:
     __slots__ = (
         "_acknowledged",
         "_booked",
+        "_freed",
+        "_gain_per_s",
         "_last_free_s",
         "_shortest_s",
         "_spacing_s",
         "_transit",
         "_unread_kinds",
         "_unsent",
+        "_usual_s",
         "_with_link",
         "came",
         "delay_s",
@@ -89,6 +96,8 @@ class PricedLink:
         self._last_free_s = -inf
         self._shortest_s = inf
         self._spacing_s = 0.0
+        self._usual_s = self._gain_per_s = 0.0
+        self._freed = False
         self.restart()
 
     def restart(self) -> None:
@@ -155,11 +164,29 @@ class PricedLink:
         self._booked.append(now - handed_s)
         if self._last_free_s > handed_s:
             self._spacing_s = smoothed(self._spacing_s, taken_s, weight)
-        self._last_free_s = now
+        self._last_free_s, self._freed = now, True
+        self._usual_s = smoothed(self._usual_s, taken_s, GAIN_WEIGHT)
         self._shortest_s = min(self._shortest_s, now - handed_s)
         if self._spacing_s:
             fits = int(2 * self._shortest_s / self._spacing_s)
             self.window = min(max(usual_window, fits), LONGEST_WINDOW)
+
+    def note_offer(self, gain_per_s: float) -> None:
+        """The most that a second of the link's time can gain by what waits now."""
+        if self._freed:
+            self._freed = False
+            self._gain_per_s += GAIN_WEIGHT * (gain_per_s - self._gain_per_s)
+
+    def keeps_free(self, kind: int, gain: float, now: float) -> bool:
+        """Whether the link had better wait for more than a message of ``kind`` gains.
+
+        While a long message is on it, the link gains nothing by short ones: one that is sent in the
+        instant that no short one waits costs more than it gains where the link is short of time.
+        The link waits no longer than the message would take.
+        """
+        seconds = self.transmission_s[kind]
+        lost = KEPT * self._gain_per_s * (seconds - self._usual_s)
+        return gain < lost and now - self._last_free_s < seconds
 
     def estimate(self, sizes: Sequence[int]) -> None:
         """Take the times of kinds never sent from their bytes and the largest message sent."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.core.events import Presence
+from mdibench.core.pricing import PricedLink
 from mdibench.core.records import State, Task
 from mdibench.core.rows import Row
 from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack, unpack
@@ -119,6 +120,61 @@ def test_hosts_forward_what_they_could_compute() -> None:
     bound = bound_per_s(spec)
     assert sustained_per_s(spec) >= 0.97 * bound
     assert bound == pytest.approx(100.0)
+
+
+@pytest.mark.slow
+def test_long_messages_do_not_take_the_source_s_links_from_short_ones() -> None:
+    """A grid that its source feeds by two links: raw items are short, feature maps 22 times longer.
+
+    The bound sends raw items alone by these links.
+    """
+    side = range(4)
+    edges = [(4 * y + x, 4 * y + x + 1) for y in side for x in side[:-1]]
+    edges += [(4 * y + x, 4 * y + x + 4) for y in side[:-1] for x in side]
+    spec = replace(
+        line_of_three(fetch=lambda sample: (None, 0), warmup_s=0.3, duration_s=0.4),
+        hosts=[frozenset({1, 2, 3})] * 16,
+        edges=[edge for n, m in edges for edge in ((n, m), (m, n))],
+        link=Link(2.8e6, 0.002),
+        block_s=0.001,
+    )
+    assert sustained_per_s(spec) >= 0.93 * bound_per_s(spec)
+
+
+def busy_link() -> PricedLink:
+    """It has taken 100 short messages of a millisecond, each worth 10, without a pause."""
+    link = PricedLink(frozenset({0, 1}), 3, 1)
+    link.transmission_s[1] = 0.02
+    for count in range(100):
+        link.note_sent(0, count * 1e-3)
+        link.note_free((count + 1) * 1e-3, 0.2, 1)
+        link.note_offer(10 / 1e-3)
+    return link
+
+
+def test_a_busy_link_waits_for_short_messages_that_gain_more() -> None:
+    link = busy_link()
+    assert link.keeps_free(1, 50.0, 0.1)
+    assert not link.keeps_free(1, 150.0, 0.1)
+
+
+def test_a_busy_link_takes_any_short_message() -> None:
+    assert not busy_link().keeps_free(0, 0.1, 0.1)
+
+
+def test_a_link_waits_no_longer_than_the_message_takes() -> None:
+    assert not busy_link().keeps_free(1, 50.0, 0.1201)
+
+
+def test_a_link_with_time_to_spare_takes_a_long_message() -> None:
+    """Nothing is left to send whenever it gets free."""
+    link = PricedLink(frozenset({0, 1}), 3, 1)
+    link.transmission_s[1] = 0.02
+    for count in range(100):
+        link.note_sent(0, count * 1e-2)
+        link.note_free(count * 1e-2 + 1e-3, 0.2, 1)
+        link.note_offer(0.0)
+    assert not link.keeps_free(1, 1.0, 1.0)
 
 
 @pytest.mark.slow
