@@ -4,8 +4,8 @@
 the functions of the report: M/M/1 and M/D/1 queues in their stationary state, AR(1) series and
 bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many
 of those that sets got cover the truth; where not all sets got one, how many did, and how many of
-all sets got a false one. Of tests: how often they see a difference where there is none, and how
-often a true one; ``--only growth`` prints a part of these.
+all sets got a false one; ``?`` where hardly a set got one. Of tests: how often they see a
+difference where there is none, and how often a true one; ``--only growth`` prints a part of these.
 """
 
 from __future__ import annotations
@@ -384,7 +384,7 @@ def print_table(what: str, cells: dict[tuple[str, str, int], str]) -> None:
     for name, system in dict.fromkeys((name, system) for name, system, _ in cells):
         row = " | ".join(cells[name, system, items] for items in SIZES)
         print(f"| {name} | {system} | {row} |")
-    print()
+    print(flush=True)
 
 
 def _covered(row: Cover) -> str:

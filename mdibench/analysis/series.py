@@ -143,7 +143,7 @@ def _neighbours_error(x: Numbers) -> float:
 def _step(x: Numbers) -> float:
     """Half the mean square of the difference of neighbours: the variance of independent values."""
     steps = np.diff(x)
-    return float(steps @ steps) / (2 * steps.size)
+    return float(np.square(steps, out=steps).mean()) / 2
 
 
 def _error(x: Numbers) -> float:
