@@ -4,8 +4,8 @@
 the functions of the report: M/M/1 and M/D/1 queues in their stationary state, AR(1) series and
 bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many
 of those that sets got cover the truth; where not all sets got one, how many did, and how many of
-all sets got a false one. Of tests: how often they see a difference where there is none, and how
-often a true one; ``--only growth`` prints a part of these.
+all sets got a false one; ``?`` where hardly a set got one. Of tests: how often they see a
+difference where there is none, and how often a true one; ``--only growth`` prints a part of these.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ BURST, DROPPED = 20, 0.1
 """Mean items of a burst of drops, and the share of all items that are dropped."""
 
 ALPHA = 0.05
+ROUNDING = 1e-9
+"""Below which a wait is none."""
 CHUNK = 200
 """Sets that are drawn at once."""
 EARLIER = 400
 """Items before a window of a backlog; an overloaded queue begins empty with them."""
 OVERLOADS = (1.05, 1.1, 1.2, 1.5)
 REPEATS = 5
+TAILS = (0.95, 0.99)
+"""Percentiles over several runs."""
 
 Numbers = NDArray[np.float64]
 
@@ -79,6 +83,7 @@ def queues(
 def _latency(gaps: Numbers, service: Numbers) -> Numbers:
     moved = np.pad(np.cumsum(service[:, :-1] - gaps[:, 1:], axis=1), ((0, 0), (1, 0)))
     waited: Numbers = moved - np.minimum.accumulate(moved, axis=1)
+    waited[waited < ROUNDING] = 0.0
     return waited + service
 
 
@@ -144,9 +149,11 @@ def of_queues(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
                 system = f"{name}, ρ = {load}"
                 means = [series.mean_of_series(x, skewed=True) for x in latency]
                 yield cover("latency mean", system, items, means, truth)
-                for p, quantile in quantiles.items():
-                    found = [series.quantile(x, p) for x in latency]
-                    yield cover(f"latency p{p * 100:.0f}", system, items, found, quantile)
+                found = [series.quantiles(x, tuple(quantiles), skewed=True) for x in latency]
+                for each, (p, quantile) in zip(
+                    zip(*found, strict=True), quantiles.items(), strict=True
+                ):
+                    yield cover(f"latency p{p * 100:.0f}", system, items, each, quantile)
                 ended, end_s = arrived + latency, arrived[:, -1]
                 rates = [
                     series.event_rate(e, a[0], end, a)
@@ -176,22 +183,21 @@ def of_series(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
 
 
 def of_repeats_means(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
-    """Mean latency and p95 over five runs each."""
+    """Mean latency, p95 and p99 over five runs each."""
     for load in LOADS:
         most = queue(draw, load, (sets * REPEATS, SIZES[-1]), False).latency
-        truths = {"latency mean": 1 / (1 - load), "latency p95": -math.log(0.05) / (1 - load)}
+        tails = {f"latency p{p * 100:.0f}": -math.log(1 - p) / (1 - load) for p in TAILS}
+        truths = {"latency mean": 1 / (1 - load), **tails}
         for items in SIZES:
-            for figure, of, needs in (
-                ("latency mean", _mean, statistics.REPEATED_MEANS),
-                ("latency p95", _p95, ()),
-            ):
-                each = [of(x[:items]) for x in most]
-                found = [
-                    statistics.mean_of_skewed(each[at : at + REPEATS], *needs)
-                    for at in range(0, len(each), REPEATS)
-                ]
-                system = f"5 runs of M/M/1, ρ = {load}"
-                yield cover(figure, system, items, found, truths[figure])
+            each = [(_mean(x[:items]), *_tails(x[:items])) for x in most]
+            runs = [each[at : at + REPEATS] for at in range(0, len(each), REPEATS)]
+            for place, (figure, truth) in enumerate(truths.items()):
+                found = [statistics.mean_of_skewed([run[place] for run in of]) for of in runs]
+                yield cover(figure, f"5 runs of M/M/1, ρ = {load}", items, found, truth)
+
+
+def _tails(x: Numbers) -> list[Estimate]:
+    return series.quantiles(x, TAILS, skewed=True)
 
 
 def of_drops(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
@@ -311,7 +317,7 @@ def _mean(x: Numbers) -> Estimate:
 
 
 def _p95(x: Numbers) -> Estimate:
-    return series.quantile(x, 0.95)
+    return series.quantile(x, 0.95, skewed=True)
 
 
 def _combined(a: Estimate, b: Estimate) -> float:
@@ -378,18 +384,20 @@ def print_table(what: str, cells: dict[tuple[str, str, int], str]) -> None:
     for name, system in dict.fromkeys((name, system) for name, system, _ in cells):
         row = " | ".join(cells[name, system, items] for items in SIZES)
         print(f"| {name} | {system} | {row} |")
-    print()
+    print(flush=True)
 
 
 def _covered(row: Cover) -> str:
     """``95.3 %``; with the share of the sets that have an interval, where it is not all of them."""
-    if row.told < HARDLY:
-        return f"? (false {row.false:.1%})" if row.false else "?"
+    if row.told < SELDOM:
+        return f"? ({row.told:.1%}, false {row.false:.1%})" if row.told else "?"
     if row.told > 1 - HARDLY:
         return f"{row.covered:.1%}"
     return f"{row.covered:.1%} of {row.told:.0%} (false {row.false:.1%})"
 
 
+SELDOM = 0.02
+"""Share of the sets below which a cell counts as without an interval."""
 HARDLY = 0.005
 """Share of the sets that is as good as none."""
 

@@ -218,7 +218,7 @@ def _measured(
     rate = _rate_of(items, items.ok, window)
     judged, judged_offered = (_judged(manifest, items, o) for o in (due & ~items.dropped, due))
     ordered_s = np.sort(waited_s)
-    p50, p95, p99 = quantiles(waited_s, (0.50, 0.95, 0.99), ordered=ordered_s)
+    p50, p95, p99 = quantiles(waited_s, (0.50, 0.95, 0.99), skewed=True, ordered=ordered_s)
     finished = rate.n
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),

@@ -14,7 +14,7 @@ from mdibench.analysis.checks import Finding, check, verdict
 from mdibench.analysis.formatting import CellKind
 from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
 from mdibench.analysis.shares import Estimate
-from mdibench.analysis.statistics import REPEATED_MEANS, mean_of_independent, mean_of_skewed
+from mdibench.analysis.statistics import mean_of_independent, mean_of_skewed
 from mdibench.record.reader import RunReader
 
 MOST_IN_TIME_ORDER = 4
@@ -138,8 +138,7 @@ def over_runs(runs: Sequence[Run], metric: Metric) -> Estimate:
     if any(math.isinf(estimate.value) for estimate in each):
         return Estimate(math.inf, -math.inf, math.inf, len(each))
     if metric.kind == "seconds":
-        means = REPEATED_MEANS if metric.key == "latency-mean" else ()
-        return mean_of_skewed(each, *means)
+        return mean_of_skewed(each)
     most = 1.0 if metric.kind == "share" else math.inf
     return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 

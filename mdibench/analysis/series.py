@@ -1,14 +1,16 @@
 """Intervals for dependent series: latencies, counts and shares in the order of their happening.
 
 Neighbouring items wait for each other, so n of them are worth fewer independent ones. A series
-tells how many by its autocorrelation. Where that is less than ``LEAST_WORTH`` (of the mean of a
-latency ``LATENCY_WORTH``) the interval is unknown (both bounds infinite), because near saturation a
-short series mostly shows too little of its own spread: its interval would be too narrow just where
-it matters. For the same reason the intervals of series that just pass are wider.
+tells how many by its autocorrelation, and a latency by ``walk_worth``. Where that is too few
+(``LEAST_WORTH``; of a latency ``statistics.LIMIT_Z``) the interval is unknown (both bounds
+infinite), because near saturation a short series mostly shows too little of its own spread: its
+interval would be too narrow just where it matters. For the same reason the intervals of series
+that just pass are wider.
 
 Sources: initial monotone sequence, Geyer 1992 ("Practical Markov chain Monte Carlo", 3.3); batch
 means, Law, "Simulation Modeling and Analysis", 9.5.3; order statistics, Hahn and Meeker,
-"Statistical Intervals", 5.2.
+"Statistical Intervals", 5.2; run lengths near saturation, Whitt 1989 ("Planning queueing
+simulations").
 ``python -m benchmarks.coverage`` measures what they cover.
 """
 
@@ -23,20 +25,26 @@ from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
-from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers
-from mdibench.analysis.statistics import LEVEL, Effect, finite, reciprocal, two_sided, wilson
+from mdibench.analysis.shares import UNKNOWN, Z_95, Estimate, Numbers
+from mdibench.analysis.statistics import (
+    LEVEL,
+    LIMIT_Z,
+    Effect,
+    finite,
+    latency_interval,
+    reciprocal,
+    two_sided,
+    wilson,
+)
 
 BATCHES = 16
 LEAST_WORTH = 100.0
 """Independent values that a series must be worth, or its interval is unknown."""
-LATENCY_WORTH = 30.0
-LATENCY_CAUTION = 40.0
-"""The same of the mean of a latency, whose interval is wider by ``LATENCY_CAUTION`` / worth: near
-saturation a short series gets a wide interval instead of none."""
 MEAN_CAUTION = 10.0
 """The interval of any mean is wider by ``MEAN_CAUTION`` / worth."""
 SHARE_CAUTION = 0.2
-"""As ``statistics.CAUTION``: of quantiles and shares."""
+"""The interval of a share, and of a quantile that is no latency's, is wider by this share of
+``LEAST_WORTH`` / worth."""
 LEAST_BEYOND = 8.0
 """Independent values on the rarer side of a quantile, or hits of a share, that it must be worth."""
 POINTS = 4096
@@ -70,18 +78,41 @@ def _long_run_variance(x: Numbers) -> float:
 def mean_of_series(series: ArrayLike, skewed: bool = False) -> Estimate:
     """The mean of a stationary, possibly dependent series of positive or negative values.
 
-    ``skewed``: of a latency, whose spread grows with the square of its mean as a queue fills up;
-    the interval is then symmetrical in 1 / mean, and wider where the series just passes.
+    ``skewed``: of a latency, which gets a ``latency_interval``.
     """
     x = finite(series)
     if not x.size:
         return UNKNOWN
-    mean, least = float(x.mean()), LATENCY_WORTH if skewed else LEAST_WORTH
-    half, sufficiency = half_width(x, least)
-    found = Estimate(mean, mean - half, mean + half, int(x.size), sufficiency)
-    if not skewed:
-        return found
-    return reciprocal(found, half * (1 + LATENCY_CAUTION / (sufficiency * least)))
+    mean = float(x.mean())
+    half, sufficiency = half_width(x, BATCHES if skewed else LEAST_WORTH)
+    if skewed:
+        sufficiency = min(sufficiency, walk_worth(x) / LIMIT_Z**2)
+    least = float(x.min()) if skewed else 0.0
+    found = Estimate(mean, mean - half, mean + half, int(x.size), sufficiency, least)
+    return latency_interval(reciprocal(found, half)) if skewed and half < math.inf else found
+
+
+def walk_worth(x: Numbers) -> float:
+    """(mean / standard error of the mean)² of a queue's latencies, by how far they move per item.
+
+    Near saturation a latency is a random walk between 0 and infinity: with variance s² per item
+    its mean is m = s² / 2d for a drift -d, and that over n items has a variance of 4 m⁴ / n s²
+    (Whitt 1989, "Planning queueing simulations"). s² is known well even from a series that is much
+    too short for its autocorrelations. m² becomes m times what of it lies above the least latency,
+    for a constant part does not wait; where that part is large, the square of what waits. Far from
+    saturation, where a step is as large as the mean, one item is worth one.
+    """
+    mean, own = float(x.mean()), float(x.var())
+    above = mean - float(x.min())
+    square = min(above * max(mean, above), 4 * max(above * above, own))
+    if x.size < 2 or square <= 1e-24 * mean * mean:
+        return float(x.size)
+    moved = min(1.0, WALK * _step(x) / square)
+    return float(x.size * moved / (4 - 3 * moved))
+
+
+WALK = 1.05
+"""Waits that end in an empty queue cut steps short: by as much they move further than they seem."""
 
 
 def half_width(x: Numbers, least: float = LEAST_WORTH) -> tuple[float, float]:
@@ -95,8 +126,24 @@ def half_width(x: Numbers, least: float = LEAST_WORTH) -> tuple[float, float]:
     sufficiency = worth / least
     if x.size < 2 * BATCHES or sufficiency < 1:
         return math.inf, sufficiency
-    half = float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2)) * _error(x)
-    return half * (1 + MEAN_CAUTION / worth), sufficiency
+    half = float(stdtrit(BATCHES - 1, (1 + LEVEL) / 2)) * _error(x) * (1 + MEAN_CAUTION / worth)
+    return max(half, Z_95 * _neighbours_error(x) / math.sqrt(sufficiency)), sufficiency
+
+
+def _neighbours_error(x: Numbers) -> float:
+    """Standard error of the mean by the correlation of neighbours alone, as of an AR(1) series.
+
+    Of series that just pass, more than their share show too little of their later correlations.
+    """
+    own = float(x.var())
+    moved = _step(x) / own if own > 0 else 1.0
+    return math.sqrt(own / x.size * max(1.0, (2 - moved) / moved)) if moved > 0 else 0.0
+
+
+def _step(x: Numbers) -> float:
+    """Half the mean square of the difference of neighbours: the variance of independent values."""
+    steps = np.diff(x)
+    return float(np.square(steps, out=steps).mean()) / 2
 
 
 def _error(x: Numbers) -> float:
@@ -162,20 +209,22 @@ def _cautious(worth: float) -> float:
     return worth / (1 + SHARE_CAUTION * LEAST_WORTH / worth) ** 2
 
 
-def quantile(series: ArrayLike, p: float, dependent: bool = True) -> Estimate:
+def quantile(series: ArrayLike, p: float, dependent: bool = True, skewed: bool = False) -> Estimate:
     """The p-quantile of a series with the interval that its order statistics give.
 
     With ``dependent`` the series is in the order of its happening, and the interval is that of as
     many independent values as it is worth, by which of its values are above the quantile; unknown
-    where that of the mean would be. A bound beyond the extremes is infinite.
+    where that of the mean would be. A bound beyond the extremes is infinite. ``skewed``: of a
+    latency, which gets a ``latency_interval``.
     """
-    return quantiles(series, (p,), dependent)[0]
+    return quantiles(series, (p,), dependent, skewed)[0]
 
 
 def quantiles(
     series: ArrayLike,
     shares: Sequence[float],
     dependent: bool = True,
+    skewed: bool = False,
     ordered: Numbers | None = None,
 ) -> list[Estimate]:
     """Several of them; ``ordered`` are the sorted values, where the caller has them."""
@@ -183,15 +232,36 @@ def quantiles(
     x = x[~np.isnan(x)]
     if not x.size:
         return [UNKNOWN] * len(shares)
-    ordered, most = (np.sort(x) if ordered is None else ordered), math.inf
-    if dependent:
-        most = effective_size(x)
+    ordered = np.sort(x) if ordered is None else ordered
+    if skewed:
+        most = walk_worth(finite(x))
+        return [_latency_quantile(x, ordered, p, most) for p in shares]
+    most = effective_size(x) if dependent else math.inf
     return [_quantile(x, ordered, p, most) for p in shares]
+
+
+def _latency_quantile(x: Numbers, ordered: Numbers, p: float, most: float) -> Estimate:
+    """``most`` is ``walk_worth`` of all."""
+    value = _order_statistic(ordered, p)
+    worth = effective_size(x <= value)
+    sufficiency = min(most / _as_often(p) / LIMIT_Z**2, worth / BATCHES)
+    low, high = _bounds(ordered, p, max(1, int(worth)))
+    found = Estimate(value, low, high, int(x.size), sufficiency, float(ordered[0]))
+    return latency_interval(found)
+
+
+def _as_often(p: float) -> float:
+    """By which factor the relative variance of a latency's p-quantile is that of its mean."""
+    return QUANTILE_BASE + QUANTILE_GROWTH * math.log1p(-p) ** 2
+
+
+QUANTILE_BASE, QUANTILE_GROWTH = 0.75, 0.085
+"""Fitted to M/M/1 and M/D/1 queues; a walk's latencies are exponential, -log(1 - p) times m."""
 
 
 def _quantile(x: Numbers, ordered: Numbers, p: float, most: float) -> Estimate:
     """``most`` is what the series is worth for its mean; infinite for independent values."""
-    value, n = float(ordered[min(x.size - 1, math.ceil(p * x.size) - 1)]), int(x.size)
+    value, n = _order_statistic(ordered, p), int(x.size)
     sufficiency = math.nan
     if math.isfinite(most):
         worth = effective_size(x <= value)
@@ -199,10 +269,14 @@ def _quantile(x: Numbers, ordered: Numbers, p: float, most: float) -> Estimate:
         if sufficiency < 1:
             return Estimate(value, -math.inf, math.inf, n, sufficiency)
         n = max(1, int(_cautious(worth)))
+    return Estimate(value, *_bounds(ordered, p, n), int(x.size), sufficiency)
+
+
+def _bounds(ordered: Numbers, p: float, n: int) -> tuple[float, float]:
+    """The order statistics that bound the p-quantile of ``n`` independent values."""
     low = _binomial_quantile((1 - LEVEL) / 2, n, p) / n
     high = (_binomial_quantile((1 + LEVEL) / 2, n, p) + 1) / n
-    low, high = (_order_statistic(ordered, at) for at in (low, high))
-    return Estimate(value, low, high, int(x.size), sufficiency)
+    return _order_statistic(ordered, low), _order_statistic(ordered, high)
 
 
 def _binomial_quantile(share: float, n: int, p: float) -> int:

@@ -91,6 +91,8 @@ class Estimate:
     sufficiency: float = math.nan
     """Of a dependent series: what it is worth in independent values, as a share of what an interval
     needs. NaN where values are independent."""
+    least: float = 0.0
+    """Of a latency: the smallest of the series. Its interval scales what lies above that."""
 
     @property
     def known(self) -> bool:
@@ -104,9 +106,9 @@ class Estimate:
 
     def scaled(self, factor: float) -> Estimate:
         """The same in another unit; ``factor`` is positive."""
-        return replace(
-            self, value=self.value * factor, low=self.low * factor, high=self.high * factor
-        )
+        scaled = (each * factor for each in (self.value, self.low, self.high, self.least))
+        value, low, high, least = scaled
+        return replace(self, value=value, low=low, high=high, least=least)
 
     def within(self, least: float, most: float = math.inf) -> Estimate:
         """The same without what no such figure can be; an unknown bound stays so."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers, wilson_interval
+from mdibench.analysis.shares import UNKNOWN, Z_95, Estimate, Numbers, wilson_interval
 
 LEVEL = 0.95
 NEAR_LEAST = 1.3
@@ -37,41 +37,99 @@ def mean_of_independent(values: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half, int(x.size))
 
 
-def mean_of_skewed(
-    values: Sequence[Estimate], needed: float = 1.0, caution: float | None = None
-) -> Estimate:
+def mean_of_skewed(values: Sequence[Estimate]) -> Estimate:
     """The mean over repeats of a latency; unknown where together they are too short to tell.
 
-    Student's interval, symmetrical in 1 / mean, and a little wider where the runs are just enough:
-    where the sum of their sufficiencies is just ``needed``, by ``caution``.
+    ``latency_interval`` by the spread of the runs and by what all of them together are worth: of
+    each, the square of its latency counts, as what a run is worth falls with that.
     """
     found = mean_of_independent([estimate.value for estimate in values])
-    enough = sum(e.sufficiency for e in values) / needed
-    if enough < 1:
-        return replace(found, low=-math.inf, high=math.inf, sufficiency=enough)
-    caution = CAUTION if caution is None else caution
-    wider = 1.0 if math.isnan(enough) else 1 + caution / enough
-    return replace(reciprocal(found, wider * found.half_width), sufficiency=enough)
+    found = replace(found, least=sum(e.least for e in values) / max(1, len(values)))
+    squares = sum(e.sufficiency * (e.value - e.least) * e.value for e in values)
+    square = (found.value - found.least) * found.value
+    enough = squares / square if square > 0 else sum(e.sufficiency for e in values)
+    return latency_interval(replace(reciprocal(found, found.half_width), sufficiency=enough))
 
 
-REPEATED_MEANS = (2.0, 1 / 3)
-"""``needed`` and ``caution`` where the values are means: 60 independent items over all repeats."""
-CAUTION = 0.2
-"""Intervals of a latency are wider by this share, divided by its series' sufficiency: of the series
-that just pass, more than their share have seen too little of their own spread."""
+# --- latencies -----------------------------------------------------------------------------------
+
+LIMIT_Z = math.sqrt(20.0)
+"""Value over standard error of a latency's figure whose sufficiency is just 1."""
+SELDOM_Z = float(ndtri(0.98))
+"""Systems of whose series less than 2 % are sufficient are left out of an interval."""
 
 
 def reciprocal(estimate: Estimate, half: float) -> Estimate:
-    """An interval of the mean of a latency that is symmetrical in 1 / mean.
+    """The interval that is symmetrical in 1 / value, of what lies above the least latency."""
+    above, least = estimate.value - estimate.least, estimate.least
+    if not above > 0 or not math.isfinite(half):
+        return replace(estimate, low=estimate.value - half, high=estimate.value + half)
+    share = half / above
+    if share >= 1:
+        return replace(estimate, low=least, high=math.inf)
+    low, high = (least + above / (1 + side) for side in (share, -share))
+    return replace(estimate, low=low, high=high)
 
-    The spread of a queue's latency grows with the square of its mean.
+
+def latency_interval(estimate: Estimate) -> Estimate:
+    """The interval of a figure of a latency, from one by its own spread, and its ``sufficiency``.
+
+    The spread of a queue's latency grows with the square of its mean: the interval is symmetrical
+    in 1 / value, whose standard error then is the same at all loads. Near saturation latency moves
+    as a random walk between 0 and infinity, and by that alone the value is worth
+    z = ``LIMIT_Z`` √``sufficiency`` standard errors: where the series is just sufficient, the width
+    is that of the walk, and of longer series more and more that of its own spread.
+
+    Series are sufficient where the latency that they happened to see is low: of those near the
+    limit the upper bound is the conditional one, given that they passed (Lee, Sun, Sun and Taylor
+    2016, "Exact post-selection inference").
     """
-    mean = estimate.value
-    if not mean > 0 or not math.isfinite(half):
-        return replace(estimate, low=mean - half, high=mean + half)
-    share = half / mean
-    high = mean / (1 - share) if share < 1 else math.inf
-    return replace(estimate, low=mean / (1 + share), high=high)
+    enough, above = estimate.sufficiency, estimate.value - estimate.least
+    if enough < 1:
+        return replace(estimate, low=-math.inf, high=math.inf)
+    if math.isnan(enough) or not 0 < above < math.inf:
+        return estimate
+    z = LIMIT_Z * math.sqrt(enough)
+    below, beyond = (
+        math.hypot(Z_95 / z / math.sqrt(enough), own * math.sqrt(max(1e-9, 1 - 1 / enough)))
+        for own in _own_shares(estimate, above)
+    )
+    bound = _bound_given_passed(z)
+    left = max(1 - beyond * (z - bound) / Z_95, (LIMIT_Z - SELDOM_Z) / z)
+    low, high = (estimate.least + above / share for share in (1 + below, left))
+    return replace(estimate, low=low, high=high)
+
+
+def _own_shares(estimate: Estimate, above: float) -> tuple[float, float]:
+    """How far 1 / value reaches upwards and downwards by the estimate's own bounds, as shares."""
+    lowest = estimate.low - estimate.least
+    share = above / lowest - 1 if lowest > 0 else math.inf
+    return share, 1 - above / (estimate.high - estimate.least)
+
+
+def _bound_given_passed(z: float) -> float:
+    """Lower 95 % bound of what ``z`` estimates, given that z is at least ``LIMIT_Z``.
+
+    The least mean of a normal distribution, cut off at the limit, of whose draws 5 % are above z or
+    more than ``Z_95`` below their mean.
+    """
+    low, high = LIMIT_Z - SELDOM_Z, z - Z_95
+    if _missed(low, z) > 0:
+        return low
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _missed(middle, z) > 0 else (middle, high)
+    return low
+
+
+BISECTIONS = 30
+
+
+def _missed(mean: float, z: float) -> float:
+    """By how much more than 5 % of the draws that pass have an interval without ``mean``."""
+    tail = (1 - LEVEL) / 2
+    under = max(0.0, tail - float(ndtr(LIMIT_Z - mean)))
+    return float(ndtr(mean - z)) + under - (1 - LEVEL) * float(ndtr(mean - LIMIT_Z))
 
 
 # --- comparisons ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,39 @@ def test_quantiles_of_independent_values_cover_95_percent(p: float) -> None:
     assert 0.93 <= covers([series.quantile(x, p, dependent=False) for x in drawn], truth) <= 0.97
     # Not told that they are independent, the interval is a little wider than it need be.
     assert 0.95 <= covers([series.quantile(x, p) for x in drawn], truth) <= 0.98
+
+
+@pytest.mark.parametrize("true_z", [3.0, 4.5, 6.0])
+def test_a_latency_covers_given_that_its_series_is_long_enough(true_z: float) -> None:
+    """1 / value is drawn with standard error 1; of those that pass, not of all, 95 % cover.
+
+    No bound is nearer than that of a series whose length was never in question.
+    """
+    drawn = np.random.default_rng(14).normal(true_z, 1, 40_000)
+    found = [passed(float(z)) for z in drawn[drawn > s.LIMIT_Z][:1500]]
+    assert 0.935 <= covers(found, 1 / true_z) <= 0.98
+
+
+def passed(z: float) -> s.Estimate:
+    """The interval of 1 / ``z``."""
+    found = s.Estimate(1 / z, sufficiency=(z / s.LIMIT_Z) ** 2)
+    return s.latency_interval(s.reciprocal(found, s.Z_95 / z**2))
+
+
+def test_the_interval_of_a_long_series_is_that_of_its_own_spread() -> None:
+    own = s.reciprocal(s.Estimate(3.0, sufficiency=1e4, least=1.0), 0.2)
+    assert (own.low, own.high) == pytest.approx((1 + 2 / 1.1, 1 + 2 / 0.9))
+    found = s.latency_interval(own)
+    assert (found.low, found.high) == pytest.approx((own.low, own.high), rel=1e-3)
+    short = s.latency_interval(replace(own, sufficiency=0.99))
+    assert (short.low, short.high) == (-math.inf, math.inf)
+
+
+def test_a_constant_part_of_a_latency_does_not_hide_its_interval() -> None:
+    waits = np.random.default_rng(15).exponential(1.0, 2000)
+    bare, served = (series.mean_of_series(waits + least, skewed=True) for least in (0.0, 50.0))
+    assert served.least == pytest.approx(50, abs=0.01) and served.sufficiency > 1
+    assert bare.half_width <= served.half_width < 2 * bare.half_width
 
 
 @pytest.mark.slow
