@@ -263,9 +263,12 @@ def _messages(subject: CheckInput) -> Iterator[Finding]:
     if refused:
         text = f"{refused:.0f} messages had a malformed header and were refused"
         yield Finding("messages", "warning", text, "log.txt names their senders")
-    duplicates, reruns = subject.summary.ledger.duplicates, subject.summary.ledger.reruns
-    if duplicates > reruns:
-        text = f"{duplicates} results came twice, though only {reruns} items were run again"
+    ledger = subject.summary.ledger
+    if ledger.duplicates > ledger.reruns + ledger.lost:  # a lost item's result may come later
+        text = (
+            f"{ledger.duplicates} results came twice, though only {ledger.reruns} items were run "
+            f"again, and {ledger.lost} lost"
+        )
         yield Finding("messages", "warning", text, "report this with the run's files")
 
 
