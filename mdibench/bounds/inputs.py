@@ -327,10 +327,8 @@ def _grouped(keys: NDArray[Any], values: NDArray[Any]) -> Iterator[tuple[NDArray
 def _mean_seconds(reader: RunReader, blocks: int) -> dict[tuple[int, int], float]:
     """Seconds of one task in the window by rank and first block of its call; as if never slowed."""
     ranks, t_s = reader.numbers("telemetry", ["rank", "t_s"]).values()
-    table, (start_s, end_s) = (
-        reader.table("telemetry", ["block_tasks", "block_busy_s"]),
-        _window(reader),
-    )
+    slowed, (start_s, end_s) = _slowdowns(reader, ranks, t_s), _window(reader)
+    table = reader.table("telemetry", ["block_tasks", "block_busy_s"])
     unknown = [np.nan] * blocks
     tasks, busy_s = (
         np.array([v if v and len(v) == blocks else unknown for v in column.to_pylist()], np.float64)
@@ -339,8 +337,7 @@ def _mean_seconds(reader: RunReader, blocks: int) -> dict[tuple[int, int], float
     means: dict[tuple[int, int], float] = {}
     for rank in np.unique(ranks[np.isfinite(ranks)]):
         own = np.flatnonzero((ranks == rank) & (t_s >= start_s) & (t_s <= end_s))
-        slowed = _slowdowns(reader, ranks[own], t_s[own])[1:, None]
-        seconds = np.sum(np.diff(busy_s[own], axis=0) / slowed, axis=0)
+        seconds = np.sum(np.diff(busy_s[own], axis=0) / slowed[own][1:, None], axis=0)
         count = np.sum(np.diff(tasks[own], axis=0), axis=0)
         known = np.flatnonzero((count > 0) & (seconds > 0))
         means |= {(int(rank), int(k) + 1): float(seconds[k] / count[k]) for k in known}

@@ -9,7 +9,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -84,9 +83,11 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, with its name and arguments; the nearest is named for an unknown one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else "."
-            raise click.UsageError(f'There is no command "{args[0]}"{hint}', ctx)
+            from mdibench.config.messages import near_miss
+
+            hint = near_miss(args[0], COMMANDS)
+            what = f'There is no command "{args[0]}"'
+            raise click.UsageError(f"{what}; {hint}" if hint else f"{what}.", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

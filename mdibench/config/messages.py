@@ -55,11 +55,12 @@ def mistakes(error: ValidationError, data: Mapping[str, Any]) -> list[Mistake]:
 def choose(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown ``name``: the nearest of ``known``, else all of them."""
     known = list(known)
-    return _near_miss(name, known) or f"known: {', '.join(known)}"
+    return near_miss(name, known) or f"known: {', '.join(known)}"
 
 
-def _near_miss(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """The question after the nearest of ``known``; empty where none is near."""
+    near = get_close_matches(name, list(known), n=1)
     return f'did you mean "{near[0]}"?' if near else ""
 
 
@@ -115,7 +116,7 @@ def _mistake(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake
         return Mistake(path, "this key is missing", f"give {expected(path)}")
     if kind == "literal_error":
         allowed = _literals(path)
-        remedy = f"{_near_miss(str(value), allowed)} allowed: {', '.join(allowed)}".lstrip()
+        remedy = f"{near_miss(str(value), allowed)} allowed: {', '.join(allowed)}".lstrip()
         return Mistake(path, f"{shown(value)} is not known", remedy)
     what = "is out of range" if kind in RANGE_ERRORS else "does not fit here"
     return Mistake(path, f"{shown(value)} {what}", f"give {expected(whole)}")
@@ -126,7 +127,7 @@ def _unknown_key(path: KeyPath, value: object) -> Mistake:
     kind = "section" if len(path) == 1 and isinstance(value, (dict, list)) else "key"
     siblings = _fields_at(path[:-1])
     homes = [section for section in _fields_at(()) if name in _fields_at((section,))]
-    if homes and not _near_miss(name, siblings):
+    if homes and not near_miss(name, siblings):
         return Mistake(path, f"unknown {kind}", f"it belongs to [{homes[0]}]")
     return Mistake(path, f"unknown {kind}", choose(name, siblings))
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mdibench import errors
 from mdibench.rank import guard
+from mdibench.record import run_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds")
 RANK = f"""
@@ -155,3 +157,9 @@ def test_a_rank_that_was_killed_because_the_run_was_aborted_did_not_die(
 def test_an_interrupted_rank_that_ends_the_others_is_no_death(tmp_path: Path) -> None:
     watch = guard.Guard({"folder": str(tmp_path), "ranks": [], "launchers": [], "talk": ""})
     assert watch._reason("1", 130 << 8) == guard.BY_INTERRUPT
+
+
+def test_what_the_guard_repeats_is_what_the_package_says() -> None:
+    """It imports nothing of the package, so that it starts small."""
+    here = (guard.MANIFEST, guard.STOP, guard.INTERRUPTED)
+    assert here == (run_folder.MANIFEST, run_folder.STOP, errors.INTERRUPTED)
