@@ -8,6 +8,7 @@ finished it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from mdibench.transport.mpi import RankGroup
 
 LONGEST_INLINE_S = 1e-3
-"""A call that takes longer runs in a thread of its own."""
+"""A call that takes longer runs in a thread of its own, where a core is free for it."""
+LONGEST_SHARED_S = 3e-3
+"""The same on a core that is shared: the kernel would let two threads take turns of this length."""
 CALLS_BEFORE_JUDGING = 5
 """Of a block, before its time decides."""
 
@@ -62,7 +65,7 @@ class Computing(Protocol):
 
 
 class InlineCompute:
-    """Runs batches in the loop's own thread: for short calls, and for a rank that is alone.
+    """Runs batches in the loop's own thread: for short calls, and where no core is free.
 
     Two threads hand the interpreter's lock to each other several times a batch, which costs more
     than a short call takes. Messages meanwhile wait for its end.
@@ -102,11 +105,12 @@ class InlineCompute:
 class AdaptiveCompute:
     """Inline while every call is short, in a thread from the first block on that takes longer.
 
-    So a message waits for ``LONGEST_INLINE_S`` at most. A block's time is its shortest so far: on
-    a shared core, single calls say nothing.
+    So a message waits for ``longest_s`` at most. A block's time is its shortest so far: on a shared
+    core, single calls say nothing.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, longest_s: float = LONGEST_INLINE_S) -> None:
+        self._longest_s = longest_s
         self._inline = InlineCompute(engine)
         self._thread: ComputeThread | None = None
         self._shortest_s: dict[int, float] = {}
@@ -149,7 +153,7 @@ class AdaptiveCompute:
         self._calls[block] += 1
         self._shortest_s[block] = min(seconds, self._shortest_s.get(block, seconds))
         judged = self._calls[block] == CALLS_BEFORE_JUDGING
-        if judged and self._shortest_s[block] > LONGEST_INLINE_S:
+        if judged and self._shortest_s[block] > self._longest_s:
             self._thread = ComputeThread(self._inline.engine)
             for tasks in self._inline.batches:
                 self._thread.submit(tasks)
@@ -157,6 +161,17 @@ class AdaptiveCompute:
     def stop(self) -> None:
         """Compute nothing more."""
         self._current.stop()
+
+
+def longest_inline_s(cores_per_rank: int, alone: bool) -> float:
+    """How long a call may take to be computed in the loop's own thread.
+
+    A thread beside the loop pays where both run at once. On a core that all threads of a rank
+    share, it delays what it was to speed up; a rank that is alone expects no message there.
+    """
+    if cores_per_rank > 1:
+        return LONGEST_INLINE_S
+    return math.inf if alone else LONGEST_SHARED_S
 
 
 class ComputeThread:

@@ -36,8 +36,8 @@ from mdibench.rank.computing import (
     AdaptiveCompute,
     ComputeThread,
     Computing,
-    InlineCompute,
     RecordedCompute,
+    longest_inline_s,
     shared_recordings,
 )
 from mdibench.rank.ending import Ending, together
@@ -188,7 +188,7 @@ def _run(options: RunOptions, group: RankGroup, launch: environment.Launch, endi
     logging.getLogger("mdibench").addHandler(background)
     post = _post_office(config, plan, info, pairs, group)
     node = make_node(config, plan, group.rank, rule.thresholds, items)
-    compute, slow = _computing(engine, config, plan, group)
+    compute, slow = _computing(engine, config, plan, group, launch.local_size)
     parts = RankParts(node, post, partial(_newcomer, config, plan, group.rank, rule), slow)
     script = Script(config, group.rank, parts) if config.events else None
     hooks: Hooks
@@ -254,9 +254,9 @@ def _post_office(
 
 
 def _computing(
-    engine: Engine, config: RunConfig, plan: Plan, group: RankGroup
+    engine: Engine, config: RunConfig, plan: Plan, group: RankGroup, local_size: int
 ) -> tuple[Computing, Callable[[float], None]]:
-    """Who computes here: a thread beside the loop, unless calls are short or the rank is alone.
+    """Who computes here: a thread beside the loop, unless calls are short or no core is free.
 
     And how to make it slower by a factor, for scripted events.
     """
@@ -264,7 +264,8 @@ def _computing(
     if device is None:
         slowable = SlowableEngine(engine) if config.events else None
         engine = slowable or engine
-        computing = InlineCompute(engine) if group.size == 1 else AdaptiveCompute(engine)
+        share = environment.threads_per_rank(0, local_size, environment.cores())
+        computing = AdaptiveCompute(engine, longest_inline_s(share, group.size == 1))
         return computing, slowable.slow if slowable else lambda factor: None
     last = last_blocks(config.scheme, plan.blocks[group.rank])
     emulated_s = call_seconds(device.block_s, last)
