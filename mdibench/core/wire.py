@@ -8,7 +8,7 @@ the format raises ``WireError``, and the receiver counts it and goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from math import inf
 from struct import Struct
@@ -170,19 +170,18 @@ def _from_halves(ranks: bytes, count: int) -> tuple[float, ...]:
 Code = TypeVar("Code", bound=IntEnum)
 
 
-def _known(kind: type[Code]) -> Mapping[int, Code]:
-    """The members by number: much cheaper than a call of the class."""
-    return {int(member): member for member in kind}
+class _Codes(dict[int, Code]):
+    """The members of an enumeration by number: much cheaper than a call of the class."""
+
+    def __init__(self, kind: type[Code]) -> None:
+        super().__init__({int(member): member for member in kind})
+        self._kind = kind
+
+    def __missing__(self, number: int) -> Code:
+        raise WireError(f"{number} is not a valid {self._kind.__name__}")
 
 
-_KINDS, _DTYPES, _CODECS = _known(MessageKind), _known(Dtype), _known(CodecId)
-
-
-def _code(known: Mapping[int, Code], kind: type[Code], number: int) -> Code:
-    try:
-        return known[number]
-    except KeyError:
-        raise WireError(f"{number} is not a valid {kind.__name__}") from None
+_KINDS, _DTYPES, _CODECS = _Codes(MessageKind), _Codes(Dtype), _Codes(CodecId)
 
 
 Decode: TypeAlias = Callable[[Layout, int, int], tuple[Any, int]]
@@ -211,10 +210,8 @@ def unpack(
         raise WireError(f"{dimensions} dimensions, path of {path_length}, {price_count} prices")
     if payload_bytes != size - HEADER_BYTES:
         raise WireError(f"payload of {payload_bytes} bytes in a message of {size}")
-    layout = Layout(
-        _code(_DTYPES, Dtype, dtype), (s0, s1, s2, s3)[:dimensions], _code(_CODECS, CodecId, codec)
-    )
-    message_kind = _code(_KINDS, MessageKind, kind)
+    layout = Layout(_DTYPES[dtype], (s0, s1, s2, s3)[:dimensions], _CODECS[codec])
+    message_kind = _KINDS[kind]
     prices = _from_halves(path, price_count) if price_count else ()
     state = State(input_queue, gamma_s, received, prices)
     ranks = _RANKS[path_length].unpack_from(path)
