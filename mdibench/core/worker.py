@@ -33,7 +33,6 @@ from mdibench.core.transitions import (
 from mdibench.core.worker_base import WorkerBase
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import (
-    Candidate,
     Generator,
     Keep,
     Offload,
@@ -145,7 +144,20 @@ class Worker(WorkerBase):
 
     def _offload_head(self) -> bool:
         """One decision about the head of O_n; whether it left."""
-        view = self._offload_view(self.output_queue.head)
+        entry = self.output_queue.head
+        hosts = entry.task.block in self.setup.blocks
+        ways = self._open_ways(entry, hosts)
+        if not (ways or hosts):
+            return False  # there is nothing to decide: any policy waits
+        view = OffloadView(
+            block=entry.task.block,
+            hosts_block=hosts,
+            input_queue=self.waiting,
+            output_queue=len(self.output_queue.entries),
+            gamma_s=self.gamma_s,
+            candidates=tuple([neighbour.as_candidate() for neighbour in ways]),
+            turn=self._turn,
+        )
         decision = self.setup.scheme.offload(view, self._generator)
         answer = DECISIONS[type(decision)]
         if answer is None:
@@ -155,32 +167,18 @@ class Worker(WorkerBase):
         act(self, decision, view, self._queues[move.before].pop(self._now))
         return True
 
-    def _offload_view(self, entry: Entry) -> OffloadView:
-        block = entry.task.block
-        hosts = block in self.setup.blocks
-        made_here = entry.task.path[-1:] == (self.setup.rank,)
-        return OffloadView(
-            block=block,
-            hosts_block=hosts,
-            input_queue=self.waiting,
-            output_queue=len(self.output_queue.entries),
-            gamma_s=self.gamma_s,
-            candidates=self._candidates(block, None if hosts or made_here else entry.sender),
-            turn=self._turn,
-        )
-
-    def _candidates(self, block: int, came_from: int | None) -> tuple[Candidate, ...]:
+    def _open_ways(self, entry: Entry, hosts: bool) -> list[Neighbour]:
         """Neighbours to offer a task to. A mere relay does not hand it back unless it must."""
+        task, window = entry.task, self.setup.link_window
+        block = task.block
         if block not in self._ways:
             ranks = self.setup.next_hops.get(block, ())
             self._ways[block] = [self.neighbours[rank] for rank in ranks]
-        ways, window = self._ways[block], self.setup.link_window
-        if came_from is not None:
+        ways = self._ways[block]
+        if not hosts and task.path[-1:] != (self.setup.rank,):
             trusted = [n for n in ways if not (n.suspected or n.left)]
-            ways = [n for n in trusted if n.rank != came_from] or trusted
-        return tuple(
-            [n.as_candidate() for n in ways if n.under_way < window and not (n.suspected or n.left)]
-        )
+            ways = [n for n in trusted if n.rank != entry.sender] or trusted
+        return [n for n in ways if n.under_way < window and not (n.suspected or n.left)]
 
     def _keep(self, decision: Keep, view: OffloadView, entry: Entry) -> None:
         if traced(entry.task.item, self.setup.trace):
