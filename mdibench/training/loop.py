@@ -31,6 +31,8 @@ from mdibench.models.evaluation import all_logits
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import save_tensors
 
+LARGEST_RESIDENT = 1024**3
+"""Bytes of the training items that are kept on the training device, and cropped there."""
 WARMUP_SHARE = 0.2
 """Share of the steps in which the learning rate rises; then it falls to 0 along a cosine."""
 
@@ -156,11 +158,14 @@ class Trainer:
         augment = AUGMENTATIONS[self.recipe.augmentation]
         side = _side(self.recipe, epoch)
         order = rng.permutation(len(split))
+        items, labels = torch.from_numpy(split.inputs), torch.from_numpy(split.labels)
+        if items.nbytes <= LARGEST_RESIDENT:
+            items = items.to(self.device)
         for start in range(0, len(order) - self.recipe.batch + 1, self.recipe.batch):
             chosen = order[start : start + self.recipe.batch]
-            pixels = torch.from_numpy(augment(split.inputs[chosen], rng)).to(self.device)
-            labels = torch.from_numpy(split.labels[chosen]).to(self.device)
-            yield _resized(pixels, side, self.recipe.channels_last), labels
+            pixels = augment(items, chosen, rng).to(self.device)
+            wanted = labels[torch.from_numpy(chosen)].to(self.device)
+            yield _resized(pixels, side, self.recipe.channels_last), wanted
 
     def _step(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One update; returns the loss and the number of correct items of each exit."""
@@ -294,35 +299,42 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
 # --- augmentation --------------------------------------------------------------------------------
 
 Augmentation = Literal["none", "crop-flip"]
-Pixels = NDArray[np.uint8]
-
 PADDING = 4
 
 
-def unchanged(inputs: Pixels, rng: Generator) -> Pixels:
-    """The items unchanged."""
-    return inputs
+def crop_flip(items: Tensor, chosen: NDArray[np.int64], rng: Generator) -> Tensor:
+    """The ``chosen`` items, each shifted by up to ``PADDING`` pixels and flipped at random.
 
-
-def crop_flip(inputs: Pixels, rng: Generator) -> Pixels:
-    """Each item shifted by up to ``PADDING`` pixels (mirrored edges) and flipped at random.
-
-    ``inputs`` uint8 ``[N, C, H, W]``; the usual augmentation of CIFAR-10 (He et al. 2016).
+    ``items`` ``[N, C, H, W]``; edges are mirrored. The usual augmentation of CIFAR-10 (He et al.
+    2016). Pixels are gathered where ``items`` are: only their places come from the processor.
     """
-    count, _, height, width = inputs.shape
-    pads = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
-    padded = np.pad(inputs, pads, mode="reflect")
-    top, left = rng.integers(0, 2 * PADDING + 1, (2, count, 1))
-    rows = top + np.arange(height)
-    columns = left + np.arange(width)
-    mirrored = rng.random(count) < 0.5
-    columns[mirrored] = columns[mirrored, ::-1]
-    index = np.arange(count)[:, None, None]
-    moved = padded.transpose(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]]
-    return np.ascontiguousarray(moved.transpose(0, 3, 1, 2))
+    count, (channels, height, width) = len(chosen), items.shape[1:]
+    top, left = rng.integers(-PADDING, PADDING + 1, (2, count, 1))
+    rows = _mirrored(top + np.arange(height), height)
+    columns = _mirrored(left + np.arange(width), width)
+    flipped = rng.random(count) < 0.5
+    columns[flipped] = columns[flipped, ::-1]
+    places = (
+        chosen[:, None, None, None],
+        np.arange(channels)[:, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    )
+    return items[tuple(torch.from_numpy(place).to(items.device) for place in places)]
 
 
-AUGMENTATIONS: Mapping[Augmentation, Callable[[Pixels, Generator], Pixels]] = {
-    "none": unchanged,
+def _mirrored(places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Places in a row of ``size`` pixels; those beyond an end are mirrored at the outermost one."""
+    mirrored: NDArray[np.int64] = size - 1 - np.abs(size - 1 - np.abs(places))
+    return mirrored
+
+
+def as_they_are(items: Tensor, chosen: NDArray[np.int64], rng: Generator) -> Tensor:
+    """The ``chosen`` items."""
+    return items[torch.from_numpy(chosen).to(items.device)]
+
+
+AUGMENTATIONS: Mapping[Augmentation, Callable[[Tensor, NDArray[np.int64], Generator], Tensor]] = {
+    "none": as_they_are,
     "crop-flip": crop_flip,
 }

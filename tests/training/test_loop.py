@@ -133,7 +133,9 @@ def test_a_crop_is_a_window_of_the_mirrored_padding() -> None:
     inputs = np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8)
     pads = ((0, 0), (0, 0), (PADDING, PADDING), (PADDING, PADDING))
     padded = np.pad(inputs, pads, mode="reflect")
-    for item, changed in enumerate(crop_flip(inputs, np.random.default_rng(1))):
+    chosen = np.array([1, 0])
+    cropped = crop_flip(torch.from_numpy(inputs), chosen, np.random.default_rng(1)).numpy()
+    for item, changed in zip(chosen, cropped, strict=True):
         windows = [
             window[:, :, ::mirror]
             for top in range(2 * PADDING + 1)
