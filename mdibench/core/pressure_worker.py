@@ -9,6 +9,7 @@ changed is looked at again: a link that is free or whose end told new prices, a 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from mdibench.core.events import (
     Arrived,
@@ -23,8 +24,8 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.pricing import USUAL_BLOCK_S, USUAL_HOP_S, Distances, PricedLink
-from mdibench.core.queues import BlockQueue, Entry
+from mdibench.core.pricing import USUAL_HOP_S, Distances, PricedLink
+from mdibench.core.queues import BlockQueue, Entry, tasks_of
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
 from mdibench.core.setup import WorkerSetup
@@ -48,6 +49,9 @@ from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import Generator
 
+NONE: deque[Any] = deque(maxlen=0)
+"""Stands for the line of messages that may not leave."""
+
 
 class PressureWorker(WorkerBase):
     """The state machine of one worker whose links and engine go by prices."""
@@ -64,15 +68,13 @@ class PressureWorker(WorkerBase):
         """Messages of each kind that are here, those in the engine included."""
         self._results: deque[Result] = deque()
         self._hosted = [block in setup.blocks for block in range(1, exits + 1)]
-        self._movable = [
-            *(
-                not hosted or bool(setup.next_hops.get(k + 1))
-                for k, hosted in enumerate(self._hosted)
-            ),
-            setup.rank != SOURCE,
-        ]
-        """Kinds that may leave: a task that nobody else computes stays, a result at home too."""
         self._result_kind = exits
+        self._leaving = [
+            self.output_queue.lines[k] if not here else
+            self.input_queue.lines[k] if setup.next_hops.get(k + 1) else NONE
+            for k, here in enumerate(self._hosted)
+        ] + [NONE if setup.rank == SOURCE else self._results]  # fmt: skip
+        """What waits for a link, by kind: a task that nobody else computes stays."""
         following = [setup.last_block.get(block, block) for block in range(1, exits + 1)]
         self.distances = Distances(self._hosted, following, setup.rank == SOURCE)
         self.links = {
@@ -97,7 +99,7 @@ class PressureWorker(WorkerBase):
     @property
     def waiting(self) -> int:
         """|I_n|: tasks that wait to be computed, those that the engine got in advance included."""
-        return len(self.input_queue) + self._ahead
+        return self.input_queue.length + self._ahead
 
     @property
     def room(self) -> int:
@@ -112,7 +114,7 @@ class PressureWorker(WorkerBase):
             ways_s = link.ways_s
             if link.hear(event.state):
                 if link.ways_s != ways_s:
-                    link.worth = self.distances.worth_of(link, self.setup.pressure)
+                    link.value_hops(self.distances.worth_of(link, self.setup.pressure))
                 link.reprice(self.distances.per_s)
                 self._open.add(event.sender)
                 self._known_state = None
@@ -154,7 +156,7 @@ class PressureWorker(WorkerBase):
         distances.measure([link for near, link in self._ways if not (near.suspected or near.left)])
         for _, link in self._ways:
             link.estimate(self._sizes)
-            link.worth = distances.worth_of(link, self.setup.pressure)
+            link.value_hops(distances.worth_of(link, self.setup.pressure))
             link.reprice(distances.per_s)
         self._own_work_s = None
 
@@ -224,44 +226,37 @@ class PressureWorker(WorkerBase):
         self.lengths[kind] += more
         self._own_work_s = self._known_state = None
 
-    def _line(self, kind: int) -> deque[Entry]:
-        queue = self.input_queue if self._hosted[kind] else self.output_queue
-        return queue.lines[kind]
-
-    def _waits(self, kind: int) -> bool:
-        """Whether a message of this kind waits for a link."""
-        return bool(self._results if kind == self._result_kind else self._line(kind))
-
     # --- links --------------------------------------------------------------------------------
 
     def _settle(self) -> list[Instruction]:
-        """Serve the links that may have something to gain, then the engine."""
-        if not (self._grown or self._open):
+        """Serve links that may gain, then the engine: it chooses anew once something was sent."""
+        grown, opened, out, told = self._grown, self._open, self._out, -1
+        if not (grown or opened):
             self._serve_engine()
-        while self._grown or self._open:
-            if self._grown:
-                self._serve_kind(self._grown.pop())
+        while grown or opened:
+            if grown:
+                self._serve_kind(grown.pop())
             else:
-                self._serve_link(self._open.pop())
-            self._serve_engine()
-        return self._out
+                self._serve_link(opened.pop())
+            if len(out) != told:
+                self._serve_engine()
+                told = len(out)
+        return out
 
     def _serve_kind(self, kind: int) -> None:
         """Send messages of a kind by the links that gain most, as long as one gains."""
-        if not self._movable[kind]:
-            return
-        while self._waits(kind):
+        instant = (self._now, kind)
+        while self._leaving[kind]:
             best, most = None, 0.0
             length, work, hops = self.lengths[kind], self._work(), self._hops(kind)
-            instant = (self._now, kind)
             for way in self._ways:
                 near, link = way
                 if near.under_way >= link.window or near.suspected or near.left:
                     continue
                 if link.came == instant:
                     continue
-                worth = link.worth[kind]
-                gain = length - link.prices[kind] + worth.own_work * work - worth.toll * hops
+                own_work, toll = link.own_work[kind], link.tolls[kind]
+                gain = length - link.prices[kind] + own_work * work - toll * hops
                 if gain > most and not link.keeps_free(kind, gain, self._now):
                     best, most = way, gain
             if best is None:
@@ -273,23 +268,21 @@ class PressureWorker(WorkerBase):
         if rank not in self.setup.outgoing:
             return
         near, link = self.neighbours[rank], self.links[rank]
-        seconds, prices = link.transmission_s, link.prices
+        seconds, prices, own_work = link.transmission_s, link.prices, link.own_work
         while near.under_way < link.window and not (near.suspected or near.left):
             best, most = None, 0.0
-            for kind, length in enumerate(self.lengths):
-                if not (length and self._movable[kind]):
+            for kind, line in enumerate(self._leaving):
+                if not line:
                     continue
-                worth = link.worth[kind]
-                gain = length - prices[kind]
-                if worth.own_work:
+                gain = self.lengths[kind] - prices[kind]
+                if own_work[kind]:
                     gain += self._work()
                 if gain <= 0.0 or link.came == (self._now, kind):
                     continue
-                if self._waits(kind):
-                    gain -= worth.toll * self._hops(kind)
-                    gain /= seconds[kind] or USUAL_HOP_S
-                    if gain > most:
-                        best, most = kind, gain
+                gain -= link.tolls[kind] * self._hops(kind)
+                gain /= seconds[kind] or USUAL_HOP_S
+                if gain > most:
+                    best, most = kind, gain
             link.note_offer(most)
             if best is None or link.keeps_free(best, most * seconds[best], self._now):
                 return
@@ -297,11 +290,13 @@ class PressureWorker(WorkerBase):
 
     def _hops(self, kind: int) -> int:
         """Hops that the first message that waits has made; 0 for results, which pay for none."""
-        return 0 if kind == self._result_kind else self._line(kind)[0].task.hops
+        first = self._leaving[kind][0]
+        return first.task.hops if isinstance(first, Entry) else 0
 
     def _work(self) -> float:
         """Tasks that could be computed in the time that what is here takes, as far as it counts."""
-        return self._work_s() * self.distances.per_s
+        seconds = self._own_work_s
+        return (self._work_s() if seconds is None else seconds) * self.distances.per_s
 
     def _work_s(self) -> float:
         """Compute time of what is here, as far as it counts."""
@@ -324,8 +319,8 @@ class PressureWorker(WorkerBase):
     def _take_out(self, neighbour: Neighbour, kind: int) -> Task:
         hosted = self._hosted[kind]
         queue, move = (self.input_queue, FORWARDED) if hosted else (self.output_queue, OFFLOADED)
-        if traced(self._line(kind)[0].task.item, self.setup.trace):
-            self._note_sent(self._line(kind)[0], neighbour, kind)
+        if self.setup.trace and traced(queue.lines[kind][0].task.item, self.setup.trace):
+            self._note_sent(queue.lines[kind][0], neighbour, kind)
         entry = queue.take(kind, self._now)
         task = entry.task
         self._remember((self._now, move, task.item, task.attempt, task.block, neighbour.rank))
@@ -334,8 +329,8 @@ class PressureWorker(WorkerBase):
 
     def _note_sent(self, entry: Entry, neighbour: Neighbour, kind: int) -> None:
         link = self.links[neighbour.rank]
-        worth = link.worth[kind]
-        beaten = link.prices[kind] - worth.own_work * self._work() + worth.toll * entry.task.hops
+        beaten = link.prices[kind] - link.own_work[kind] * self._work()
+        beaten += link.tolls[kind] * entry.task.hops
         step = send_step(
             now=self._now,
             rank=self.setup.rank,
@@ -352,23 +347,17 @@ class PressureWorker(WorkerBase):
 
     def _serve_engine(self) -> None:
         """Give the engine batches of the block with most to gain per second, while it has room."""
-        while len(self._batches) <= self.setup.lookahead and len(self.input_queue):
-            best, most, fall = None, 0.0, 0.0
-            for kind in self.distances.kinds:
-                if not (self.input_queue.lines[kind] or self.input_queue.staying[kind]):
-                    continue
-                seconds = self.distances.block_s[kind] or USUAL_BLOCK_S
-                gain = self.distances.gain_of(kind, self.lengths, seconds)
-                if gain / seconds > most:
-                    best, most, fall = kind, gain / seconds, gain
+        queue = self.input_queue
+        while queue.length and len(self._batches) <= self.setup.lookahead:
+            best, fall = self.distances.best_block(queue, self.lengths)
             if best is None:
                 return
             if self.setup.trace:
                 self._begun_at.append((self.lengths[best], self.lengths[best] - fall))
-            batch = self.input_queue.take_batch(best, self.setup.max_batch, self._now)
+            batch = queue.take_batch(best, self.setup.max_batch, self._now)
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
-            self._out.append(Compute(tuple(entry.task for entry in batch)))
+            self._out.append(Compute(tasks_of(batch)))
 
     # --- what neighbours know -----------------------------------------------------------------
 
@@ -384,8 +373,10 @@ class PressureWorker(WorkerBase):
             return True
         if neighbour.left or neighbour.suspected:
             return False
-        link, idle = self.links[neighbour.rank], not any(self.lengths)
-        if not link.told or (idle and neighbour.needs_telling(self.waiting, self.gamma_s)):
+        link = self.links[neighbour.rank]
+        if not link.told:
+            return True
+        if not any(self.lengths) and neighbour.needs_telling(self.waiting, self.gamma_s):
             return True
         return link.outdated(self.lengths, self.distances.here_s)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 
 from mdibench.core.neighbours import smoothed
+from mdibench.core.queues import BlockQueue
 from mdibench.core.records import State
 from mdibench.policy.pressure import (
     PROGRESS,
@@ -63,18 +64,21 @@ class PricedLink:
         "_unsent",
         "_usual_s",
         "_with_link",
+        "biases",
         "came",
         "delay_s",
         "hosts",
+        "its_work",
         "lengths",
+        "own_work",
         "prices",
         "told",
+        "tolls",
         "transmission_s",
         "unread",
         "ways_s",
         "window",
         "work_s",
-        "worth",
     )
 
     def __init__(self, hosts: frozenset[int], kinds: int, window: int) -> None:
@@ -108,13 +112,16 @@ class PricedLink:
         self.work_s = 0.0
         self.unread = [0] * kinds
         self._transit = [0.0] * kinds
-        self.worth: list[HopWorth] = [NO_WAY] * kinds
-        """What a hop of each kind is worth beyond the fall of the price."""
+        self.value_hops([NO_WAY] * kinds)
         self.prices = [inf] * kinds
         self.told: tuple[float, ...] = ()
         """What n last told m."""
         self._unread_kinds: deque[int] = deque()
         self._acknowledged = 0
+
+    def value_hops(self, worth: Sequence[HopWorth]) -> None:
+        """Take what a hop of each kind is worth beyond the fall of the price, a column a field."""
+        self.biases, self.own_work, self.its_work, self.tolls = zip(*worth, strict=True)
 
     def hear(self, state: State) -> bool:
         """Take m's prices; whether they are news."""
@@ -130,18 +137,19 @@ class PricedLink:
         for _ in range(min(new, len(kinds_sent))):
             unread[kinds_sent.popleft()] -= 1
         if new:
-            transit = self._transit
-            for kind, count in enumerate(unread):
-                transit[kind] += TRANSIT_WEIGHT * (count - transit[kind])
+            self._transit = [
+                usual + TRANSIT_WEIGHT * (count - usual)
+                for usual, count in zip(self._transit, unread)  # noqa: B905 - costs 0.1 µs
+            ]
         return True
 
     def reprice(self, per_s: float) -> None:
         """Work out ``prices`` after m was heard; ``per_s`` are the tasks of a second's work."""
         work = per_s * self.work_s
         self.prices = [
-            length + (count - usual if count > usual else 0.0) - worth.bias + worth.its_work * work
-            for length, count, usual, worth in zip(
-                self.lengths, self.unread, self._transit, self.worth, strict=True
+            length + (count - usual if count > usual else 0.0) - bias + its_work * work
+            for length, count, usual, bias, its_work in zip(
+                self.lengths, self.unread, self._transit, self.biases, self.its_work, strict=True
             )
         ]
 
@@ -166,7 +174,8 @@ class PricedLink:
             self._spacing_s = smoothed(self._spacing_s, taken_s, weight)
         self._last_free_s, self._freed = now, True
         self._usual_s = smoothed(self._usual_s, taken_s, GAIN_WEIGHT)
-        self._shortest_s = min(self._shortest_s, now - handed_s)
+        if now - handed_s < self._shortest_s:
+            self._shortest_s = now - handed_s
         if self._spacing_s:
             fits = int(2 * self._shortest_s / self._spacing_s)
             self.window = min(max(usual_window, fits), LONGEST_WINDOW)
@@ -191,8 +200,10 @@ class PricedLink:
     def estimate(self, sizes: Sequence[int]) -> None:
         """Take the times of kinds never sent from their bytes and the largest message sent."""
         unsent, times_s = self._unsent, self.transmission_s
+        if not unsent:
+            return
         sent = [(sizes[kind], second) for kind, second in enumerate(times_s) if kind not in unsent]
-        if unsent and sent:
+        if sent:
             largest, seconds = max(sent)
             for kind in unsent:
                 times_s[kind] = seconds * sizes[kind] / largest if largest else 0.0
@@ -205,12 +216,13 @@ class PricedLink:
 
     def outdated(self, lengths: Sequence[int], here_s: Sequence[float]) -> bool:
         """Whether m, which was told before, believes other prices or distances of n."""
-        kinds, told = len(lengths), self.told
-        pairs = zip(lengths, told, strict=False)
-        if any(now != then and abs(now - then) > NOTABLE_LENGTH * then for now, then in pairs):
-            return True
-        ways = zip(here_s, told[kinds:], strict=False)
-        return any(_moved(now, then) for now, then in ways)
+        for now, then in zip(lengths, self.told, strict=False):
+            if now != then and abs(now - then) > NOTABLE_LENGTH * then:
+                return True
+        for now_s, then_s in zip(here_s, self.told[len(lengths) :], strict=False):
+            if now_s != then_s and _moved(now_s, then_s):
+                return True
+        return False
 
     def hop_s(self, kind: int) -> float:
         """Time of a hop, unloaded: the link is busy with the message, which then travels.
@@ -262,14 +274,30 @@ class Distances:
 
     def work_s(self, lengths: Sequence[int]) -> float:
         """Compute time of what is here, as far as it counts."""
-        work_s = sum([lengths[kind] * self.block_s[kind] for kind in self.kinds])
-        return min(work_s, WORK_LIMIT / self.per_s)
+        work_s, most_s = 0.0, WORK_LIMIT / self.per_s
+        for kind in self.kinds:
+            if lengths[kind]:
+                work_s += lengths[kind] * self.block_s[kind]
+                if work_s >= most_s:
+                    return most_s
+        return work_s
 
     def gain_of(self, kind: int, lengths: Sequence[int], seconds: float) -> float:
         """How much the prices ``lengths`` fall when a task is computed in ``seconds``."""
         price, next_price = lengths[kind], lengths[self.following[kind]]
         bias = self.per_s * seconds + PROGRESS * kind
         return block_pressure(price, next_price, lengths[self.results], self.goes_on(kind), bias)
+
+    def best_block(self, queue: BlockQueue, lengths: Sequence[int]) -> tuple[int | None, float]:
+        """The waiting kind with most to gain per second of the engine, if any, and its gain."""
+        best, most, fall = None, 0.0, 0.0
+        for kind in self.kinds:
+            if queue.lines[kind] or queue.staying[kind]:
+                seconds = self.block_s[kind] or USUAL_BLOCK_S
+                gain = self.gain_of(kind, lengths, seconds)
+                if gain / seconds > most:
+                    best, most, fall = kind, gain / seconds, gain
+        return best, fall
 
     def measure(self, links: Iterable[PricedLink]) -> None:
         """Distances from own block times and what neighbours told (Bellman-Ford)."""
@@ -298,27 +326,28 @@ class Distances:
 
     def worth_of(self, link: PricedLink, parameters: PressureParameters) -> list[HopWorth]:
         """What a hop of each kind over ``link`` is worth beyond the fall of its price."""
-        results, longest = self.results, parameters.longest_hop
-        outward = link.ways_s[results] > self.here_s[results]
+        results, ways_s, hosts = self.results, link.ways_s, link.hosts
+        per_s, threshold, longest = self.per_s, parameters.threshold, parameters.longest_hop
+        outward = ways_s[results] > self.here_s[results]
+        hop_s = link.delay_s or USUAL_HOP_S
         worth = []
-        for kind in range(results):
-            there_s, hosted = link.ways_s[kind], self._hosted[kind]
+        for kind, hosted in enumerate(self._hosted):
+            there_s = ways_s[kind]
             if there_s == inf:
                 worth.append(NO_WAY)
                 continue
             here_s = self._own_s[kind] if hosted else self._via_s[kind]
-            cost_s, hosted_there = link.hop_s(kind), kind in link.hosts
-            hop = HopView(here_s, there_s, cost_s, hosted, hosted_there, outward)
-            worth.append(hop_worth(hop, self.per_s, parameters.threshold, longest))
-        nearer_s = self._via_s[results] - link.ways_s[results]
-        known = link.ways_s[results] < inf
-        hop_s = link.delay_s or USUAL_HOP_S
-        bias = result_bias(nearer_s, hop_s, self.per_s, parameters.threshold, longest)
-        return [*worth, HopWorth(bias) if known else NO_WAY]
+            cost_s = hop_s + link.transmission_s[kind]
+            hop = HopView(here_s, there_s, cost_s, hosted, kind in hosts, outward)
+            worth.append(hop_worth(hop, per_s, threshold, longest))
+        if ways_s[results] == inf:
+            return [*worth, NO_WAY]
+        nearer_s = self._via_s[results] - ways_s[results]
+        return [*worth, HopWorth(result_bias(nearer_s, hop_s, per_s, threshold, longest))]
 
 
 def _moved(now_s: float, told_s: float) -> bool:
-    """Whether a distance is another one than a neighbour was told."""
+    """Whether a distance that has changed is another one than a neighbour was told."""
     if told_s == inf:
         return now_s < inf
-    return now_s != told_s and abs(now_s - told_s) > NOTABLE_WAY * told_s
+    return abs(now_s - told_s) > NOTABLE_WAY * told_s

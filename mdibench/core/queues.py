@@ -149,31 +149,36 @@ class TaskQueue:
 class BlockQueue:
     """A queue with a line for each block, any of which may be served next.
 
-    A task that was put ``to_stay`` stands in line for the engine only, not for a link.
+    A task that was put ``to_stay`` stands in line for the engine only, not for a link. ``length``
+    is there to be looked at, where a call would cost too much.
     """
+
+    __slots__ = ("_capacity", "_peak", "_waited_s", "length", "lines", "staying")
 
     def __init__(self, capacity: int, exits: int) -> None:
         self._capacity = capacity
-        self._length = self._peak = 0
+        self.length = self._peak = 0
         self._waited_s = 0.0
         self.lines: tuple[deque[Entry], ...] = tuple(deque() for _ in range(exits))
         self.staying: tuple[deque[Entry], ...] = tuple(deque() for _ in range(exits))
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def __iter__(self) -> Iterator[Entry]:
         return chain(*self.lines, *self.staying)
 
     def put(self, entry: Entry, to_stay: bool = False) -> None:
         """Append to the line of its block; raises ``InvariantError`` beyond the capacity."""
-        if self._length >= self._capacity:
+        length = self.length
+        if length >= self._capacity:
             raise InvariantError(
                 f"queue beyond its capacity {self._capacity}: {entry.task}", entry.task.item
             )
         (self.staying if to_stay else self.lines)[entry.task.block - 1].append(entry)
-        self._length += 1
-        self._peak = max(self._peak, self._length)
+        self.length = length + 1
+        if length >= self._peak:
+            self._peak = length + 1
 
     def take(self, line: int, now: float) -> Entry:
         """The head of a line (from 0), for a link."""
@@ -200,9 +205,9 @@ class BlockQueue:
 
     def statistics(self) -> QueueStatistics:
         """Length now, peak, and the time that tasks waited."""
-        return QueueStatistics(self._length, self._peak, self._waited_s)
+        return QueueStatistics(self.length, self._peak, self._waited_s)
 
     def _left(self, entry: Entry, now: float) -> Entry:
-        self._length -= 1
+        self.length -= 1
         self._waited_s += now - entry.since_s
         return entry
