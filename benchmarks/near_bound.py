@@ -38,7 +38,7 @@ from mdibench.core.records import SOURCE
 from mdibench.core.rows import ItemRow, Row
 from mdibench.network.devices import MBIT, MS
 from mdibench.report.bound_text import demand_of
-from mdibench.simulation.run import build_world
+from mdibench.simulation.run import build_world, few_collections
 from mdibench.simulation.scenario import Scenario, load_scenario
 
 SCHEMES = ("pressure", "mdi-exit", "join-shortest-queue", "ddi")
@@ -270,7 +270,8 @@ def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, An
     scenario = scenario_of(cell, scheme, seed, offline(max(USUAL_IN_FLIGHT, cap)))
     begun_s = time.process_time()
     watched = Watched(scenario, bound)
-    window = watched.last_window(most_items)
+    with few_collections():
+        window = watched.last_window(most_items)
     return {
         "cell": cell.name,
         "scheme": scheme,

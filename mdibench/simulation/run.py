@@ -143,7 +143,7 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
     with (writer.folder / "log.txt").open("a", encoding="utf-8") as log:
         world = build_world(scenario, partial(_record, writer, log))
         try:
-            with _few_collections():
+            with few_collections():
                 _run(world, scenario, writer, quiet)
         except KeyboardInterrupt:
             status, verdict, reason = INTERRUPTED, "aborted", "interrupted"
@@ -157,7 +157,7 @@ def simulate(scenario: Scenario, quiet: bool = False) -> tuple[int, Path]:
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
+def few_collections() -> Iterator[None]:
     """Collect garbage rarely: a world makes millions of small records and no cycles."""
     thresholds = gc.get_threshold()
     gc.freeze()
