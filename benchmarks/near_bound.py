@@ -55,8 +55,8 @@ STEADY = 0.005
 ENDLESS_S = 1e6
 PRICED_IN_FLIGHT = 1_000_000
 """No limit: ``pressure`` limits the items in flight by its price."""
-FEW_HOSTS, ALL_HOSTS, LONG_DELAY = 100, 40, 200
-"""V; that of cells with a long delay pays for a dozen of their hops."""
+FEW_HOSTS, ALL_HOSTS = 100, 40
+"""V."""
 USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
 """Items in flight under other schemes: so many, and at least this many seconds of the bound."""
 
@@ -97,7 +97,7 @@ RELAYS = "{ 0 = [1], 3 = [1, 2, 3, 4, 5], 5 = [1, 2], 10 = [3, 4, 5], 12 = [4, 5
 class Network:
     """A topology with its hosts and devices.
 
-    ``meshed``: also measured with a long delay. ``price``: V under ``pressure`` without one. The
+    ``meshed``: also measured with a long delay. ``price``: V under ``pressure``. The
     larger it is, the nearer the rate comes to the bound and the longer queues take to fill: where
     every worker hosts all blocks, less is enough.
     """
@@ -146,11 +146,6 @@ class Cell:
     delay_ms: float | None = None
 
     @property
-    def price(self) -> int:
-        """V under ``pressure``."""
-        return LONG_DELAY if self.delay_ms else self.network.price
-
-    @property
     def name(self) -> str:
         """The network, its workers, and its links."""
         delay = f" {self.delay_ms:g} ms" if self.delay_ms else ""
@@ -174,7 +169,7 @@ def scenario_of(
         seed=seed,
         scheme=scheme,
         admission=admission,
-        price=cell.price,
+        price=cell.network.price,
         placement=cell.network.placement,
         topology=cell.network.topology,
         devices=cell.network.devices,
@@ -276,7 +271,7 @@ def measure(cell: Cell, scheme: str, seed: int, most_items: int) -> dict[str, An
         "cell": cell.name,
         "scheme": scheme,
         "seed": seed,
-        "price": cell.price,
+        "price": cell.network.price,
         "bound_per_s": bound,
         **asdict(window),
         "events": watched.world.events,
@@ -295,7 +290,7 @@ def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> Non
     for seed in range(1, options.seeds + 1):
         for cell in wanted:
             for scheme in options.schemes:
-                if (cell.name, cell.price, scheme, seed) in known:
+                if (cell.name, cell.network.price, scheme, seed) in known:
                     continue
                 line = measure(cell, scheme, seed, options.most_items)
                 with path.open("a") as file:
@@ -308,12 +303,16 @@ def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[s
     yield f"| network | V | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
     yield f"| --- | ---: | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
     for cell in wanted:
-        own = [line for line in lines if (line["cell"], line["price"]) == (cell.name, cell.price)]
+        own = [
+            line
+            for line in lines
+            if (line["cell"], line["price"]) == (cell.name, cell.network.price)
+        ]
         if own:
             seeds = len({line["seed"] for line in own})
             found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
             hops = np.mean([line["hops_per_item"] for line in own if line["scheme"] == "pressure"])
-            first = f"{cell.name} | {cell.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
+            first = f"{cell.name} | {cell.network.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
             yield f"| {first} | {' | '.join(found)} | {hops:.1f} |"
 
 

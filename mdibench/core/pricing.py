@@ -327,7 +327,8 @@ class Distances:
     def worth_of(self, link: PricedLink, parameters: PressureParameters) -> list[HopWorth]:
         """What a hop of each kind over ``link`` is worth beyond the fall of its price."""
         results, ways_s, hosts = self.results, link.ways_s, link.hosts
-        per_s, threshold, longest = self.per_s, parameters.threshold, parameters.longest_hop
+        per_s, threshold = self.per_s, parameters.threshold
+        most, delay = parameters.longest_hop, parameters.longest_delay
         outward = ways_s[results] > self.here_s[results]
         hop_s = link.delay_s or USUAL_HOP_S
         worth = []
@@ -337,13 +338,14 @@ class Distances:
                 worth.append(NO_WAY)
                 continue
             here_s = self._own_s[kind] if hosted else self._via_s[kind]
-            cost_s = hop_s + link.transmission_s[kind]
-            hop = HopView(here_s, there_s, cost_s, hosted, kind in hosts, outward)
-            worth.append(hop_worth(hop, per_s, threshold, longest))
+            busy_s = link.transmission_s[kind]
+            hop = HopView(here_s, there_s, hop_s + busy_s, hosted, kind in hosts, outward)
+            longest = delay + per_s * busy_s
+            worth.append(hop_worth(hop, per_s, threshold, longest if longest < most else most))
         if ways_s[results] == inf:
             return [*worth, NO_WAY]
         nearer_s = self._via_s[results] - ways_s[results]
-        return [*worth, HopWorth(result_bias(nearer_s, hop_s, per_s, threshold, longest))]
+        return [*worth, HopWorth(result_bias(nearer_s, hop_s, per_s, threshold, delay))]
 
 
 def _moved(now_s: float, told_s: float) -> bool:

@@ -27,8 +27,12 @@ PROGRESS = 4.0
 NEARER = 2 * WORK_LIMIT
 """Bias, in messages, of a hop that leads a message nearer to where it must go."""
 
-HOPS_FOR_V = 8
-"""The time of a hop counts for at most this part of V: slow ways cost delay, not rate."""
+HOPS_FOR_V, DELAYS_FOR_V = 8, 24
+"""The time of a hop counts for at most V / 8, its delay alone for at most V / 24.
+
+Slow ways cost delay, not rate: where every hop's delay may cost more, tasks do not get far enough
+to keep distant workers busy, unless V is larger and all queues longer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class PressureParameters:
     def longest_hop(self) -> float:
         """Most that the time of a hop counts for, in messages."""
         return self.admission_price / HOPS_FOR_V
+
+    @property
+    def longest_delay(self) -> float:
+        """Most that its delay counts for: what it does not keep the link busy."""
+        return self.admission_price / DELAYS_FOR_V
 
 
 class HopView(NamedTuple):
