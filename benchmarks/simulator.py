@@ -1,9 +1,11 @@
 """What the simulator and the bound cost: time per event and per item, a million items, a large LP.
 
     python -m benchmarks.simulator [--plot FILE] [--only growth|million|bound]
+    python -m benchmarks.simulator --only million --scheme pressure
 
-Markdown on stdout. Times are processor time of one process, so that they hold on a busy machine;
-the million items say their elapsed time too.
+Markdown on stdout. The million items go through a tree of 31 children each, under ``pressure``
+through a small world of 8 neighbours each. Times are processor time of one process, so that they
+hold on a busy machine; the million items say their elapsed time too.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ sample_s = 2.0
 results = "{results}"
 
 [scheme]
+name = "{scheme}"
 source_offloads_raw = true
 
 [admission]
@@ -91,11 +94,13 @@ def growth() -> list[Cost]:
     return costs
 
 
-def million(workers: int = 1000, items: int = 1_000_000) -> dict[str, float]:
+def million(scheme: str, workers: int = 1000, items: int = 1_000_000) -> dict[str, float]:
     """A whole ``mdibench simulate``, files and summary included."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "million.toml"
-        config.write_text(_text(folder, topology="tree", degree=31, gap_s=0.0001, items=items))
+        topology, degree = ("small-world", 8) if scheme == "pressure" else ("tree", 31)
+        keys = {"scheme": scheme, "topology": topology, "degree": degree}
+        config.write_text(_text(folder, **keys, gap_s=0.0001, items=items))
         command = [sys.executable, "-m", "mdibench", "simulate", str(config), "-q"]
         started = time.monotonic()
         subprocess.run(
@@ -151,7 +156,7 @@ def _scenario(workers: int, **keys: object) -> Scenario:
 
 
 def _text(results: str, **keys: object) -> str:
-    return CONFIG.format(results=results, **{"device": "jetson-nano", **keys})
+    return CONFIG.format(results=results, **{"device": "jetson-nano", "scheme": "mdi-exit", **keys})
 
 
 def growth_lines(costs: Sequence[Cost]) -> list[str]:
@@ -187,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plot", type=Path, help="write the plot of growth here (SVG)")
     parser.add_argument("--only", choices=["growth", "million", "bound"])
+    parser.add_argument("--scheme", default="mdi-exit", help="of the million items")
     options = parser.parse_args()
     if options.only in (None, "bound"):
         seconds, rate = bound_seconds()
@@ -199,7 +205,7 @@ def main() -> None:
         if options.plot:
             plot(costs, options.plot)
     if options.only in (None, "million"):
-        found = million()
+        found = million(options.scheme)
         print(
             "\n{workers:,} workers, {items:,} items, {events:,} events, {virtual_s:.0f} s of "
             "virtual time: {elapsed_s:.0f} s elapsed, {processor_s:.0f} s of processor time, "

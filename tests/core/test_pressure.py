@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdibench.core.events import Presence
-from mdibench.core.pricing import PricedLink
+from mdibench.core.pricing import Distances, PricedLink
 from mdibench.core.records import State, Task
 from mdibench.core.rows import Row
 from mdibench.core.wire import HEADER_BYTES, MAX_PRICED_EXITS, MessageKind, pack, unpack
@@ -175,6 +175,23 @@ def test_a_link_with_time_to_spare_takes_a_long_message() -> None:
         link.note_free(count * 1e-2 + 1e-3, 0.2, 1)
         link.note_offer(0.0)
     assert not link.keeps_free(1, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "transmission_s", "messages"),
+    [(0.02, 0.0, 5), (0.02, 0.02, 9), (0.02, 0.1, 15), (0.001, 0.0, 0.4)],
+)
+def test_a_slow_hop_costs_no_more_than_v_allows(
+    delay_s: float, transmission_s: float, messages: float
+) -> None:
+    """Its delay V / 24; its time on the link, 200 tasks a second, as much as leaves it at V / 8."""
+    distances = Distances([True], [1], at_source=True)
+    link = PricedLink(frozenset({0}), 2, 1)
+    link.delay_s, link.transmission_s[0] = delay_s, transmission_s
+    link.hear(State(0, 0.0, 0, (0, 0, delay_s, delay_s, 0.0)))
+    distances.measure([link])
+    parameters = PressureParameters(admission_price=120, threshold=0.0)
+    assert distances.worth_of(link, parameters)[0].bias == pytest.approx(-messages)
 
 
 @pytest.mark.slow
