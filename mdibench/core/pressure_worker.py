@@ -24,7 +24,7 @@ from mdibench.core.events import (
     Tick,
 )
 from mdibench.core.neighbours import Neighbour
-from mdibench.core.pricing import USUAL_HOP_S, Distances, PricedLink
+from mdibench.core.pricing import USUAL_HOP_S, Distances, PricedLink, cheapest
 from mdibench.core.queues import BlockQueue, Entry, tasks_of
 from mdibench.core.records import SOURCE, Result, State, Task
 from mdibench.core.rows import send_step, traced
@@ -66,8 +66,11 @@ class PressureWorker(WorkerBase):
         self.output_queue = BlockQueue(setup.queue_capacity, exits)
         self.lengths = [0] * (exits + 1)
         """Messages of each kind that are here, those in the engine included."""
+        self.prices = [0.0] * (exits + 1)
+        """The same, and for a kind that is not computed here its price at the next hop."""
         self._results: deque[Result] = deque()
         self._hosted = [block in setup.blocks for block in range(1, exits + 1)]
+        self._relayed = [kind for kind, here in enumerate(self._hosted) if not here]
         self._result_kind = exits
         self._leaving = [
             self.output_queue.lines[k] if not here else
@@ -104,7 +107,7 @@ class PressureWorker(WorkerBase):
     @property
     def room(self) -> int:
         """Raw items that the source may admit until their price is V."""
-        return self.setup.pressure.admission_price - self.lengths[0]
+        return int(self.setup.pressure.admission_price - self.prices[0])
 
     # --- reactions --------------------------------------------------------------------------
 
@@ -116,6 +119,7 @@ class PressureWorker(WorkerBase):
                 if link.ways_s != ways_s:
                     link.value_hops(self.distances.worth_of(link, self.setup.pressure))
                 link.reprice(self.distances.per_s)
+                self._pass_prices_on()
                 self._open.add(event.sender)
                 self._known_state = None
         if isinstance(event.body, Result):
@@ -153,12 +157,29 @@ class PressureWorker(WorkerBase):
     def _measure(self) -> None:
         """Distances, and what hops are worth by them."""
         distances = self.distances
-        distances.measure([link for near, link in self._ways if not (near.suspected or near.left)])
+        distances.measure(self._live_links())
         for _, link in self._ways:
             link.estimate(self._sizes)
             link.value_hops(distances.worth_of(link, self.setup.pressure))
             link.reprice(distances.per_s)
+        self._pass_prices_on()
         self._own_work_s = None
+
+    def _live_links(self) -> list[PricedLink]:
+        return [link for near, link in self._ways if not (near.suspected or near.left)]
+
+    def _pass_prices_on(self) -> None:
+        """A kind that is not computed here costs what it costs at the next hop, and its own line.
+
+        If its line alone counted, every relay would take messages until as many wait there as at
+        the host behind it, and those would stay.
+        """
+        links = self._live_links() if self._relayed else []
+        for kind in self._relayed:
+            price = self.lengths[kind] + cheapest(links, kind)
+            if price > self.prices[kind]:
+                self._grown.add(kind)
+            self.prices[kind] = price
 
     def _forget(self, rank: int) -> None:
         self.links[rank].restart()
@@ -224,6 +245,7 @@ class PressureWorker(WorkerBase):
     def _count(self, kind: int, more: int) -> None:
         """There are ``more`` messages of a kind here than before."""
         self.lengths[kind] += more
+        self.prices[kind] += more
         self._own_work_s = self._known_state = None
 
     # --- links --------------------------------------------------------------------------------
@@ -248,7 +270,7 @@ class PressureWorker(WorkerBase):
         instant = (self._now, kind)
         while self._leaving[kind]:
             best, most = None, 0.0
-            length, work, hops = self.lengths[kind], self._work(), self._hops(kind)
+            price, work, hops = self.prices[kind], self._work(), self._hops(kind)
             for way in self._ways:
                 near, link = way
                 if near.under_way >= link.window or near.suspected or near.left:
@@ -256,7 +278,7 @@ class PressureWorker(WorkerBase):
                 if link.came == instant:
                     continue
                 own_work, toll = link.own_work[kind], link.tolls[kind]
-                gain = length - link.prices[kind] + own_work * work - toll * hops
+                gain = price - link.prices[kind] + own_work * work - toll * hops
                 if gain > most and not link.keeps_free(kind, gain, self._now):
                     best, most = way, gain
             if best is None:
@@ -274,7 +296,7 @@ class PressureWorker(WorkerBase):
             for kind, line in enumerate(self._leaving):
                 if not line:
                     continue
-                gain = self.lengths[kind] - prices[kind]
+                gain = self.prices[kind] - prices[kind]
                 if own_work[kind]:
                     gain += self._work()
                 if gain <= 0.0 or link.came == (self._now, kind):
@@ -339,7 +361,7 @@ class PressureWorker(WorkerBase):
             queues=(self.waiting, len(self.output_queue)),
             gamma_s=self.gamma_s,
             target=neighbour,
-            prices=(self.lengths[kind], beaten),
+            prices=(self.prices[kind], beaten),
         )
         self._out.append(Note(step))
 
@@ -349,11 +371,11 @@ class PressureWorker(WorkerBase):
         """Give the engine batches of the block with most to gain per second, while it has room."""
         queue = self.input_queue
         while queue.length and len(self._batches) <= self.setup.lookahead:
-            best, fall = self.distances.best_block(queue, self.lengths)
+            best, fall = self.distances.best_block(queue, self.prices)
             if best is None:
                 return
             if self.setup.trace:
-                self._begun_at.append((self.lengths[best], self.lengths[best] - fall))
+                self._begun_at.append((self.prices[best], self.prices[best] - fall))
             batch = queue.take_batch(best, self.setup.max_batch, self._now)
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
@@ -362,7 +384,7 @@ class PressureWorker(WorkerBase):
     # --- what neighbours know -----------------------------------------------------------------
 
     def _send(self, neighbour: Neighbour, body: Task | Result | None = None) -> None:
-        told = (*self.lengths, *self.distances.here_s, self._work_s())
+        told = (*self.prices, *self.distances.here_s, self._work_s())
         self.links[neighbour.rank].told = told
         neighbour.note_told(self.waiting, self.gamma_s, self._now)
         state = State(self.waiting, self.gamma_s, neighbour.received, told)
@@ -378,7 +400,7 @@ class PressureWorker(WorkerBase):
             return True
         if not any(self.lengths) and neighbour.needs_telling(self.waiting, self.gamma_s):
             return True
-        return link.outdated(self.lengths, self.distances.here_s)
+        return link.outdated(self.prices, self.distances.here_s)
 
     def _restless(self) -> bool:
         """Whether something waits, or something has happened that neighbours may have to know."""

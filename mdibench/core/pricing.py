@@ -36,6 +36,12 @@ NOTABLE_WAY = 0.1
 """Relative changes of a price and of a distance that neighbours are told of."""
 GAIN_WEIGHT = 0.05
 """Weight of a new value in what a link's time usually gains."""
+SHORT = 2.0
+"""Messages that take up to so many times the usual time are short."""
+SHORT_WEIGHT = 0.005
+"""Weight of a new value in the share of a link's time that short messages take."""
+SHORT_SHARE = 0.3
+"""A link of which they take less has time for long ones."""
 KEPT = 0.5
 """A long message must gain this part of what the link usually gains in the time that it takes."""
 NO_WAY = HopWorth(-inf)
@@ -54,9 +60,11 @@ class PricedLink:
     __slots__ = (
         "_acknowledged",
         "_booked",
+        "_elapsed_s",
         "_freed",
         "_gain_per_s",
         "_last_free_s",
+        "_short_s",
         "_shortest_s",
         "_spacing_s",
         "_transit",
@@ -100,7 +108,7 @@ class PricedLink:
         self._last_free_s = -inf
         self._shortest_s = inf
         self._spacing_s = 0.0
-        self._usual_s = self._gain_per_s = 0.0
+        self._usual_s = self._gain_per_s = self._short_s = self._elapsed_s = 0.0
         self._freed = False
         self.restart()
 
@@ -172,8 +180,12 @@ class PricedLink:
         self._booked.append(now - handed_s)
         if self._last_free_s > handed_s:
             self._spacing_s = smoothed(self._spacing_s, taken_s, weight)
-        self._last_free_s, self._freed = now, True
         self._usual_s = smoothed(self._usual_s, taken_s, GAIN_WEIGHT)
+        if self._last_free_s > -inf:
+            short_s = taken_s if taken_s <= SHORT * self._usual_s else 0.0
+            self._short_s += SHORT_WEIGHT * (short_s - self._short_s)
+            self._elapsed_s += SHORT_WEIGHT * (now - self._last_free_s - self._elapsed_s)
+        self._last_free_s, self._freed = now, True
         if now - handed_s < self._shortest_s:
             self._shortest_s = now - handed_s
         if self._spacing_s:
@@ -190,9 +202,11 @@ class PricedLink:
         """Whether the link had better wait for more than a message of ``kind`` gains.
 
         While a long message is on it, the link gains nothing by short ones: one that is sent in the
-        instant that no short one waits costs more than it gains where the link is short of time.
-        The link waits no longer than the message would take.
+        instant that no short one waits costs more than it gains where short ones need the link's
+        time. The link waits no longer than the message would take.
         """
+        if self._short_s < SHORT_SHARE * self._elapsed_s:
+            return False
         seconds = self.transmission_s[kind]
         lost = KEPT * self._gain_per_s * (seconds - self._usual_s)
         return gain < lost and now - self._last_free_s < seconds
@@ -214,12 +228,12 @@ class PricedLink:
             travelled_s = max(seconds - self._booked.popleft(), 1e-6)
             self.delay_s = smoothed(self.delay_s, travelled_s, weight)
 
-    def outdated(self, lengths: Sequence[int], here_s: Sequence[float]) -> bool:
+    def outdated(self, prices: Sequence[float], here_s: Sequence[float]) -> bool:
         """Whether m, which was told before, believes other prices or distances of n."""
-        for now, then in zip(lengths, self.told, strict=False):
+        for now, then in zip(prices, self.told, strict=False):
             if now != then and abs(now - then) > NOTABLE_LENGTH * then:
                 return True
-        for now_s, then_s in zip(here_s, self.told[len(lengths) :], strict=False):
+        for now_s, then_s in zip(here_s, self.told[len(prices) :], strict=False):
             if now_s != then_s and _moved(now_s, then_s):
                 return True
         return False
@@ -230,6 +244,12 @@ class PricedLink:
         Before any message was sent, the link counts as fast.
         """
         return (self.delay_s or USUAL_HOP_S) + self.transmission_s[kind]
+
+
+def cheapest(links: Iterable[PricedLink], kind: int) -> float:
+    """What a message of ``kind`` costs over the cheapest of ``links``; 0 without any."""
+    least = min([link.prices[kind] for link in links], default=inf)
+    return least if 0.0 < least < inf else 0.0
 
 
 class Distances:
@@ -282,19 +302,19 @@ class Distances:
                     return most_s
         return work_s
 
-    def gain_of(self, kind: int, lengths: Sequence[int], seconds: float) -> float:
-        """How much the prices ``lengths`` fall when a task is computed in ``seconds``."""
-        price, next_price = lengths[kind], lengths[self.following[kind]]
+    def gain_of(self, kind: int, prices: Sequence[float], seconds: float) -> float:
+        """How much ``prices`` fall when a task is computed in ``seconds``."""
+        price, next_price = prices[kind], prices[self.following[kind]]
         bias = self.per_s * seconds + PROGRESS * kind
-        return block_pressure(price, next_price, lengths[self.results], self.goes_on(kind), bias)
+        return block_pressure(price, next_price, prices[self.results], self.goes_on(kind), bias)
 
-    def best_block(self, queue: BlockQueue, lengths: Sequence[int]) -> tuple[int | None, float]:
+    def best_block(self, queue: BlockQueue, prices: Sequence[float]) -> tuple[int | None, float]:
         """The waiting kind with most to gain per second of the engine, if any, and its gain."""
         best, most, fall = None, 0.0, 0.0
         for kind in self.kinds:
             if queue.lines[kind] or queue.staying[kind]:
                 seconds = self.block_s[kind] or USUAL_BLOCK_S
-                gain = self.gain_of(kind, lengths, seconds)
+                gain = self.gain_of(kind, prices, seconds)
                 if gain / seconds > most:
                     best, most, fall = kind, gain / seconds, gain
         return best, fall
