@@ -2,7 +2,7 @@
 
     python -m benchmarks.agreement [--repeats N] [--seconds S] [--only SUBSTRING] [--out FILE]
 
-Five topologies times three schemes, each under two loads: Poisson arrivals at 70 % of the capacity
+Five topologies times four schemes, each under two loads: Poisson arrivals at 70 % of the capacity
 bound (latency), and as much as goes in with a few items in flight (rate). Both worlds get the same
 config and seed, so that they see the same items. Prints a Markdown table; exit status 1 where a
 cell is outside the tolerances.
@@ -29,7 +29,7 @@ from mdibench.simulation.scenario import load_scenario
 
 BLOCK_MS = 20.0
 TOPOLOGIES = {"local": 1, "2-node": 2, "3-mesh": 3, "3-circular": 3, "5-mesh": 5}
-SCHEMES = ("mdi", "mdi-exit", "join-shortest-queue")
+SCHEMES = ("mdi", "mdi-exit", "join-shortest-queue", "pressure")
 LOADS = ("poisson", "saturated")
 LOAD = 0.7
 """Offered load as a share of the capacity bound."""
