@@ -134,6 +134,25 @@ def test_damaged_runs_are_named_and_the_rest_reported(
     assert "skipped" in err and "bad/run.json: is damaged" in err
 
 
+@pytest.mark.slow
+def test_a_copy_narrows_no_interval(
+    one_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that was copied, or a simulation that was run again with its seed, is no repeat."""
+    shutil.copytree(one_run, tmp_path / "runs" / "a")
+    mdibench(["report", str(tmp_path)])
+    alone = capfd.readouterr().out
+    shutil.copytree(one_run, tmp_path / "runs" / "b")
+    assert mdibench(["report", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert out == alone
+    assert err.count("\n") == 1 and "runs/b: has the seed and the figures of a: a copy" in err
+    mdibench(["compare", str(tmp_path), str(one_run)])
+    assert capfd.readouterr().out.count("(1 run,") == 2
+    mdibench(["report", str(tmp_path), "--history"])
+    assert "2 VALID runs" in capfd.readouterr().out
+
+
 def test_numbers_of_a_column_share_unit_and_decimals() -> None:
     table = Table(
         "t", "T", (Column("latency_s", "latency", "seconds"), Column("used", "used", "share")),
