@@ -37,6 +37,17 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
     assert "energy per item n/a" in " ".join(text.split())
 
 
+def test_latencies_that_differ_by_rounding_alone_have_no_plot(one_run: Path) -> None:
+    """As those of one emulated worker without exits, far from saturation."""
+    run = evaluate_run(RunReader(one_run))
+    curve = tuple(0.02 + 3.5e-18 * place for place in range(120))
+    assert curve[0] < curve[99]
+    measured = replace(run.summary.measured, latency_curve_s=curve)
+    alike = replace(run, summary=replace(run.summary, measured=measured))
+    assert "latency, log scale" in to_text(terminal.run_content(run))
+    assert "latency, log scale" not in to_text(terminal.run_content(alike))
+
+
 def test_a_rate_above_the_bound_is_a_warning(one_run: Path) -> None:
     run = evaluate_run(RunReader(one_run))
     low = replace(run, summary=replace(run.summary, bound_per_s=0.5))
