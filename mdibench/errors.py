@@ -31,7 +31,13 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{place}{self.what}{remedy}"
+        return in_one_line(f"{place}{self.what}{remedy}")
+
+
+def in_one_line(text: str) -> str:
+    """``text`` with line ends as spaces, and what else moves a terminal's cursor as its code."""
+    joined = " ".join(text.splitlines())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in joined)
 
 
 class MdibenchError(Exception):

@@ -276,11 +276,11 @@ def _messages(subject: CheckInput) -> Iterator[Finding]:
 
 
 def _enough(subject: CheckInput) -> Iterator[Finding]:
-    measured, (start_s, end_s) = subject.summary.measured, subject.summary.window
+    measured = subject.summary.measured
     n = measured.latency_p99_s.n
     if 0 < n < FEW_ITEMS:
-        text = f"only {n} items were measured: every interval is unknown"
-        yield Finding("data", "warning", text, "raise run.duration_s")
+        text = f"only {n} items were measured: too few for intervals of rate and latency"
+        yield Finding("data", "warning", text, f"raise {_length_key(subject)[0]}")
         return
     short = {
         name: estimate.sufficiency
@@ -294,7 +294,7 @@ def _enough(subject: CheckInput) -> Iterator[Finding]:
     if not short:
         return
     text = f"{n} items, dependent as they are, are too few for an interval of {_listed(short)}"
-    remedy = _longer(end_s - start_s, min(short.values()))
+    remedy = _longer(subject, min(short.values()))
     if set(short) == {"p99"}:
         yield Finding("data", "ok", f"{text}: {remedy}")
     else:
@@ -321,11 +321,19 @@ def _until(subject: CheckInput) -> Iterator[Finding]:
     yield Finding("until", "warning", text, "raise run.duration_s, or repeat it")
 
 
-def _longer(span_s: float, sufficiency: float) -> str:
+def _length_key(subject: CheckInput) -> tuple[str, float]:
+    """The key that says how long the run is, and how long it was: in items, or in seconds."""
+    items = ((subject.manifest.get("config") or {}).get("run") or {}).get("items")
+    start_s, end_s = subject.summary.window
+    return ("run.items", float(items)) if items else ("run.duration_s", end_s - start_s)
+
+
+def _longer(subject: CheckInput, sufficiency: float) -> str:
     """How long to run, or how often; the estimate itself is from a series that is too short."""
     times = math.ceil(1.2 / max(sufficiency, 1e-3))
+    key, length = _length_key(subject)
     return (
-        f"set run.duration_s to {math.ceil(times * span_s)} or more, or repeat it {times} times "
+        f"set {key} to {math.ceil(times * length)} or more, or repeat it {times} times "
         "with other seeds"
     )
 

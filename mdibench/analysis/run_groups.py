@@ -151,6 +151,27 @@ def evaluate_run(reader: RunReader) -> Run:
     return Run(reader, summary, check(reader, summary, items))
 
 
+def without_copies(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """The runs that are not copies of earlier ones, and a line for each of the others.
+
+    A folder that was copied, and a simulation that was run again with its seed, measure nothing
+    anew: as repeats they would narrow every interval.
+    """
+    first: dict[object, Run] = {}
+    copies: list[str] = []
+    for run in runs:
+        identity, measured = run.summary.identity, run.summary.measured
+        figures = (measured.latency_curve_s, measured.rate_per_s.value)
+        key = (identity.group, identity.seed, figures) if measured.latency_curve_s else id(run)
+        known = first.setdefault(key, run)
+        if known is not run:
+            copies.append(
+                f"{identity.folder}: has the seed and the figures of {known.summary.identity.id}: "
+                "a copy, or the same simulation again, which counts once"
+            )
+    return list(first.values()), copies
+
+
 def target_result(run: Run) -> str:
     """The accuracy's interval against its target: missed, within the interval, or exceeded."""
     got, target = run.summary.measured.accuracy, target_accuracy(run)

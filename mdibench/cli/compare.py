@@ -58,14 +58,15 @@ def _missing(metrics: list[Metric], needed: list[Metric]) -> list[Metric]:
 
 def _side(path: str) -> RunGroup:
     """The repeats at ``path``."""
-    from mdibench.analysis.run_groups import evaluate_run, group_repeats
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats, without_copies
     from mdibench.errors import IncomparableRuns, say
     from mdibench.record.reader import open_runs
 
     readers, skipped = open_runs([path])
-    for problem in skipped:
+    runs, copies = without_copies(evaluate_run(reader) for reader in readers)
+    for problem in [*skipped, *copies]:
         say(f"skipped {problem}")
-    groups = group_repeats(evaluate_run(reader) for reader in readers)
+    groups = group_repeats(runs)
     if len(groups) > 1:
         names = ", ".join(group.name for group in groups)
         raise IncomparableRuns(f"{path} holds runs of different configs ({names}): give one set")

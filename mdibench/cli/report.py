@@ -48,9 +48,9 @@ def report(
     RUNS are folders of runs, or folders with runs below them. Without an option the tables are
     printed; with one, files are written instead.
     """
-    groups, skipped = _read_groups(runs)
     if referee and history:
         raise click.UsageError("--referee and --history are two pages: give one of them.")
+    groups, skipped = _read_groups(runs, copies=history)
     if not any((html, markdown, json_, csv_, png, svg)):
         _print(groups, referee, history)
         return
@@ -86,19 +86,23 @@ def _relative_path(picture: Path, document: Path | None) -> str:
     return Path(os.path.relpath(picture, start)).as_posix()
 
 
-def _read_groups(paths: tuple[str, ...]) -> tuple[list[RunGroup], list[str]]:
+def _read_groups(paths: tuple[str, ...], copies: bool) -> tuple[list[RunGroup], list[str]]:
+    """Groups of the runs at ``paths``, and what was skipped: copies too, unless they may count."""
     with busy("reading the runs") as now:
-        from mdibench.analysis.run_groups import evaluate_run, group_repeats
+        from mdibench.analysis.run_groups import evaluate_run, group_repeats, without_copies
         from mdibench.errors import say
         from mdibench.record.reader import open_runs
 
         readers, skipped = open_runs(paths)
-        for problem in skipped:
-            say(f"skipped {problem}")
         evaluated = []
         for number, reader in enumerate(readers, 1):
             now(f"evaluating run {number} of {len(readers)}")
             evaluated.append(evaluate_run(reader))
+        if not copies:
+            evaluated, repeated = without_copies(evaluated)
+            skipped += repeated
+        for problem in skipped:
+            say(f"skipped {problem}")
     return group_repeats(evaluated), skipped
 
 

@@ -119,7 +119,8 @@ def _mistake(kind: str, path: KeyPath, whole: KeyPath, value: object) -> Mistake
         remedy = f"{near_miss(str(value), allowed)} allowed: {', '.join(allowed)}".lstrip()
         return Mistake(path, f"{shown(value)} is not known", remedy)
     what = "is out of range" if kind in RANGE_ERRORS else "does not fit here"
-    return Mistake(path, f"{shown(value)} {what}", f"give {expected(whole)}")
+    most = f", and at most {LARGEST}" if isinstance(value, int) and value > LARGEST else ""
+    return Mistake(path, f"{shown(value)} {what}", f"give {expected(whole)}{most}")
 
 
 def _unknown_key(path: KeyPath, value: object) -> Mistake:

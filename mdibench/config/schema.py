@@ -60,9 +60,10 @@ ALTERNATIVES: tuple[tuple[KeyPath, ...], ...] = (
 
 
 def wanted_precision(until: str | None) -> tuple[str, float] | None:
-    """Figure and share of a text such as "rate ± 2 %"."""
+    """Figure and share, above 0, of a text such as "rate ± 2 %"; None where it is none."""
     found = re.match(UNTIL, until or "")
-    return (found["figure"], float(found["percent"]) / 100) if found else None
+    share = float(found["percent"]) / 100 if found else 0.0
+    return (found["figure"], share) if found and share > 0 else None
 
 
 class RunSection(ConfigSection):

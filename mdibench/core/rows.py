@@ -33,7 +33,7 @@ class ItemRow(NamedTuple):
     latency_s: Annotated[float | None, "completed_s - scheduled_s"]
     hops: Annotated[int | None, "transfers of its tasks between ranks, relays included"]
     wire_bytes: Annotated[int | None, "bytes those transfers carried, headers included"]
-    path: Annotated[str, "ranks that computed its blocks, in order, as 0>2>2>1"]
+    path: Annotated[str, "ranks that computed, in order, as 0>2>2>1; blocks of one call count once"]
     attempts: Annotated[int, "1, plus one per re-run after a suspected worker"]
     status: Annotated[str, "ok, dropped or lost"]
     reason: Annotated[str, "why it was dropped or lost, else empty"]

@@ -248,8 +248,8 @@ class Source:
 
     def _recover(self, flight: Flight, rank: int, now: float) -> bool:
         """Run the item anew, where it may be; otherwise it is lost."""
-        flight.attempt += 1
-        if self.setup.rerun and flight.attempt < self.setup.attempts:
+        if self.setup.rerun and flight.attempt + 1 < self.setup.attempts:
+            flight.attempt += 1
             self.ledger.rerun(flight, now)
             self._launch(flight)
             return True
@@ -338,6 +338,8 @@ class Source:
     def _drain(self, now: float, reason: str) -> None:
         self._enter_phase("draining", now)
         end_s = min(now, self._deadline_s)
+        if self._all_offered and not self._closed_loop and end_s > self.window_s[0]:
+            end_s = math.nextafter(end_s, math.inf)  # the last item may be due at this very moment
         self._deadline_s = now
         self.window_s = (min(self.window_s[0], end_s), end_s)
         self._note_phase(now, f"draining {self.in_flight} items: {reason}")

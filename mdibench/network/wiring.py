@@ -268,7 +268,7 @@ def _ranks(ranks: Sequence[int]) -> str:
 
 def rank_options(ranks: int) -> str:
     """How to start that many, in either way."""
-    return f"--ranks {ranks} or mpirun -n {ranks}"
+    return f"--ranks {ranks} (simulate: --workers {ranks}) or mpirun -n {ranks}"
 
 
 def count_of(number: int, noun: str) -> str:

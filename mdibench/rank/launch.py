@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 import shutil
 import signal
@@ -55,14 +56,51 @@ def is_open_mpi(mpirun: Path) -> bool:
 
 
 def command(mpirun: Path, ranks: int, hostfile: Path | None, program: Sequence[str]) -> list[str]:
-    """The command line that starts ``ranks`` ranks of ``python -m mdibench PROGRAM...``."""
+    """The command line that starts ``ranks`` ranks of ``python -m mdibench PROGRAM...``.
+
+    Raises UserError for a hostfile that the launcher cannot read.
+    """
     open_mpi = is_open_mpi(mpirun)
     line = [str(mpirun), "-n", str(ranks)]
     if hostfile is not None:
+        check_hosts(hostfile, open_mpi)
         line += ["--hostfile" if open_mpi else "-f", str(hostfile)]
     if open_mpi:
         line += ["--oversubscribe", "--bind-to", "none"]
     return [*line, sys.executable, "-m", "mdibench", *program]
+
+
+MPICH_HOST = re.compile(r"[^\s:,#]+(:0*[1-9]\d*)?(\s+(binding|ifname|user)=\S+)*")
+"""A host in the hostfile of MPICH's launcher."""
+
+
+def check_hosts(hostfile: Path, open_mpi: bool) -> None:
+    """Refuse a hostfile without a host, or with a line that MPICH's launcher cannot read.
+
+    MPICH starts all ranks here where no host is named, and may end without a word over a line.
+    """
+    from mdibench.config.messages import shown
+    from mdibench.config.reading import read_text
+
+    if not hostfile.is_file():
+        raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
+    lines = map(str.strip, read_text(hostfile, "hostfile").splitlines())
+    hosts = {at: line for at, line in enumerate(lines, 1) if line and not line.startswith("#")}
+    problems = [
+        Problem(f"not a host: {shown(line)}", f"{hostfile}:{at}", _host_remedy(line))
+        for at, line in hosts.items()
+        if not (open_mpi or MPICH_HOST.fullmatch(line))
+    ]
+    if not hosts:
+        problems.append(Problem("names no host", str(hostfile), "one host per line, source first"))
+    if problems:
+        raise UserError(*problems)
+
+
+def _host_remedy(line: str) -> str:
+    if "slots=" in line:
+        return "that is Open MPI's form, and this mpirun is MPICH's: write HOST:RANKS"
+    return "write HOST or HOST:RANKS"
 
 
 def child_environment() -> dict[str, str]:
@@ -139,8 +177,6 @@ def start_ranks(
     does not reach. ``output``, ``errors``: files instead of the terminal.
     """
     _check_shared_memory(1 if hostfile else ranks)
-    if hostfile is not None and not hostfile.is_file():
-        raise UserError(Problem(f'no such file: "{hostfile}"', "--hostfile", "one host per line"))
     line = command(find_mpirun(), ranks, hostfile, program)
     stdin = None if reads_keys else subprocess.DEVNULL
     return subprocess.Popen(

@@ -191,10 +191,14 @@ def _flight_plot(run: Run) -> str:
     return f"in flight over time  {bars(peaks)}  max {peaks.max():,.0f}"
 
 
+ALIKE = 1 + 1e-9
+"""Latencies within this factor differ by rounding alone, and have no distribution to plot."""
+
+
 def _latency_plot(run: Run) -> str:
     curve = np.array(run.summary.measured.latency_curve_s[:100])
     curve = curve[(curve > 0) & np.isfinite(curve)]
-    if curve.size < 2 or curve[-1] == curve[0]:
+    if curve.size < 2 or curve[-1] <= ALIKE * curve[0]:
         return ""
     counts, edges = np.histogram(np.log(curve), 40)
     factor, unit = choose_scale("seconds", curve.tolist())

@@ -60,6 +60,18 @@ def test_a_good_run_is_valid_and_says_what_was_checked(one_run: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_run_of_a_number_of_items_is_told_to_have_more_of_them(
+    one_run: Path, rewrite: Callable[..., Run]
+) -> None:
+    """Its duration_s says nothing about its length."""
+    config = json.loads((one_run / "run.json").read_text())["config"]
+    config["run"]["items"] = 20
+    run = rewrite({"config": config, "window": {"start_s": 1.0, "end_s": 1.2}})
+    (finding,) = [finding for finding in run.findings if finding.check == "data"]
+    assert finding.text.endswith("items were measured: too few for intervals of rate and latency")
+    assert finding.remedy == "raise run.items"
+
+
 def test_an_aborted_run_is_invalid(partial_run: Path) -> None:
     run = studied(partial_run)
     assert run.verdict == "INVALID"

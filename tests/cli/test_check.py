@@ -105,7 +105,7 @@ def test_the_config_says_how_many_ranks(tmp_path: Path, capsys: pytest.CaptureFi
             'topology.name = "7-mesh"\nscheme.threshold = [1]',
             [
                 ':1: topology.name: "7-mesh" is a topology of 7 ranks, and this run has 3;'
-                ' use --ranks 7 or mpirun -n 7, or topology "full"',
+                ' use --ranks 7 (simulate: --workers 7) or mpirun -n 7, or topology "full"',
                 ':2: scheme.threshold: 1 threshold for the 5 exits of "example"; give one'
                 " number for all, or one for each exit (the last is never used)",
             ],

@@ -83,7 +83,7 @@ def test_every_kind_of_value() -> None:
         (
             f"placement.copies = 1{'0' * 400}",
             "1: placement.copies: 1000000000000000000000000000000000000... is out of range; "
-            "give a whole number of at least 1",
+            "give a whole number of at least 1, and at most 9223372036854775807",
         ),
         ("run.duration_s = 0", "1: run.duration_s: 0 is out of range; give a number above 0"),
         (
@@ -181,6 +181,24 @@ def test_every_kind_of_value() -> None:
         (
             'run.until = "p95 known"',
             '1: run.until: cannot read "p95 known"; write e.g. "rate ± 2 %", "latency ± 5 %"',
+        ),
+        (
+            'run.until = "rate ± 0.0 %"',
+            '1: run.until: cannot read "rate ± 0.0 %"; write e.g. "rate ± 2 %", "latency ± 5 %"',
+        ),
+        (
+            'scheme.name = "two\\nlines\\u001b[2J"',
+            '1: scheme.name: unknown scheme "two lines\\x1b[2J"; known: local, ddi, mdi, static-exit,'
+            " mdi-exit, random, round-robin, join-shortest-queue, pressure",
+        ),
+        (
+            f"run.seed = {2**63}",
+            "1: run.seed: 9223372036854775808 is out of range; give a whole number of at least 0, and"
+            " at most 9223372036854775807",
+        ),
+        (
+            'emulation = {device = "generic", speed_spread = 1000}',
+            "1: emulation.speed_spread: 1000 is out of range; give a number from 0 to 5",
         ),
         (
             'run.items = 10\nadmission = {mode = "fixed-rate", interarrival_s = 0.05}',

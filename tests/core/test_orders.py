@@ -114,8 +114,36 @@ def test_a_closed_loop_replaces_what_is_lost() -> None:
     source = rank.node.source
     assert source is not None
     source.tick(0.0, 0)
-    admitted, _ = source.suspect(Suspected(1, ((0, 0),)), 0.5)
+    admitted, orders = source.suspect(Suspected(1, ((0, 0),)), 0.5)
     assert [task.item for task in admitted] == [1]
+    rows = [order.row for order in orders if isinstance(order, Note)]
+    assert [(row.status, row.attempts) for row in rows if isinstance(row, ItemRow)] == [("lost", 1)]
+
+
+def test_the_last_of_a_number_of_items_is_due_in_the_window() -> None:
+    """In virtual time it is admitted at the very moment at which it is due."""
+    rank = BusyRank(1, items=2, interarrival_s=0.5, gaps=constant())
+    source = rank.node.source
+    assert source is not None
+    for now in (0.5, 1.0):
+        source.tick(now, 0)
+    assert source.phase == "draining"
+    assert source.window_s[0] == 0.0
+    assert source.window_s[1] > 1.0
+    assert source.window_s[1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("mode", "warmup_s"), [("offline", 0.0), ("fixed-rate", 1.0)])
+def test_items_that_all_come_at_the_start_of_the_window_give_it_no_length(
+    mode: str, warmup_s: float
+) -> None:
+    rank = BusyRank(1, mode, items=2, interarrival_s=0.5, gaps=constant(), warmup_s=warmup_s)
+    source = rank.node.source
+    assert source is not None
+    for now in (0.0, 0.5, 1.0):
+        source.tick(now, 0)
+    assert source.phase == "draining"
+    assert source.window_s[0] == source.window_s[1]
 
 
 def test_missed_periods_are_one_step_of_the_controller() -> None:

@@ -163,14 +163,14 @@ class TestDevices:
             'topology.name = "5-mesh"',
             4,
             [
-                'c.toml:1: topology.name: "5-mesh" is a topology of 5 ranks, and this run has 4; use --ranks 5 or mpirun -n 5, or topology "full"'
+                'c.toml:1: topology.name: "5-mesh" is a topology of 5 ranks, and this run has 4; use --ranks 5 (simulate: --workers 5) or mpirun -n 5, or topology "full"'
             ],
         ),
         (
             'topology.name = "circular"',
             1,
             [
-                'c.toml:1: topology.name: "circular" is a topology of 2 ranks or more, and this run has 1; use --ranks 2 or mpirun -n 2, or topology "full"'
+                'c.toml:1: topology.name: "circular" is a topology of 2 ranks or more, and this run has 1; use --ranks 2 (simulate: --workers 2) or mpirun -n 2, or topology "full"'
             ],
         ),
         (
@@ -182,7 +182,7 @@ class TestDevices:
             "topology.edges = [\n[0, 1],\n[1, 4],\n[2, 2],\n[1, 0],\n]",
             3,
             [
-                "c.toml:3: topology.edges[1]: there is no rank 4 among the 3 ranks of this run; use --ranks 5 or mpirun -n 5, or ranks from 0 to 2",
+                "c.toml:3: topology.edges[1]: there is no rank 4 among the 3 ranks of this run; use --ranks 5 (simulate: --workers 5) or mpirun -n 5, or ranks from 0 to 2",
                 "c.toml:4: topology.edges[2]: rank 2 is linked with itself; join two different ranks",
                 "c.toml:5: topology.edges[3]: the edge 1 - 0 is given twice; give each edge once",
             ],
@@ -206,7 +206,7 @@ class TestDevices:
             3,
             [
                 'c.toml:2: topology.links[0]: there is no edge 0 - 2 in the topology "line"; describe an edge of the topology',
-                "c.toml:4: topology.links[1]: there is no rank 9 among the 3 ranks of this run; use --ranks 10 or mpirun -n 10, or ranks from 0 to 2",
+                "c.toml:4: topology.links[1]: there is no rank 9 among the 3 ranks of this run; use --ranks 10 (simulate: --workers 10) or mpirun -n 10, or ranks from 0 to 2",
                 "c.toml:6: topology.links[2]: rank 1 is linked with itself; join two different ranks",
             ],
         ),
@@ -236,7 +236,7 @@ class TestDevices:
             'emulation.device = ["generic"]',
             2,
             [
-                "c.toml:1: emulation.device: 1 device for 2 ranks; give one for each rank, one name for all, or use --ranks 1 or mpirun -n 1"
+                "c.toml:1: emulation.device: 1 device for 2 ranks; give one for each rank, one name for all, or use --ranks 1 (simulate: --workers 1) or mpirun -n 1"
             ],
         ),
         (
@@ -257,7 +257,7 @@ class TestDevices:
             "placement.copies = 2",
             1,
             [
-                "c.toml:1: placement.copies: 2 copies of each block do not fit on 1 rank; use --ranks 2 or mpirun -n 2 or more, or copies = 1"
+                "c.toml:1: placement.copies: 2 copies of each block do not fit on 1 rank; use --ranks 2 (simulate: --workers 2) or mpirun -n 2 or more, or copies = 1"
             ],
         ),
         (
@@ -265,7 +265,7 @@ class TestDevices:
             2,
             [
                 "c.toml:2: placement.blocks.0: there is no block 6; blocks are 1 to 5",
-                "c.toml:4: placement.blocks.3: there is no rank 3 among the 2 ranks of this run; use --ranks 4 or mpirun -n 4, or ranks from 0 to 1",
+                "c.toml:4: placement.blocks.3: there is no rank 3 among the 2 ranks of this run; use --ranks 4 (simulate: --workers 4) or mpirun -n 4, or ranks from 0 to 1",
                 "c.toml:1: placement.blocks: no rank hosts block 3; give it to a rank",
             ],
         ),

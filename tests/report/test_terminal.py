@@ -37,6 +37,17 @@ def test_the_summary_of_one_run(one_run: Path) -> None:
     assert "energy per item n/a" in " ".join(text.split())
 
 
+def test_latencies_that_differ_by_rounding_alone_have_no_plot(one_run: Path) -> None:
+    """As those of one emulated worker without exits, far from saturation."""
+    run = evaluate_run(RunReader(one_run))
+    curve = tuple(0.02 + 3.5e-18 * place for place in range(120))
+    assert curve[0] < curve[99]
+    measured = replace(run.summary.measured, latency_curve_s=curve)
+    alike = replace(run, summary=replace(run.summary, measured=measured))
+    assert "latency, log scale" in to_text(terminal.run_content(run))
+    assert "latency, log scale" not in to_text(terminal.run_content(alike))
+
+
 def test_a_rate_above_the_bound_is_a_warning(one_run: Path) -> None:
     run = evaluate_run(RunReader(one_run))
     low = replace(run, summary=replace(run.summary, bound_per_s=0.5))
@@ -132,6 +143,25 @@ def test_damaged_runs_are_named_and_the_rest_reported(
     out, err = capfd.readouterr()
     assert "VALID" in out
     assert "skipped" in err and "bad/run.json: is damaged" in err
+
+
+@pytest.mark.slow
+def test_a_copy_narrows_no_interval(
+    one_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that was copied, or a simulation that was run again with its seed, is no repeat."""
+    shutil.copytree(one_run, tmp_path / "runs" / "a")
+    mdibench(["report", str(tmp_path)])
+    alone = capfd.readouterr().out
+    shutil.copytree(one_run, tmp_path / "runs" / "b")
+    assert mdibench(["report", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert out == alone
+    assert err.count("\n") == 1 and "runs/b: has the seed and the figures of a: a copy" in err
+    mdibench(["compare", str(tmp_path), str(one_run)])
+    assert capfd.readouterr().out.count("(1 run,") == 2
+    mdibench(["report", str(tmp_path), "--history"])
+    assert "2 VALID runs" in capfd.readouterr().out
 
 
 def test_numbers_of_a_column_share_unit_and_decimals() -> None:
