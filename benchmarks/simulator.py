@@ -1,7 +1,7 @@
 """What the simulator and the bound cost: time per event and per item, a million items, a large LP.
 
     python -m benchmarks.simulator [--plot FILE] [--only growth|million|bound]
-    python -m benchmarks.simulator --only million --scheme pressure
+    python -m benchmarks.simulator --only million [--scheme pressure] [--items N]
 
 Markdown on stdout. The million items go through a tree of 31 children each, under ``pressure``
 through a small world of 8 neighbours each. Times are processor time of one process, so that they
@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the plot of growth here (SVG)")
     parser.add_argument("--only", choices=["growth", "million", "bound"])
     parser.add_argument("--scheme", default="mdi-exit", help="of the million items")
+    parser.add_argument("--items", type=int, default=1_000_000, help="instead of a million")
     options = parser.parse_args()
     if options.only in (None, "bound"):
         seconds, rate = bound_seconds()
@@ -205,7 +206,7 @@ def main() -> None:
         if options.plot:
             plot(costs, options.plot)
     if options.only in (None, "million"):
-        found = million(options.scheme)
+        found = million(options.scheme, items=options.items)
         print(
             "\n{workers:,} workers, {items:,} items, {events:,} events, {virtual_s:.0f} s of "
             "virtual time: {elapsed_s:.0f} s elapsed, {processor_s:.0f} s of processor time, "
