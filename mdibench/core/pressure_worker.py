@@ -119,7 +119,6 @@ class PressureWorker(WorkerBase):
                 if link.ways_s != ways_s:
                     link.value_hops(self.distances.worth_of(link, self.setup.pressure))
                 link.reprice(self.distances.per_s)
-                self._pass_prices_on()
                 self._open.add(event.sender)
                 self._known_state = None
         if isinstance(event.body, Result):
