@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from mdibench.analysis.accuracy import Samples, pooled
@@ -143,6 +143,17 @@ def over_runs(runs: Sequence[Run], metric: Metric) -> Estimate:
     return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 
 
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Each(Protocol):
+    """The builtin ``map``, or one that does the same in several processes."""
+
+    def __call__(self, call: Callable[[A], B], of: Iterable[A], /) -> Iterator[B]:
+        """The results in the order of ``of``."""
+
+
 def evaluate_run(reader: RunReader) -> Run:
     """Read a run, compute its figures and check them."""
     reader.verify()
@@ -204,6 +215,12 @@ def bound_of(run: Run) -> RunBound:
     if run.reader not in _BOUNDS:
         _BOUNDS[run.reader] = _solved_bound(run.reader)
     return _BOUNDS[run.reader]
+
+
+def solve_bounds(runs: Iterable[Run], each: Each = map) -> None:
+    """Solve the bounds of all runs now, e.g. in several processes, for ``bound_of`` to know."""
+    readers = [run.reader for run in runs if math.isnan(run.summary.bound_per_s)]
+    _BOUNDS.update(zip(readers, each(_solved_bound, readers), strict=True))
 
 
 _BOUNDS: WeakKeyDictionary[RunReader, RunBound] = WeakKeyDictionary()
