@@ -4,14 +4,17 @@
 the functions of the report: M/M/1 and M/D/1 queues in their stationary state, AR(1) series and
 bursts of drops. It prints two tables in Markdown (docs/report.md has them). Of intervals: how many
 of those that sets got cover the truth; where not all sets got one, how many did, and how many of
-all sets got a false one; ``?`` where hardly a set got one. Of tests: how often they see a
-difference where there is none, and how often a true one; ``--only growth`` prints a part of these.
+all sets got a false one; ``?`` where hardly a set got one. A count of sets is a draw itself: a cell
+is away from ``WANTED`` only where its own binomial interval (Wilson's) is. Of tests: how often they
+see a difference where there is none, and how often a true one; ``--only growth`` prints a part of
+these.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +24,8 @@ from scipy.signal import lfilter
 from scipy.special import ndtri
 
 from mdibench.analysis import series, statistics
-from mdibench.analysis.shares import UNKNOWN, Estimate
+from mdibench.analysis.run_groups import LOW_BY
+from mdibench.analysis.shares import UNKNOWN, Estimate, wilson_interval
 from mdibench.analysis.steadiness import MOMENTS, Backlog, counted
 
 LOADS = (0.5, 0.8, 0.9, 0.95)
@@ -122,6 +126,18 @@ class Cover:
     items: int
     told: float
     covered: float
+    sets: int
+
+    @property
+    def judged(self) -> str:
+        """Where the coverage is: see ``JUDGEMENTS``."""
+        if self.told < SELDOM:
+            return "seldom"
+        if WANTED[0] <= self.covered <= WANTED[1]:
+            return "inside"
+        number = self.told * self.sets
+        low, high = wilson_interval(self.covered * number, number)
+        return "chance" if low <= WANTED[1] and high >= WANTED[0] else "outside"
 
     @property
     def false(self) -> float:
@@ -134,7 +150,7 @@ def cover(figure: str, system: str, items: int, found: Sequence[Estimate], truth
     told = [e for e in found if math.isfinite(e.low) and math.isfinite(e.high)]
     right = sum(e.low <= truth <= e.high for e in told)
     share = right / len(told) if told else math.nan
-    return Cover(figure, system, items, len(told) / len(found), share)
+    return Cover(figure, system, items, len(told) / len(found), share, len(found))
 
 
 def of_queues(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
@@ -192,7 +208,10 @@ def of_repeats_means(draw: np.random.Generator, sets: int) -> Iterator[Cover]:
             each = [(_mean(x[:items]), *_tails(x[:items])) for x in most]
             runs = [each[at : at + REPEATS] for at in range(0, len(each), REPEATS)]
             for place, (figure, truth) in enumerate(truths.items()):
-                found = [statistics.mean_of_skewed([run[place] for run in of]) for of in runs]
+                low_by = LOW_BY.get(figure.removeprefix("latency "), 0.0)
+                found = [
+                    statistics.mean_of_skewed([run[place] for run in of], low_by) for of in runs
+                ]
                 yield cover(figure, f"5 runs of M/M/1, ρ = {load}", items, found, truth)
 
 
@@ -223,12 +242,19 @@ class Seen:
     change: str
     undecided: float
     """Share of the sets without a change that are too short to tell."""
+    sets: int
+
+    @property
+    def above(self) -> bool:
+        """Whether its size is above 5 % by more than chance."""
+        return wilson_interval(self.size * self.sets, self.sets)[0] > ALPHA
 
 
 def seen(test: str, system: str, items: int, same: Numbers, other: Numbers, change: str) -> Seen:
     """How often the p-values ``same`` and ``other`` are below 5 %."""
     size, power = (float(np.mean(p < ALPHA)) for p in (same, other))
-    return Seen(test, system, items, size, power, change, float(np.mean(np.isnan(same))))
+    undecided = float(np.mean(np.isnan(same)))
+    return Seen(test, system, items, size, power, change, undecided, len(same))
 
 
 def of_growth(draw: np.random.Generator, sets: int) -> Iterator[Seen]:
@@ -368,6 +394,7 @@ def main() -> None:
         draw = np.random.default_rng(given.seed)
         covers = [row for make in INTERVALS for row in make(draw, given.sets)]
         print_table("interval of", {(c.figure, c.system, c.items): _covered(c) for c in covers})
+        print_judgement(covers)
     lines = [
         row
         for place, (name, make) in enumerate(TESTS.items())
@@ -375,6 +402,11 @@ def main() -> None:
         for row in make(np.random.default_rng([given.seed, place]), given.sets)
     ]
     print_table("test", {(t.test, f"{t.system}; {t.change}", t.items): _rejected(t) for t in lines})
+    above = sum(row.above for row in lines)
+    print(
+        f"The largest size is {max(row.size for row in lines):.1%}; {above} of {len(lines)} are "
+        "above 5 % by more than chance."
+    )
 
 
 def print_table(what: str, cells: dict[tuple[str, str, int], str]) -> None:
@@ -387,13 +419,29 @@ def print_table(what: str, cells: dict[tuple[str, str, int], str]) -> None:
     print(flush=True)
 
 
+def print_judgement(covers: Sequence[Cover]) -> None:
+    """How many cells are where."""
+    judged = Counter(row.judged for row in covers)
+    texts = (f"{judged[name]} {meaning}" for name, meaning in JUDGEMENTS.items())
+    print(f"Of {len(covers)} cells {', '.join(texts)}.\n", flush=True)
+
+
 def _covered(row: Cover) -> str:
-    """``95.3 %``; with the share of the sets that have an interval, where it is not all of them."""
-    if row.told < SELDOM:
+    """``95.3%``; with the share of the sets that have an interval, where it is not all of them."""
+    if row.judged == "seldom":
         return f"? ({row.told:.1%}, false {row.false:.1%})" if row.told else "?"
-    if row.told > 1 - HARDLY:
-        return f"{row.covered:.1%}"
-    return f"{row.covered:.1%} of {row.told:.0%} (false {row.false:.1%})"
+    text = MARKS.get(row.judged, "{}").format(f"{row.covered:.1%}")
+    return text if row.told > 1 - HARDLY else f"{text} of {row.told:.0%} (false {row.false:.1%})"
+
+
+WANTED = (0.93, 0.97)
+JUDGEMENTS = {
+    "seldom": "count as ?",
+    "inside": "are within 93 to 97 %",
+    "chance": "(with a ~) are beside that by no more than chance",
+    "outside": "(bold) are outside",
+}
+MARKS = {"chance": "~{}", "outside": "**{}**"}
 
 
 SELDOM = 0.02

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,8 @@ def _chosen(samples: Samples, at: NDArray[np.int64]) -> Samples:
 
 # --- exits ---------------------------------------------------------------------------------------
 
+Reliability: TypeAlias = tuple[Numbers, Numbers, Numbers]
+"""Mean confidence, accuracy and items, ``[bins]`` each."""
 CALIBRATION_BINS = 10
 EXIT_COLUMNS = ("exit", "sample", "correct", "confidence", "latency_s")
 
@@ -236,13 +238,18 @@ def _row(
 
 def calibration_error(confidence: Numbers, correct: Numbers) -> float:
     """Expected calibration error over equal bins of confidence (Naeini et al. 2015); 0 to 1."""
-    mean_confidence, accuracy, counts = reliability(confidence, correct)
+    return mean_error(reliability(confidence, correct))
+
+
+def mean_error(bins: Reliability) -> float:
+    """How far mean confidence and accuracy of a bin are apart, by its items; NaN without any."""
+    confidence, accuracy, counts = bins
     if not counts.sum():
         return np.nan
-    return float(np.abs(mean_confidence - accuracy) @ counts / counts.sum())
+    return float(np.abs(confidence - accuracy) @ counts / counts.sum())
 
 
-def reliability(confidence: Numbers, correct: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def reliability(confidence: Numbers, correct: Numbers) -> Reliability:
     """Mean confidence, accuracy and items of each bin that is not empty."""
     known = np.isfinite(confidence) & np.isfinite(correct)
     confidence, correct = confidence[known], correct[known]

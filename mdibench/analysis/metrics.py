@@ -22,10 +22,12 @@ from mdibench.analysis import shares, workers
 from mdibench.analysis.accuracy import (
     EXIT_COLUMNS,
     ExitFigures,
+    Reliability,
     Samples,
-    calibration_error,
     exit_figures,
+    mean_error,
     pooled,
+    reliability,
 )
 from mdibench.analysis.series import event_rate, mean_of_series, quantiles, share_of_series
 from mdibench.analysis.shares import UNKNOWN, Estimate, Numbers
@@ -98,6 +100,8 @@ class Measured:
     lost_share: Estimate
     latency_curve_s: tuple[float, ...]
     """Latency at the shares ``CURVE``, for its distribution function; empty without items."""
+    bins: Reliability
+    """Of confidence and accuracy, what the calibration error is over."""
     judged: Samples
     """What the accuracy is over, and ``judged_offered`` what that of offered items is over."""
     judged_offered: Samples
@@ -216,9 +220,12 @@ def _measured(
     ok = due & items.ok
     latency_s, waited_s = items["latency_s"][ok], waited(items, due)
     rate = _rate_of(items, items.ok, window)
-    judged, judged_offered = (_judged(manifest, items, o) for o in (due & ~items.dropped, due))
+    judged = judged_offered = _judged(manifest, items, due)
+    if items.dropped[due].any():
+        judged = _judged(manifest, items, due & ~items.dropped)
     ordered_s = np.sort(waited_s)
     p50, p95, p99 = quantiles(waited_s, (0.50, 0.95, 0.99), skewed=True, ordered=ordered_s)
+    bins = reliability(items["confidence"][ok], items["correct"][ok])
     finished = rate.n
     return Measured(
         offered_per_s=event_rate(items["scheduled_s"], *window),
@@ -236,12 +243,11 @@ def _measured(
         bytes_per_item=mean_of_series(items["wire_bytes"][ok]).within(0.0),
         hops_per_item=mean_of_series(items["hops"][ok]).within(0.0),
         energy_per_item_j=_per_item(_energy_j(ranks), int(items.ok.sum())),
-        calibration_error=Estimate(
-            calibration_error(items["confidence"][ok], items["correct"][ok]), n=int(ok.sum())
-        ),
+        calibration_error=Estimate(mean_error(bins), n=int(ok.sum())),
         drop_share=share_of_series(items.dropped[due]),
         lost_share=share_of_series(items.lost[due]),
         latency_curve_s=_curve(ordered_s),
+        bins=bins,
         judged=judged,
         judged_offered=judged_offered,
     )

@@ -96,7 +96,7 @@ def walk_worth(x: Numbers) -> float:
     """(mean / standard error of the mean)² of a queue's latencies, by how far they move per item.
 
     Near saturation a latency is a random walk between 0 and infinity: with variance s² per item
-    its mean is m = s² / 2d for a drift -d, and that over n items has a variance of 4 m⁴ / n s²
+    its mean is m = s² / 2d for a drift -d, and that over n items has a variance of 8 m⁴ / n s²
     (Whitt 1989, "Planning queueing simulations"). s² is known well even from a series that is much
     too short for its autocorrelations. m² becomes m times what of it lies above the least latency,
     for a constant part does not wait; where that part is large, the square of what waits. Far from

@@ -37,26 +37,35 @@ def mean_of_independent(values: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - half, mean + half, int(x.size))
 
 
-def mean_of_skewed(values: Sequence[Estimate]) -> Estimate:
+def mean_of_skewed(values: Sequence[Estimate], low_by: float = 0.0) -> Estimate:
     """The mean over repeats of a latency; unknown where together they are too short to tell.
 
     ``latency_interval`` by the spread of the runs and by what all of them together are worth: of
     each, the square of its latency counts, as what a run is worth falls with that.
+
+    ``low_by``: by how much a run's figure is too low on average, as a multiple of its relative
+    variance; repeats do not make that less. The upper bound goes up by it, more and more where all
+    runs together are longer: near the limit it is that given that they passed.
     """
     found = mean_of_independent([estimate.value for estimate in values])
     found = replace(found, least=sum(e.least for e in values) / max(1, len(values)))
     squares = sum(e.sufficiency * (e.value - e.least) * e.value for e in values)
     square = (found.value - found.least) * found.value
     enough = squares / square if square > 0 else sum(e.sufficiency for e in values)
-    return latency_interval(replace(reciprocal(found, found.half_width), sufficiency=enough))
+    told = latency_interval(replace(reciprocal(found, found.half_width), sufficiency=enough))
+    if not low_by or not enough >= 1:
+        return told
+    low = low_by * len(values) / (LIMIT_Z**2 * enough) * (1 - 1 / enough)
+    return replace(told, high=told.high + low * (told.high - told.least))
 
 
 # --- latencies -----------------------------------------------------------------------------------
 
 LIMIT_Z = math.sqrt(20.0)
 """Value over standard error of a latency's figure whose sufficiency is just 1."""
-SELDOM_Z = float(ndtri(0.98))
-"""Systems of whose series less than 2 % are sufficient are left out of an interval."""
+SELDOM_Z = float(ndtri(0.99))
+"""Systems of whose series less than 1 % are sufficient are left out of an interval. The table of
+coverage counts less than 2 % as none: what passes is decided by an estimate of a walk, not by z."""
 
 
 def reciprocal(estimate: Estimate, half: float) -> Estimate:

@@ -102,13 +102,14 @@ def _bound_of_run(reader: RunReader) -> dict[str, Any]:
         for fleet, slowed in [_in_state(manifest, state, block_s)]
     ]
     bound = capacity_in_pieces(pieces)
+    alone = [capacity(p.fleet, p.demand) for p in pieces] if len(pieces) > 1 else [bound]
     return {
         "rate_per_s": bound.rate_per_s,
         "binding": bound.binding + (f", {AS_FORMED}" if batches_as_formed(manifest) else ""),
         "limits": [asdict(limit) | {"name": limit.name} for limit in bound.limits],
         "pieces": [
-            {"end_s": piece.end_s, "rate_per_s": capacity(piece.fleet, piece.demand).rate_per_s}
-            for piece in pieces
+            {"end_s": piece.end_s, "rate_per_s": own.rate_per_s}
+            for piece, own in zip(pieces, alone, strict=True)
         ],
     }
 

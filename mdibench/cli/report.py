@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mdibench.cli import busy
+from mdibench.cli import busy, processes
 
 if TYPE_CHECKING:
     from mdibench.analysis.history import Track
-    from mdibench.analysis.run_groups import RunGroup
+    from mdibench.analysis.run_groups import Each, Run, RunGroup
+    from mdibench.record.reader import RunReader
     from mdibench.report.document import Document
+
+MANY_ITEMS = 1_000_000
+"""Runs with more items together are read, and drawn, in several processes."""
 
 FILE_TYPE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
@@ -50,26 +54,28 @@ def report(
     """
     if referee and history:
         raise click.UsageError("--referee and --history are two pages: give one of them.")
-    groups, skipped = _read_groups(runs, copies=history)
-    if not any((html, markdown, json_, csv_, png, svg)):
-        _print(groups, referee, history)
-        return
-    from mdibench.report import formats
+    to_files = any((html, markdown, json_, csv_, png, svg))
+    readers, skipped = _open(runs)
+    with processes(_offered(readers) > MANY_ITEMS) as each:
+        if to_files:
+            from mdibench.report import formats  # before processes start: they share it
 
-    if referee:
-        full = _referee_page(groups)
-    else:
-        full = _history_page(groups) if history else _build(groups, skipped)
+        groups, repeated = _evaluate(readers, each, copies=history)
+        if not to_files:
+            _print(groups, referee, history)
+            return
+        if referee:
+            full = _referee_page(groups)
+        else:
+            full = _history_page(groups) if history else _build(groups, skipped + repeated, each)
+        if html:
+            _write(html, formats.to_html(full, each))
     pictures: dict[str, str] = {}
     for folder, form in ((png, "png"), (svg, "svg")):
         if folder:
             written = formats.write_figures(full, folder, form)
             pictures = {key: _relative_path(path, markdown) for key, path in written.items()}
             _report_file(folder, f"{len(written)} figures")
-    if html:
-        from mdibench.report.formats import to_html
-
-        _write(html, to_html(full))
     if markdown:
         _write(markdown, formats.to_markdown(full, pictures))
     if json_:
@@ -86,29 +92,46 @@ def _relative_path(picture: Path, document: Path | None) -> str:
     return Path(os.path.relpath(picture, start)).as_posix()
 
 
-def _read_groups(paths: tuple[str, ...], copies: bool) -> tuple[list[RunGroup], list[str]]:
-    """Groups of the runs at ``paths``, and what was skipped: copies too, unless they may count."""
+def _open(paths: tuple[str, ...]) -> tuple[list[RunReader], list[str]]:
+    from mdibench.errors import say
+    from mdibench.record.reader import open_runs
+
+    readers, skipped = open_runs(paths)
+    for problem in skipped:
+        say(f"skipped {problem}")
+    return readers, skipped
+
+
+def _offered(readers: list[RunReader]) -> int:
+    """Items of all runs, as far as their manifests say."""
+    return sum((reader.manifest.get("totals") or {}).get("offered") or 0 for reader in readers)
+
+
+def _evaluate(
+    readers: list[RunReader], each: Each, copies: bool
+) -> tuple[list[RunGroup], list[str]]:
+    """Groups of the runs, and what was skipped: copies, unless they may count."""
     with busy("reading the runs") as now:
         from mdibench.analysis.run_groups import evaluate_run, group_repeats, without_copies
         from mdibench.errors import say
-        from mdibench.record.reader import open_runs
 
-        readers, skipped = open_runs(paths)
-        evaluated = []
-        for number, reader in enumerate(readers, 1):
-            now(f"evaluating run {number} of {len(readers)}")
-            evaluated.append(evaluate_run(reader))
+        evaluated: list[Run] = []
+        repeated: list[str] = []
+        for number, run in enumerate(each(evaluate_run, readers), 1):
+            evaluated.append(run)
+            now(f"evaluated {number} of {len(readers)} runs")
         if not copies:
             evaluated, repeated = without_copies(evaluated)
-            skipped += repeated
-        for problem in skipped:
+        for problem in repeated:
             say(f"skipped {problem}")
-    return group_repeats(evaluated), skipped
+    return group_repeats(evaluated), repeated
 
 
-def _build(groups: list[RunGroup], skipped: list[str]) -> Document:
+def _build(groups: list[RunGroup], skipped: list[str], each: Each) -> Document:
+    from mdibench.analysis.run_groups import solve_bounds
     from mdibench.report.report import build_report
 
+    solve_bounds([run for group in groups for run in group.runs], each)
     return build_report(groups, skipped)
 
 

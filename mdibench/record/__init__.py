@@ -8,3 +8,9 @@ Called by ``rank`` and ``simulation`` to write, by ``monitor`` and ``analysis`` 
 this order: ``schema``, ``stream``, ``run_folder``, ``tables``, ``columns``, ``reader``, ``files``,
 ``profile``.
 """
+
+import os
+
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+"""Arrow's own pools return pages after every table and fetch them anew for the next, and keep tens
+of MiB of scraps. Arrow reads this once, when it is imported."""

@@ -39,6 +39,10 @@ class RunReader:
         self._streamed: dict[str, pa.Table] | None = None
         self._footers: dict[Path, pq.FileMetaData] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the footers, which are large, and quick to read again."""
+        return self.__dict__ | {"_footers": {}}
+
     @property
     def partial(self) -> bool:
         """Whether the run did not reach its orderly end, so that records are missing."""

@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 P = ParamSpec("P")
 
@@ -195,6 +195,20 @@ def legend_columns(width_in: float, names: Sequence[str]) -> int:
 def percent_axis(axis: Axis) -> None:
     """Label a share in percent, with no more decimals than it needs."""
     axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.6g} %"))
+
+
+class PlainLogFormatter(LogFormatter):
+    """Plain numbers where ``LogFormatter`` has a label: mathematical text takes long to lay out."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of the tick at ``x``."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def plain_log_axis(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_formatter(PlainLogFormatter())
+    axis.set_minor_formatter(PlainLogFormatter())
 
 
 def tip(artist: Artist, text: str) -> None:

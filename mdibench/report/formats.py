@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from markupsafe import Markup
 
 from mdibench import __version__
 from mdibench.analysis.formatting import NOT_AVAILABLE, Cell, value_of
+from mdibench.analysis.run_groups import Each
 from mdibench.analysis.shares import Estimate
 from mdibench.report.document import Document, Figure, Table, display, raw_columns, raw_rows
 from mdibench.report.drawing import NARROW_IN, PAGE_IN, narrow, save_figure, to_svg
@@ -171,8 +173,9 @@ class PageTable:
     long: bool
 
 
-def to_html(report: Document) -> str:
-    """The page as text, the same for the same report."""
+def to_html(report: Document, each: Each = map) -> str:
+    """The page as text, the same for the same report; ``each`` draws its figures."""
+    pictures = iter(each(_draw, _figures(report)))  # in the order of the page
     environment = Environment(
         loader=PackageLoader("mdibench.report", "templates"),
         autoescape=True,
@@ -183,8 +186,8 @@ def to_html(report: Document) -> str:
     template = environment.get_template("report.html.j2")
     script = files("mdibench.report").joinpath("templates/report.js").read_text("utf-8").strip()
     return template.render(
-        report=report, version=__version__, draw=_draw, lay_out=_lay_out, script=Markup(script),
-        script_hash=_hash(script),
+        report=report, version=__version__, draw=partial(next, pictures), lay_out=_lay_out,
+        script=Markup(script), script_hash=_hash(script),
     )  # fmt: skip
 
 

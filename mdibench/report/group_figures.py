@@ -10,12 +10,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from mdibench.analysis.accuracy import reliability
 from mdibench.analysis.comparable_sets import ComparableSet
 from mdibench.analysis.formatting import choose_scale, format_one
-from mdibench.analysis.metrics import CURVE, due_in, read_items
+from mdibench.analysis.metrics import CURVE
 from mdibench.analysis.run_groups import METRICS, Metric, RunGroup
 from mdibench.analysis.shares import Estimate
 from mdibench.report.drawing import (
@@ -33,6 +32,7 @@ from mdibench.report.drawing import (
     legend_above,
     legend_of_all,
     percent_axis,
+    plain_log_axis,
     row_heights,
     series_style,
     sheet,
@@ -129,6 +129,7 @@ def _dots(axis: Axes, groups: Sequence[RunGroup], metric: Metric) -> None:
     sizes = [e.value for e in estimates if e.value > 0]
     if metric.kind == "seconds" and sizes and max(sizes) > LARGEST_LINEAR_RATIO * min(sizes):
         axis.set_xscale("log")
+        plain_log_axis(axis.xaxis)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(axis="y", visible=False)
@@ -233,11 +234,12 @@ def _latencies(groups: Sequence[RunGroup], body: Axes, tail: Axes) -> None:
     body.set_ylabel("share of items at most as slow")
     tail.set_ylabel("share of items slower")
     tail.set_yscale("log")
+    plain_log_axis(tail.yaxis)
     tail.set_ylim(8e-4, 1)
     for axis in (body, tail):
         axis.set_xlabel(f"latency ({unit})")
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        plain_log_axis(axis.xaxis)
     body.set_ylim(0, 1)
 
 
@@ -313,11 +315,7 @@ def calibration_figure(groups: Sequence[RunGroup]) -> Figure:
     lowest = 1.0
     for at, group in enumerate(groups[:MOST_SERIES]):
         run = group.detailed
-        items = read_items(run.reader)
-        chosen = due_in(items, run.summary.window) & items.ok
-        confidence, accuracy, counts = reliability(
-            items["confidence"][chosen], items["correct"][chosen]
-        )
+        confidence, accuracy, counts = run.summary.measured.bins
         enough = counts >= LEAST_BIN_ITEMS
         confidence, accuracy = confidence[enough], accuracy[enough]
         if not enough.any():

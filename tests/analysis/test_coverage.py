@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.coverage import EARLIER, Queue, backlog, bursts, cover, queue
+from benchmarks.coverage import EARLIER, Cover, Queue, backlog, bursts, cover, queue
 from mdibench.analysis import series
 from mdibench.analysis.shares import Estimate, Numbers
 from mdibench.analysis.steadiness import Backlog
@@ -44,6 +44,22 @@ def test_latencies_that_are_printed_cover(stationary: tuple[float, Queue]) -> No
 def _latency(x: Numbers) -> list[Estimate]:
     """Mean, median and p95."""
     return [series.mean_of_series(x, True), *series.quantiles(x, (0.5, 0.95), skewed=True)]
+
+
+@pytest.mark.parametrize(
+    ("told", "covered", "judged"),
+    [
+        (0.019, 0.5, "seldom"),
+        (0.021, 0.5, "outside"),
+        (1.0, 0.931, "inside"),
+        (0.15, 0.987, "chance"),
+        (0.65, 0.995, "outside"),
+    ],
+)
+def test_a_cell_is_outside_where_chance_does_not_explain_it(
+    told: float, covered: float, judged: str
+) -> None:
+    assert Cover("p99", "M/M/1", 250, told, covered, 1000).judged == judged
 
 
 def backlogs(made: Queue, items: int) -> list[Backlog]:

@@ -21,6 +21,7 @@ from mdibench.analysis.comparison import compare
 from mdibench.analysis.explain import break_down, cuts, sentences
 from mdibench.analysis.formatting import value_of
 from mdibench.analysis.run_groups import METRICS, RunGroup, bound_of, evaluate_run, group_repeats
+from mdibench.cli import processes
 from mdibench.cli.report import report
 from mdibench.record.reader import open_runs
 from mdibench.report.document import Document
@@ -50,6 +51,20 @@ def full(run_set: Path, partial_run: Path) -> Document:
 @pytest.fixture(scope="module")
 def html(full: Document) -> str:
     return to_html(full)
+
+
+def test_several_processes_report_the_same(
+    run_set: Path, full: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = CliRunner().invoke(report, [str(run_set)])
+    monkeypatch.setattr("mdibench.cli.report.MANY_ITEMS", 0)
+    together = CliRunner().invoke(report, [str(run_set)])
+    assert together.exit_code == alone.exit_code == 0
+    assert together.stdout == alone.stdout
+
+    start = replace(full, sections=full.sections[:1])
+    with processes(wanted=True) as each:
+        assert to_html(start, each) == to_html(start)
 
 
 def test_every_section_is_there(full: Document) -> None:
