@@ -102,10 +102,12 @@ def walk_worth(x: Numbers) -> float:
     for a constant part does not wait; where that part is large, the square of what waits. Far from
     saturation, where a step is as large as the mean, one item is worth one.
     """
+    if x.size < 2:
+        return float(x.size)
     mean, own = float(x.mean()), float(x.var())
     above = mean - float(x.min())
     square = min(above * max(mean, above), 4 * max(above * above, own))
-    if x.size < 2 or square <= 1e-24 * mean * mean:
+    if square <= 1e-24 * mean * mean:
         return float(x.size)
     moved = min(1.0, WALK * _step(x) / square)
     return float(x.size * moved / (4 - 3 * moved))

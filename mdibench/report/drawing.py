@@ -141,7 +141,7 @@ def label_rows(axis: Axes, names: Sequence[str]) -> None:
     """Names beside rows 0, 1, ... from the top, whole, in several lines where they are long."""
     lines = ["\n".join(_in_lines(name)) for name in names]
     axis.set_yticks(range(len(names)), lines)
-    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

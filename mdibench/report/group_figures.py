@@ -219,8 +219,9 @@ def latency_figure(sets: Sequence[ComparableSet]) -> Figure:
 
 def _latencies(groups: Sequence[RunGroup], body: Axes, tail: Axes) -> None:
     curves = [(group, _mean_curve(group)) for group in groups]
-    known = [(at, g, c) for at, (g, c) in enumerate(curves) if c.size]
-    factor, unit = choose_scale("seconds", [float(c[50]) for _, _, c in known])
+    known = [(at, g, c) for at, (g, c) in enumerate(curves) if np.isfinite(c).any()]
+    usual_s = [float(c[np.isfinite(c)][:51][-1]) for _, _, c in known]  # p50, where it is known
+    factor, unit = choose_scale("seconds", usual_s)
     shares = np.array(CURVE)
     for at, group, curve in known[:MOST_SERIES]:
         style = series_style(at)
@@ -238,8 +239,9 @@ def _latencies(groups: Sequence[RunGroup], body: Axes, tail: Axes) -> None:
     tail.set_ylim(8e-4, 1)
     for axis in (body, tail):
         axis.set_xlabel(f"latency ({unit})")
-        axis.set_xscale("log")
-        plain_log_axis(axis.xaxis)
+        if known:
+            axis.set_xscale("log")
+            plain_log_axis(axis.xaxis)
     body.set_ylim(0, 1)
 
 

@@ -13,6 +13,7 @@ import pytest
 from mdibench.analysis import workers
 from mdibench.analysis.accuracy import calibration_error, reliability
 from mdibench.analysis.run_groups import METRICS, RunGroup, evaluate_run, group_repeats
+from mdibench.analysis.series import quantiles
 from mdibench.analysis.shares import Estimate
 from mdibench.analysis.statistics import wilson
 from mdibench.errors import UserError
@@ -225,3 +226,10 @@ def test_a_group_tells_what_its_means_would_be_with_invalid_runs(tmp_path: Path)
     assert note.startswith("1 INVALID left out of means. With them: a ")
     everything = np.mean([run.summary.measured.rate_per_s.value for run in runs])
     assert f"{everything:.1f}" in note
+
+
+def test_latencies_of_a_window_without_a_result_are_infinite() -> None:
+    """All that was due in it was dropped or lost: the report ended with an internal error."""
+    found = quantiles([math.inf, math.inf], (0.5, 0.99), skewed=True)
+    assert [estimate.value for estimate in found] == [math.inf, math.inf]
+    assert all(math.isinf(estimate.high) for estimate in found)

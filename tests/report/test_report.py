@@ -67,6 +67,18 @@ def test_several_processes_report_the_same(
         assert to_html(start, each) == to_html(start)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error")
+def test_a_run_in_which_everything_was_dropped_has_a_report(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", replace(PAIR, items=300, drop=1.0))
+    page = tmp_path / "page.html"
+    shown = CliRunner().invoke(report, [str(run)])
+    drawn = CliRunner().invoke(report, [str(run), "--html", str(page)])
+    assert (shown.exit_code, drawn.exit_code) == (0, 0), shown.output + drawn.output
+    assert "INVALID" in shown.output
+    assert page.exists()
+
+
 def test_every_section_is_there(full: Document) -> None:
     assert [section.key for section in full.sections] == SECTIONS
     tables = {table.key for section in full.sections for table in section.tables}
