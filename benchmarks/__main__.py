@@ -134,7 +134,7 @@ def run(config: str, ranks: int, timeout_s: float | None = None) -> dict[str, An
 
 
 def facts_of(results: Path) -> dict[str, Any]:
-    """Rate in the measured window, and processor share and peak memory by rank."""
+    """Rate in the measured window; by rank the processor's share, the engine's, and peak memory."""
     import mdibench
     from mdibench.record.run_folder import find_runs, read_manifest
 
@@ -144,12 +144,20 @@ def facts_of(results: Path) -> dict[str, Any]:
     done = frames.items.completed_s.between(window["start_s"], window["end_s"])
     telemetry = frames.telemetry
     telemetry = telemetry[telemetry.t_s.between(window["start_s"], window["end_s"])]
-    ends = telemetry.groupby("rank")[["t_s", "cpu_s", "rss_bytes"]].agg(["first", "last", "max"])
-    shares = (ends.cpu_s["last"] - ends.cpu_s["first"]) / (ends.t_s["last"] - ends.t_s["first"])
+    columns = ["t_s", "cpu_s", "busy_s", "rss_bytes"]
+    ends = telemetry.groupby("rank")[columns].agg(["first", "last", "max"])
+
+    def spent(column: str) -> list[float]:
+        return [float(span) for span in ends[column]["last"] - ends[column]["first"]]
+
+    shares = {
+        name: [part / whole for part, whole in zip(spent(column), spent("t_s"), strict=True)]
+        for name, column in (("cpu_share", "cpu_s"), ("busy_share", "busy_s"))
+    }
     return {
         "rate": float(done.sum()) / (window["end_s"] - window["start_s"]),
         "accuracy": float(frames.items.correct[done].mean()),
-        "cpu_share": [float(share) for share in shares],
+        **shares,
         "rss_mib": [float(rss) / 2**20 for rss in ends.rss_bytes["max"]],
     }
 
@@ -169,14 +177,19 @@ def overhead_of_local(model: str, dataset: str, engine: str, threshold: str) -> 
     ]
 
 
-def pipeline_of_two(engine: str) -> list[float]:
-    """Ratios of a two-rank pipeline's rate to twice a bare loop's, measured in turns."""
+def pipeline_of_two(engine: str) -> tuple[list[float], float]:
+    """Ratios of a two-rank pipeline's rate to twice a bare loop's, measured in turns.
+
+    And the share of the time that the busier rank's engine computes, in the median.
+    """
     config = HALVES.format(engine=engine, seconds=SECONDS)
     network = "benchmarks.networks:even_blocks"
-    return [
-        run(config, 2)["rate"] / (2 * bare_rate(network, "digits", engine, "none"))
-        for _ in range(PAIRS)
-    ]
+    ratios, busy = [], []
+    for _ in range(PAIRS):
+        found = run(config, 2)
+        ratios.append(found["rate"] / (2 * bare_rate(network, "digits", engine, "none")))
+        busy.append(max(found["busy_share"]))
+    return ratios, statistics.median(busy)
 
 
 def ratio_row(what: str, ratios: list[float], wanted: str) -> None:
@@ -215,11 +228,10 @@ def main() -> None:
                 f"at least {wanted}",
             )
     for engine in ("onnxruntime", "torch"):
-        ratio_row(
-            f"two ranks, `mdi` cut in equal halves, over twice a bare loop of {engine}",
-            pipeline_of_two(engine),
-            "at least 0.9",
-        )
+        ratios, busy = pipeline_of_two(engine)
+        what = f"two ranks, `mdi` cut in equal halves, over twice a bare loop of {engine}"
+        ratio_row(what, ratios, "at least 0.9")
+        row("share of that time that the busier engine computes", f"{100 * busy:.0f} %", "stated")
     script = ROOT / "benchmarks/transport.py"
     wire = child(str(find_mpirun()), "-n", "2", sys.executable, str(script))
     ratio_row("bandwidth of 1 MiB feature maps over bare mpi4py", wire["ratios"], "at least 0.9")
