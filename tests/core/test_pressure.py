@@ -161,51 +161,39 @@ def test_a_relay_s_price_is_that_of_the_next_hop_and_its_own_line() -> None:
     assert cheapest(links, 0) == 0.0
 
 
-def busy_link() -> PricedLink:
-    """It has taken 100 short messages of a millisecond, each worth 10, without a pause."""
+def used_link(every_s: float = 1e-3, worth: float = 10.0) -> PricedLink:
+    """It has taken 100 short messages of a millisecond, one in ``every_s``, each worth as much."""
     link = PricedLink(frozenset({0, 1}), 3, 1)
     link.transmission_s[1] = 0.02
     for count in range(100):
-        link.note_sent(0, count * 1e-3)
-        link.note_free((count + 1) * 1e-3, 0.2, 1)
-        link.note_offer(10 / 1e-3)
+        link.note_sent(0, count * every_s)
+        link.note_free(count * every_s + 1e-3, 0.2, 1)
+        link.note_offer(worth / 1e-3)
     return link
 
 
 def test_a_busy_link_waits_for_short_messages_that_gain_more() -> None:
-    link = busy_link()
+    link = used_link()
     assert link.keeps_free(1, 50.0, 0.1)
     assert not link.keeps_free(1, 150.0, 0.1)
 
 
 def test_a_busy_link_takes_any_short_message() -> None:
-    assert not busy_link().keeps_free(0, 0.1, 0.1)
+    assert not used_link().keeps_free(0, 0.1, 0.1)
 
 
 def test_a_link_waits_no_longer_than_the_message_takes() -> None:
-    assert not busy_link().keeps_free(1, 50.0, 0.1201)
+    assert not used_link().keeps_free(1, 50.0, 0.1201)
 
 
 def test_a_link_that_short_messages_leave_idle_takes_a_long_one() -> None:
     """Whatever they gain: it will take them later."""
-    link = PricedLink(frozenset({0, 1}), 3, 1)
-    link.transmission_s[1] = 0.02
-    for count in range(100):
-        link.note_sent(0, count * 1e-2)
-        link.note_free(count * 1e-2 + 1e-3, 0.2, 1)
-        link.note_offer(10 / 1e-3)
-    assert not link.keeps_free(1, 50.0, 1.0)
+    assert not used_link(every_s=1e-2).keeps_free(1, 50.0, 1.0)
 
 
 def test_a_link_with_time_to_spare_takes_a_long_message() -> None:
     """Nothing is left to send whenever it gets free."""
-    link = PricedLink(frozenset({0, 1}), 3, 1)
-    link.transmission_s[1] = 0.02
-    for count in range(100):
-        link.note_sent(0, count * 1e-2)
-        link.note_free(count * 1e-2 + 1e-3, 0.2, 1)
-        link.note_offer(0.0)
-    assert not link.keeps_free(1, 1.0, 1.0)
+    assert not used_link(every_s=1e-2, worth=0.0).keeps_free(1, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
