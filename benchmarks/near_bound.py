@@ -5,7 +5,8 @@
 
 Workers are emulated Jetson Nanos (the tree has tiers of its own) with the digits network, links are
 emulated Wi-Fi or of another rate or delay. The source admits as much as goes in; raw items may
-leave it. The bound takes the exit shares of the whole evaluation set.
+leave it. The bound takes the exit shares of the whole evaluation set, and the cell's placement,
+under which ``ddi`` does not run: it has every block on every worker.
 
 A run is watched over windows that double, each of which is the later half of the run so far. It
 ends with the first window in which enough items completed and in which the number of items in
@@ -298,32 +299,30 @@ def fill(path: Path, wanted: Sequence[Cell], options: argparse.Namespace) -> Non
 
 
 def table(lines: Sequence[dict[str, Any]], wanted: Sequence[Cell]) -> Iterator[str]:
-    """Markdown: shares of the bound with their intervals, by cell and scheme."""
+    """Markdown: rates as shares of the bound of the cell's own placement, by cell and scheme."""
     schemes = [name for name in SCHEMES if any(line["scheme"] == name for line in lines)]
     yield f"| network | V | seeds | bound, /s | {' | '.join(schemes)} | hops per item |"
     yield f"| --- | ---: | ---: | ---: {'| ---: ' * len(schemes)}| ---: |"
     for cell in wanted:
-        own = [
-            line
-            for line in lines
-            if (line["cell"], line["price"]) == (cell.name, cell.network.price)
-        ]
-        if own:
-            seeds = len({line["seed"] for line in own})
-            found = [share([line for line in own if line["scheme"] == name]) for name in schemes]
-            hops = np.mean([line["hops_per_item"] for line in own if line["scheme"] == "pressure"])
-            first = f"{cell.name} | {cell.network.price} | {seeds} | {own[0]['bound_per_s']:,.0f}"
-            yield f"| {first} | {' | '.join(found)} | {hops:.1f} |"
+        key = (cell.name, cell.network.price)
+        own = [line for line in lines if (line["cell"], line["price"]) == key]
+        if priced := {line["seed"]: line for line in own if line["scheme"] == "pressure"}:
+            bounds = {seed: line["bound_per_s"] for seed, line in priced.items()}
+            runs = [[line for line in own if line["scheme"] == name] for name in schemes]
+            found = " | ".join(share(of_one, bounds) for of_one in runs)
+            hops = np.mean([line["hops_per_item"] for line in priced.values()])
+            first = f"{cell.name} | {key[1]} | {len(bounds)} | {next(iter(bounds.values())):,.0f}"
+            yield f"| {first} | {found} | {hops:.1f} |"
 
 
-def share(runs: Sequence[dict[str, Any]]) -> str:
-    """The mean share of the bound over the seeds, with its interval; marked where not steady."""
+def share(runs: Sequence[dict[str, Any]], bounds: dict[int, float]) -> str:
+    """The mean share of ``bounds`` (by seed), with its interval; marked where not steady."""
     if not runs:
         return ""
-    kept = [run["rate_per_s" if run["steady"] else "least_per_s"] for run in runs]
-    shares = [rate / run["bound_per_s"] for rate, run in zip(kept, runs, strict=True)]
+    kept = [(run["rate_per_s" if run["steady"] else "least_per_s"], run) for run in runs]
+    shares = [rate / bounds[run["seed"]] for rate, run in kept]
     between = mean_of_independent(shares).half_width if len(shares) > 1 else 0.0
-    within = np.mean([run["half_per_s"] / run["bound_per_s"] for run in runs]) / len(runs) ** 0.5
+    within = np.mean([run["half_per_s"] / bounds[run["seed"]] for run in runs]) / len(runs) ** 0.5
     text = f"{np.mean(shares):.3f} ± {max(between, within):.3f}"
     return text if all(run["steady"] for run in runs) else f"{text} †"
 
