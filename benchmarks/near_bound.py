@@ -57,7 +57,7 @@ ENDLESS_S = 1e6
 PRICED_IN_FLIGHT = 1_000_000
 """No limit: ``pressure`` limits the items in flight by its price."""
 FEW_HOSTS, ALL_HOSTS = 100, 40
-"""V."""
+"""V where few workers host a block, and where all do."""
 USUAL_IN_FLIGHT, IN_FLIGHT_S = 400, 0.1
 """Items in flight under other schemes: so many, and at least this many seconds of the bound."""
 
@@ -98,9 +98,9 @@ RELAYS = "{ 0 = [1], 3 = [1, 2, 3, 4, 5], 5 = [1, 2], 10 = [3, 4, 5], 12 = [4, 5
 class Network:
     """A topology with its hosts and devices.
 
-    ``meshed``: also measured with a long delay. ``price``: V under ``pressure``. The
-    larger it is, the nearer the rate comes to the bound and the longer queues take to fill: where
-    every worker hosts all blocks, less is enough.
+    ``meshed``: also measured with a long delay. ``price``: V under ``pressure``. The larger it is,
+    the nearer the rate comes to the bound and the longer queues take to fill: where every worker
+    hosts all blocks, less is enough.
     """
 
     name: str

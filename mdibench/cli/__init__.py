@@ -84,8 +84,9 @@ def processes(wanted: bool) -> Iterator[Each]:
         return
     from concurrent.futures import ProcessPoolExecutor
 
-    number = min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
-    pool = ProcessPoolExecutor(number, initializer=_begin_process)
+    from mdibench.assembly.environment import cores
+
+    pool = ProcessPoolExecutor(min(MOST_PROCESSES, cores()), initializer=_begin_process)
     try:
         yield pool.map
     finally:

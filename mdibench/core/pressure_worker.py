@@ -156,24 +156,21 @@ class PressureWorker(WorkerBase):
     def _measure(self) -> None:
         """Distances, and what hops are worth by them."""
         distances = self.distances
-        distances.measure(self._live_links())
+        live = [link for near, link in self._ways if not (near.suspected or near.left)]
+        distances.measure(live)
         for _, link in self._ways:
             link.estimate(self._sizes)
             link.value_hops(distances.worth_of(link, self.setup.pressure))
             link.reprice(distances.per_s)
-        self._pass_prices_on()
+        self._pass_prices_on(live)
         self._own_work_s = None
 
-    def _live_links(self) -> list[PricedLink]:
-        return [link for near, link in self._ways if not (near.suspected or near.left)]
-
-    def _pass_prices_on(self) -> None:
+    def _pass_prices_on(self, links: list[PricedLink]) -> None:
         """A kind that is not computed here costs what it costs at the next hop, and its own line.
 
         If its line alone counted, every relay would take messages until as many wait there as at
         the host behind it, and those would stay.
         """
-        links = self._live_links() if self._relayed else []
         for kind in self._relayed:
             price = self.lengths[kind] + cheapest(links, kind)
             if price > self.prices[kind]:
@@ -316,8 +313,7 @@ class PressureWorker(WorkerBase):
 
     def _work(self) -> float:
         """Tasks that could be computed in the time that what is here takes, as far as it counts."""
-        seconds = self._own_work_s
-        return (self._work_s() if seconds is None else seconds) * self.distances.per_s
+        return self._work_s() * self.distances.per_s
 
     def _work_s(self) -> float:
         """Compute time of what is here, as far as it counts."""

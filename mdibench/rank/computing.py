@@ -109,7 +109,7 @@ class AdaptiveCompute:
     core, single calls say nothing.
     """
 
-    def __init__(self, engine: Engine, longest_s: float = LONGEST_INLINE_S) -> None:
+    def __init__(self, engine: Engine, longest_s: float) -> None:
         self._longest_s = longest_s
         self._inline = InlineCompute(engine)
         self._thread: ComputeThread | None = None
