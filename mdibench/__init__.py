@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mdibench.compiled import find_build
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = ["__version__", "load"]
+
+if build := find_build():
+    __path__.insert(0, str(build / "mdibench"))
 
 
 def load(path: str | Path) -> RunFrames:

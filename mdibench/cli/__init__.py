@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "monitor": ("monitor:monitor", "Watch a run live, or replay a finished one."),
     "list": ("monitor:list_runs", "List runs: state, scheme, rate, accuracy, verdict, age."),
     "report": ("report:report", "Turn runs into tables, figures and a verdict."),
-    "compare": ("compare:compare", "Compare two runs or sets of runs, with intervals."),
+    "compare": ("report:compare", "Compare two runs or sets of runs, with intervals."),
     "export": ("report:export", "Export a run, e.g. as a Perfetto timeline."),
     "sweep": ("sweep:sweep", "Run a matrix of configs, resumable."),
     "simulate": (
@@ -40,10 +40,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bound": ("check:bound", "The highest rate of any policy, by linear programming."),
     "check": ("check:check", "Validate a config and print its plan without running it."),
     "keys": ("keys:keys", "Print every key of a config: meaning, range and default."),
-    "profile": ("profile:profile", "Measure a network's blocks and record its confidences."),
+    "profile": ("train:profile", "Measure a network's blocks and record its confidences."),
     "probe": ("probe:probe", "Measure latency and bandwidth between all ranks."),
     "train": ("train:train", "Train a network with exits."),
     "data": ("data:data", "Fetch, verify and describe data sets."),
+    "compile": ("compile:compile_modules", "Make machine code of the modules used most."),
     "doctor": ("doctor:doctor", "Check what this machine has and what it lacks."),
 }
 

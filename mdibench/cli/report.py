@@ -1,4 +1,7 @@
-"""``mdibench report`` and ``mdibench export``: tables, figures and files of recorded runs."""
+"""``mdibench report``, ``compare`` and ``export``: tables, figures and files of recorded runs.
+
+``compare`` holds B against A, and is a gate for continuous integration.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from mdibench.cli import busy, processes
 
 if TYPE_CHECKING:
     from mdibench.analysis.history import Track
-    from mdibench.analysis.run_groups import Each, Run, RunGroup
+    from mdibench.analysis.run_groups import Each, Metric, Run, RunGroup
     from mdibench.record.reader import RunReader
     from mdibench.report.document import Document
 
 MANY_ITEMS = 1_000_000
 """Runs with more items together are read, and drawn, in several processes."""
+
+DEFAULT_METRICS = ("throughput", "accuracy", "accuracy-offered", "latency-mean", "p50", "p99")
 
 FILE_TYPE = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 FOLDER_TYPE = click.Path(file_okay=False, path_type=Path)
@@ -229,3 +234,65 @@ def export(run: Path, perfetto: bool, output: Path | None) -> None:
     for problem in reader.problems:
         say(problem)
     say(f"wrote {path} ({count:,} events); open it at https://ui.perfetto.dev")
+
+
+# --- compare ---------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@click.option("--metric", "names", multiple=True, metavar="NAME", help="Metric; repeatable.")
+@click.option(
+    "--fail-if",
+    "criteria",
+    multiple=True,
+    metavar="CRITERION",
+    help='E.g. "throughput < 0.95": B / A, by its whole interval; repeatable.',
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(
+    a: str, b: str, names: tuple[str, ...], criteria: tuple[str, ...], as_json: bool
+) -> None:
+    """Compare two runs or sets of repeats, with intervals.
+
+    A is the baseline, B is compared with it: each a run or a folder of repeats of one config. Exit
+    status 3 when a criterion fires, 4 where the runs cannot be compared.
+    """
+    with busy("reading the runs"):
+        from mdibench.analysis import comparison
+        from mdibench.analysis.comparison import apply_criteria, metric_of, parse_criterion
+        from mdibench.errors import CriteriaFailed, IncomparableRuns
+        from mdibench.report.comparisons import comparison_json, comparison_text
+
+        gates = [parse_criterion(text) for text in criteria]
+        metrics = [metric_of(name, "--metric") for name in names or DEFAULT_METRICS]
+        metrics += _missing(metrics, [g.metric for g in gates])
+        found = comparison.compare(_side(a), _side(b), metrics)
+    click.echo(comparison_json(found) if as_json else comparison_text(found), nl=False)
+    fired, undecided = apply_criteria(gates, found)
+    if fired:
+        raise CriteriaFailed("; ".join([*fired, *undecided]))
+    if undecided:
+        raise IncomparableRuns("; ".join(undecided))
+
+
+def _missing(metrics: list[Metric], needed: list[Metric]) -> list[Metric]:
+    return [metric for metric in dict.fromkeys(needed) if metric not in metrics]
+
+
+def _side(path: str) -> RunGroup:
+    """The repeats at ``path``."""
+    from mdibench.analysis.run_groups import evaluate_run, group_repeats, without_copies
+    from mdibench.errors import IncomparableRuns, say
+    from mdibench.record.reader import open_runs
+
+    readers, skipped = open_runs([path])
+    runs, copies = without_copies(evaluate_run(reader) for reader in readers)
+    for problem in [*skipped, *copies]:
+        say(f"skipped {problem}")
+    groups = group_repeats(runs)
+    if len(groups) > 1:
+        names = ", ".join(group.name for group in groups)
+        raise IncomparableRuns(f"{path} holds runs of different configs ({names}): give one set")
+    return groups[0]

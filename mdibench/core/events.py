@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from mdibench.core.records import Copy, Outcome, Result, State, Task, statically_frozen
+from mdibench.compiled import statically_frozen
+from mdibench.core.records import Copy, Outcome, Result, State, Task
 from mdibench.core.rows import Row
 
 # --- events: what happened -----------------------------------------------------------------------

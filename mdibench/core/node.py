@@ -37,7 +37,7 @@ TO_SOURCE: dict[type[Event], Callable[[Source, Any, float], Said]] = {
 class Node:
     """A worker, with the source on rank 0."""
 
-    def __init__(self, worker: WorkerBase, source: Source | None = None) -> None:
+    def __init__(self, worker: WorkerBase[Any], source: Source | None = None) -> None:
         self.worker = worker
         self.source = source
         if source is not None and worker.setup.scheme.priced:

@@ -53,11 +53,8 @@ NONE: deque[Any] = deque(maxlen=0)
 """Stands for the line of messages that may not leave."""
 
 
-class PressureWorker(WorkerBase):
+class PressureWorker(WorkerBase[BlockQueue]):
     """The state machine of one worker whose links and engine go by prices."""
-
-    input_queue: BlockQueue
-    output_queue: BlockQueue
 
     def __init__(self, setup: WorkerSetup, generator: Generator, now: float = 0.0) -> None:
         super().__init__(setup, generator, now)

@@ -323,7 +323,7 @@ class Distances:
         """Distances from own block times and what neighbours told (Bellman-Ford)."""
         known = [seconds for seconds in self.block_s if seconds]
         if known:
-            self.per_s = len(known) / sum(known)
+            self.per_s = len(known) / sum(known, 0.0)
         via_s = [inf] * (self.results + 1)
         for link in links:
             for kind, there_s in enumerate(link.ways_s):

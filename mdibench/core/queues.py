@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
-from mdibench.core.records import Task, statically_frozen
+from mdibench.compiled import statically_frozen
+from mdibench.core.records import Task
 from mdibench.errors import InvariantError
 
 

@@ -7,28 +7,13 @@ is opaque here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from dataclasses import field
+from typing import Any, NamedTuple, TypeAlias
+
+from mdibench.compiled import statically_frozen
 
 SOURCE = 0
 """Rank of the source: it admits items, keeps the ledger and may host blocks like any worker."""
-T = TypeVar("T")
-
-
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-
-    @dataclass_transform(frozen_default=True)
-    def statically_frozen(kind: type[T]) -> type[T]:
-        """A slotted dataclass whose fields the type checker lets nobody assign.
-
-        Python itself does not check: a dataclass that is frozen at run time takes 0.1 µs longer
-        per field to make, and some ten of these are made for every task.
-        """
-        ...
-
-else:
-    statically_frozen = dataclass(slots=True, unsafe_hash=True)
 
 
 @statically_frozen

@@ -14,7 +14,8 @@ from math import inf
 from struct import Struct
 from typing import Any, TypeAlias, TypeVar
 
-from mdibench.core.records import Result, State, Task, statically_frozen
+from mdibench.compiled import statically_frozen
+from mdibench.core.records import Result, State, Task
 from mdibench.core.rows import ROWS, Row, table_of
 from mdibench.errors import WireError
 

@@ -43,11 +43,8 @@ from mdibench.policy.algorithms import (
 )
 
 
-class Worker(WorkerBase):
+class Worker(WorkerBase[TaskQueue]):
     """The state machine of one worker with the two queues of algorithms 1 and 2."""
-
-    input_queue: TaskQueue
-    output_queue: TaskQueue
 
     def __init__(self, setup: WorkerSetup, generator: Generator, now: float = 0.0) -> None:
         super().__init__(setup, generator, now)

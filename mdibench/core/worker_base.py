@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from mdibench.core.events import (
     Arrived,
@@ -47,16 +47,17 @@ from mdibench.core.transitions import (
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import Generator, leaves
 
+Queue = TypeVar("Queue", bound=Waiting)
 STALL = 1.5
 """Heartbeats without a tick after which a worker takes itself for the one that stood still."""
 
 
-class WorkerBase(ABC):
+class WorkerBase(ABC, Generic[Queue]):
     """The state machine of one worker, without its queues."""
 
-    input_queue: Waiting
+    input_queue: Queue
     """I_n: tasks that wait here and could be computed here."""
-    output_queue: Waiting
+    output_queue: Queue
     """O_n: the others that wait."""
     reactions: ClassVar[Mapping[type[Event], Callable[[Any, Any], None]]]
 

@@ -30,7 +30,8 @@ class Generator(Protocol):
         ...
 
 
-class Candidate(NamedTuple):
+@statically_frozen
+class Candidate:
     """A neighbour m that could take a task: |I_m|, Γ_m and D_nm, as worker n knows them."""
 
     rank: int
@@ -44,7 +45,8 @@ class Candidate(NamedTuple):
         return self.hop_delay_s + self.input_queue * self.gamma_s
 
 
-class PlacingView(NamedTuple):
+@statically_frozen
+class PlacingView:
     """The input of algorithm 1 when τ_k+1 was created (or τ_1 admitted) at worker n.
 
     ``admitted``: the task is a raw item at the source; ``output_limit`` is T_O.
@@ -58,7 +60,8 @@ class PlacingView(NamedTuple):
     admitted: bool
 
 
-class OffloadView(NamedTuple):
+@statically_frozen
+class OffloadView:
     """The input of algorithm 2 for the head of O_n.
 
     ``candidates`` are the neighbours that could take it: they host its block or lead to a host,

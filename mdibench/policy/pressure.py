@@ -56,7 +56,8 @@ class PressureParameters:
         return self.admission_price / DELAYS_FOR_V
 
 
-class HopView(NamedTuple):
+@statically_frozen
+class HopView:
     """What is known of a hop of one kind of message from worker n to its neighbour m.
 
     ``here_s`` and ``there_s`` are the distances to the finish in seconds without waiting,

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mdibench.core.records import statically_frozen
+from mdibench.compiled import statically_frozen
 from mdibench.transport.mpi import Buffer
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ STATES = 8
 WINDOW = 16
 
 
-class _Waiting(NamedTuple):
+@statically_frozen
+class _Waiting:
     buffer: Buffer
     size: int
-    token: object
+    token: Any
     is_state: bool
 
 
@@ -53,7 +54,7 @@ class _Mark:
 
     lane: _Lane
     number: int
-    token: object
+    token: Any
 
 
 class Outbox:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -31,7 +31,8 @@ from mdibench.core.events import (
     Suspected,
     ThresholdsSet,
 )
-from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced, statically_frozen
+from mdibench.compiled import statically_frozen
+from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced
 from mdibench.core.wire import (
     HEADER_BYTES,
     NO_LAYOUT,
@@ -47,7 +48,7 @@ from mdibench.core.wire import (
 )
 from mdibench.errors import WireError
 from mdibench.transport.links import LinkClock, Traffic
-from mdibench.transport.mpi import Buffer, BufferPool
+from mdibench.transport.mpi import Buffer, BufferPool, Received
 from mdibench.transport.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -99,14 +100,6 @@ class _Handed:
     target: int
     handed_s: float
     emulated: bool
-
-
-class Received(np.ndarray[Any, np.dtype[Any]]):
-    """A feature map in a receive buffer.
-
-    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
-    feature map, which so outlives them.
-    """
 
 
 Incoming: TypeAlias = Event | Mail

@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mdibench.cli.profile import profile
+from mdibench.cli.train import profile
 from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import load_dataset
 from mdibench.errors import UserError
