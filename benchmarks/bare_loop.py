@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mdibench.compute.engine import Hosted, keep_freed_memory
 from mdibench.config.schema import ModelSection
 from mdibench.data.dataset import load_dataset
@@ -60,17 +58,20 @@ def onnx_loop(model: ModelSection, threshold: float | None) -> Classify:
         hosted = Hosted({1: exits}, frozenset({exits}), (0,) * exits)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions = [onnxruntime.InferenceSession(g, options) for g in cut(export, hosted).values()]
+    sessions = [
+        onnxruntime.InferenceSession(g, options)
+        for g in cut(export, hosted, "max-softmax").values()
+    ]
     names = [session.get_inputs()[0].name for session in sessions]
 
     def classify(item: Any) -> int:
         features = item[None]
         for session, name in zip(sessions, names, strict=True):
-            *following, logits = session.run(None, {name: features})
-            if threshold is not None and 1 / np.exp(logits - logits.max()).sum() >= threshold:
+            *following, confidence, prediction = session.run(None, {name: features})
+            if threshold is not None and confidence.item() >= threshold:
                 break
             features = following[0] if following else None
-        return int(logits.argmax())
+        return int(prediction.item())
 
     return classify
 

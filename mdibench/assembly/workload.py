@@ -171,7 +171,9 @@ def make_engine(
     if model.name == NULL:
         return NullEngine(_NULL_EXITS, hosted)
     chosen = choice or choose(model)
-    return build(chosen.name, model, hosted, chosen.graphs_for(hosted), info.exits)
+    return build(
+        chosen.name, model, hosted, chosen.graphs_for(hosted, model.confidence), info.exits
+    )
 
 
 def load_items(

@@ -1,7 +1,7 @@
 """Measures of confidence: from the logits of an exit head, the class and C_k(d) in [0, 1].
 
 Every measure maps logits float32 ``[N, classes]`` to confidences ``[N]`` and predicted classes
-``[N]``. They are plain numpy, the same for every engine, so that a worker needs no torch.
+``[N]``. They are plain numpy; ``onnx_export`` says the same in ONNX's operators.
 
 With ``patience`` the worker counts how many heads in a row agree; the engine then reports
 ``max-softmax`` for the record.
@@ -10,7 +10,7 @@ With ``patience`` the worker counts how many heads in a row agree; the engine th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -39,12 +39,16 @@ def judge(
         scaled = logits if temperature == 1.0 else logits / np.float32(temperature)
         confidences, predictions = measure(scaled)
         said = list(zip(predictions.tolist(), confidences.tolist(), strict=True))
-    for _, confidence in said:
-        if confidence != confidence:  # nothing else differs from itself
-            what = f"exit {block} gives NaN as a confidence"
-            remedy = "mdibench check CONFIG names the block that it comes from"
-            raise UserError(Problem(what, "model", remedy))
+    check_known([confidence for _, confidence in said], block)
     return said
+
+
+def check_known(confidences: Sequence[float], block: int) -> None:
+    """Raise UserError for NaN among the confidences of the exit behind ``block``."""
+    if any(confidence != confidence for confidence in confidences):  # only NaN differs from itself
+        what = f"exit {block} gives NaN as a confidence"
+        remedy = "mdibench check CONFIG names the block that it comes from"
+        raise UserError(Problem(what, "model", remedy))
 
 
 def _max_softmax_of_one(logits: list[float], temperature: float) -> tuple[int, float]:

@@ -23,6 +23,7 @@ from mdibench.errors import Problem, UserError
 if TYPE_CHECKING:
     import torch
 
+    from mdibench.compute.confidence import Measure
     from mdibench.compute.onnx_export import Export
     from mdibench.config.schema import ModelSection
 
@@ -191,13 +192,13 @@ class EngineChoice:
     why: str
     export: Export | None = None
 
-    def graphs_for(self, hosted: Hosted) -> dict[int, bytes]:
-        """First block of each call -> its graph; none for torch."""
+    def graphs_for(self, hosted: Hosted, measure: Measure) -> dict[int, bytes]:
+        """First block of each call -> its graph, with the confidence measure; none for torch."""
         if self.export is None:
             return {}
         from mdibench.compute.onnx_export import cut
 
-        return cut(self.export, hosted)
+        return cut(self.export, hosted, measure)
 
 
 def has_onnxruntime() -> bool:
@@ -245,7 +246,7 @@ def build(
     if name == "onnxruntime":
         from mdibench.compute.onnx_engine import OnnxEngine
 
-        return OnnxEngine(graphs, model.confidence, hosted, exits, model.device, threads)
+        return OnnxEngine(graphs, hosted, exits, model.device, threads)
     import torch
 
     from mdibench.compute.torch_engine import TorchEngine

@@ -1,13 +1,13 @@
 """The engine ``onnxruntime``: one session for each call, with everything but its batching in it.
 
 A call holds no interpreter lock while it computes, and needs neither torch nor the weights: the
-graphs come from rank 0 (``onnx_export``). Sessions use one thread each unless told otherwise, and
-their threads never spin.
+graphs come from rank 0 (``onnx_export``), confidence measure and temperatures included. Sessions
+use one thread each unless told otherwise, and their threads never spin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mdibench.compute.confidence import MEASURES, Measure, judge
+from mdibench.compute.confidence import check_known
 from mdibench.compute.engine import UNASKED, Hosted
 from mdibench.core.records import Outcome, Task
 from mdibench.errors import InvariantError, Problem, UserError
 
-INPUT, FEATURES, LOGITS = "items", "features", "logits"
-"""Names in every graph, behind the number of a block where graphs were joined."""
+INPUT, FEATURES = "items", "features"
+"""Names in every graph, behind the number of a block."""
+CONFIDENCE, PREDICTION = "confidence", "prediction"
+"""Names in every graph that has a head."""
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -35,11 +37,18 @@ _QUIET = 3
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """The session of one call, the name of its input, and those of what it is asked for."""
+    """One call: its session's ``run``, the name of its input, and those of what it is asked for.
 
-    session: Any
+    ``last`` is its last block. It gives a feature map, confidence and class, or both.
+    """
+
+    run: Callable[[list[str], dict[str, Any]], list[NDArray[Any]]]
     given: str
     wanted: list[str]
+    last: int
+    has_map: bool
+    has_head: bool
+    flops: int
 
 
 class OnnxEngine:
@@ -48,60 +57,68 @@ class OnnxEngine:
     def __init__(
         self,
         graphs: Mapping[int, bytes],
-        measure: Measure,
         hosted: Hosted,
         exits: int,
         device: str = "cpu",
         threads: int = 1,
     ) -> None:
         """Raises UserError where ``device`` has no execution provider here."""
-        self._measure = MEASURES[measure]
-        self._hosted = hosted
-        self._exits = exits
         provider = provider_of(device)
         self._calls = {
-            block: self._call(block, graph, provider, threads) for block, graph in graphs.items()
+            block: _call(_session(graph, provider, threads), block, hosted, exits)
+            for block, graph in graphs.items()
         }
-
-    def _call(self, block: int, graph: bytes, provider: str, threads: int) -> _Call:
-        last = self._hosted.last_block[block]
-        asked = [FEATURES] * (last < self._exits) + [LOGITS] * (last in self._hosted.heads)
-        session = _session(graph, provider, threads)
-        names = {each.name.rpartition("/")[2]: each.name for each in session.get_outputs()}
-        return _Call(session, session.get_inputs()[0].name, [names[name] for name in asked])
 
     def compute(self, tasks: Sequence[Task]) -> list[Outcome]:
         """Outcomes of ``tasks``, in order; all of them are of the same block."""
-        first, count = tasks[0].block, len(tasks)
         try:
-            call = self._calls[first]
+            call = self._calls[tasks[0].block]
         except KeyError:
-            raise InvariantError(f"block {first} is not loaded here") from None
-        given = tasks[0].payload[None] if count == 1 else np.stack([task.payload for task in tasks])
-        results = call.session.run(call.wanted, {call.given: given})
-        last = self._hosted.last_block[first]
-        judged = self._judge(results[-1], last, count)
-        if last == self._exits:
-            return [Outcome(prediction, confidence) for prediction, confidence in judged]
-        features = results[0]
-        if count == 1:
-            return [Outcome(*judged[0], features[0], features.nbytes)]
+            raise InvariantError(f"block {tasks[0].block} is not loaded here") from None
+        if len(tasks) == 1:
+            return [_outcome_of_one(call, tasks[0])]
+        results = call.run(call.wanted, {call.given: np.stack([task.payload for task in tasks])})
+        predictions, confidences = [UNASKED] * len(tasks), [0.0] * len(tasks)
+        if call.has_head:
+            confidences, predictions = (each[:, 0].tolist() for each in results[-2:])
+            check_known(confidences, call.last)
+        if not call.has_map:
+            return list(map(Outcome, predictions, confidences))
         return [
             Outcome(prediction, confidence, payload.copy(), payload.nbytes)
-            for (prediction, confidence), payload in zip(judged, features, strict=True)
+            for prediction, confidence, payload in zip(
+                predictions, confidences, results[0], strict=True
+            )
         ]
-
-    def _judge(
-        self, logits: NDArray[np.float32], block: int, count: int
-    ) -> Sequence[tuple[int, float]]:
-        """Class and confidence of each item at the exit behind ``block``."""
-        if block not in self._hosted.heads:
-            return [(UNASKED, 0.0)] * count
-        return judge(self._measure, logits, self._hosted.temperature(block), block)
 
     def flops(self, task: Task) -> int:
         """FLOPs of the call that computes ``task``."""
-        return self._hosted.flops_of(task.block)
+        return self._calls[task.block].flops
+
+
+def _call(session: Any, block: int, hosted: Hosted, exits: int) -> _Call:
+    last = hosted.last_block[block]
+    has_map, has_head = last < exits, last in hosted.heads
+    asked = [FEATURES] * has_map + [CONFIDENCE, PREDICTION] * has_head
+    names = {each.name.rpartition("/")[2]: each.name for each in session.get_outputs()}
+    given, wanted = session.get_inputs()[0].name, [names[name] for name in asked]
+    return _Call(session.run, given, wanted, last, has_map, has_head, hosted.flops_of(block))
+
+
+def _outcome_of_one(call: _Call, task: Task) -> Outcome:
+    """As for a batch, by fewer calls: their code is not in the processor's cache between two calls
+    of a network.
+    """
+    results = call.run(call.wanted, {call.given: task.payload[None]})
+    prediction, confidence = UNASKED, 0.0
+    if call.has_head:
+        confidence, prediction = results[-2].item(), results[-1].item()
+        if confidence != confidence:  # nothing else differs from itself
+            check_known([confidence], call.last)
+    if not call.has_map:
+        return Outcome(prediction, confidence)
+    features = results[0][0]
+    return Outcome(prediction, confidence, features, features.nbytes)
 
 
 def provider_of(device: str) -> str:

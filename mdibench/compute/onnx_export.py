@@ -1,9 +1,10 @@
 """A network's blocks as ONNX graphs: exported once by rank 0, kept in the user's cache, checked.
 
 ``exported`` gives one graph per block, each with the block's exit head in it; ``cut`` joins and
-trims them to the calls of one rank. An export counts as faithful only if it answers like the
-network itself on real items. The cache is keyed by the content of everything that shapes the
-graphs: the weights, the code of the network, and the versions of the exporter.
+trims them to the calls of one rank, and adds confidence and class behind each head. An export
+counts as faithful only if it answers like the network itself on real items. The cache is keyed by
+the content of everything that shapes the graphs of ``exported``: the weights, the code of the
+network, and the versions of the exporter. What ``cut`` adds is not kept.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
 from io import StringIO
@@ -24,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mdibench.compute.confidence import Measure
 from mdibench.compute.engine import Engine, Hosted
-from mdibench.compute.onnx_engine import FEATURES, INPUT, LOGITS, OnnxEngine
+from mdibench.compute.onnx_engine import FEATURES, INPUT, OnnxEngine
 from mdibench.config.schema import ModelSection
 from mdibench.core.records import Task
 from mdibench.errors import MdibenchError
@@ -34,8 +37,12 @@ from mdibench.network.plan import ModelInfo
 from mdibench.record.files import cache_folder, made_once, write_text_whole, write_whole
 
 if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
     from mdibench.models.network import MultiExitNetwork
 
+LOGITS = "logits"
+"""The second output of an exported block."""
 ITEMS = 64
 """Real items that an export is checked on."""
 TOLERANCE = 1e-4
@@ -111,7 +118,8 @@ def _export(model: ModelSection) -> Export:
         graphs.append(_graph(torch.nn.ModuleList([block, head]), given))
         with torch.no_grad():
             given = block(given)
-    return Export(network_info(model), tuple(graphs), _checked(graphs, network, model))
+    export = Export(network_info(model), tuple(graphs), 0.0)
+    return replace(export, worst=_checked(export, network, model))
 
 
 def _graph(parts: Any, given: Any) -> bytes:
@@ -149,18 +157,16 @@ def _graph(parts: Any, given: Any) -> bytes:
     return graph
 
 
-def _checked(graphs: Sequence[bytes], network: MultiExitNetwork, model: ModelSection) -> float:
+def _checked(export: Export, network: MultiExitNetwork, model: ModelSection) -> float:
     """The largest difference of a confidence; NotExported where the answers are not the same."""
     from mdibench.compute.torch_engine import TorchEngine
     from mdibench.data.dataset import dataset_of
 
     items = dataset_of(model).evaluation.inputs[:ITEMS]
     hosted = Hosted.every_block(network.exits)
-    by_block = dict(enumerate(graphs, 1))
+    graphs = cut(export, hosted, "max-softmax")
     theirs = _answers(TorchEngine(network, "max-softmax", hosted), items, network.exits)
-    ours = _answers(
-        OnnxEngine(by_block, "max-softmax", hosted, network.exits), items, network.exits
-    )
+    ours = _answers(OnnxEngine(graphs, hosted, network.exits), items, network.exits)
     gaps = np.abs(theirs[1] - ours[1]).max(axis=1)
     for block, gap in enumerate(gaps, 1):
         if not gap <= TOLERANCE or (theirs[0][block - 1] != ours[0][block - 1]).any():
@@ -241,18 +247,23 @@ def _version(library: str) -> str | None:
 # --- the calls of one rank -----------------------------------------------------------------------
 
 
-def cut(export: Export, hosted: Hosted) -> dict[int, bytes]:
-    """First block of each call -> its graph: blocks joined, unused heads left out."""
-    return {
-        first: _joined(export, first, last, hosted.heads)
-        for first, last in hosted.last_block.items()
-    }
+def cut(export: Export, hosted: Hosted, measure: Measure) -> dict[int, bytes]:
+    """First block of each call -> its graph: blocks joined, unused heads left out.
+
+    A graph gives the feature map, unless it ends with block K; behind a head it also gives
+    ``measure`` of the logits divided by the exit's temperature, and the class.
+    """
+    graphs = {}
+    for first, last in hosted.last_block.items():
+        model = _joined(export, first, last, hosted.heads)
+        if last in hosted.heads:
+            _judge(model.graph, measure, hosted.temperature(last), export.info.classes)
+        graphs[first] = model.SerializeToString()
+    return graphs
 
 
-def _joined(export: Export, first: int, last: int, heads: frozenset[int]) -> bytes:
-    """Blocks ``first`` to ``last`` as one graph."""
-    if first == last and last in heads and last < export.info.exits:
-        return export.graphs[first - 1]
+def _joined(export: Export, first: int, last: int, heads: frozenset[int]) -> ModelProto:
+    """Blocks ``first`` to ``last`` as one model; its values have names ``BLOCK/NAME``."""
     import onnx
     from onnx import compose
     from onnx.utils import Extractor
@@ -264,7 +275,71 @@ def _joined(export: Export, first: int, last: int, heads: frozenset[int]) -> byt
         whole = compose.merge_models(whole, following, io_map)
     wanted = [FEATURES] * (last < export.info.exits) + [LOGITS] * (last in heads)
     outputs = [f"{last}/{name}" for name in wanted]
-    trimmed: bytes = (
-        Extractor(whole).extract_model([f"{first}/{INPUT}"], outputs).SerializeToString()
-    )
-    return trimmed
+    if [output.name for output in whole.graph.output] == outputs:
+        return whole
+    return Extractor(whole).extract_model([f"{first}/{INPUT}"], outputs)
+
+
+def _judge(graph: GraphProto, measure: Measure, temperature: float, classes: int) -> None:
+    """Replace the last output of ``graph``, the logits, by confidence and class, each ``[N, 1]``.
+
+    Of equally likely classes, the first is chosen.
+    """
+    from onnx import parser
+
+    scaling = _NOT_SCALED if temperature == 1.0 else _SCALED.format(temperature)
+    body = _MEASURES[measure].replace("LOG_CLASSES", f"{math.log(classes):.9e}")
+    judged = parser.parse_graph(_JUDGED.format(scaling=scaling, body=body))
+    judged.node[0].input[0] = graph.output.pop().name
+    graph.node.extend(judged.node)
+    graph.output.extend(judged.output)
+
+
+_JUDGED = """
+judged (float[N, C] logits) => (float[N, 1] confidence, int64[N, 1] prediction) {{
+    exact = Cast <to = 1> (logits)
+    {scaling}
+    shares = Softmax <axis = 1> (scaled)
+    {body}
+}}
+"""
+"""What ``confidence`` does in numpy, as text that ONNX can parse."""
+_NOT_SCALED = "scaled = Identity (exact)"
+_SCALED = """
+    temperature = Constant <value_float = {:.9e}> ()
+    scaled = Div (exact, temperature)
+"""
+_MAX_SOFTMAX = """
+    one = Constant <value_ints = [1]> ()
+    confidence, prediction = TopK <axis = 1> (shares, one)
+"""
+_MARGIN = """
+    two = Constant <value_ints = [2]> ()
+    difference = Constant <value = float[2, 1] {1.0, -1.0}> ()
+    best, classes = TopK <axis = 1> (shares, two)
+    confidence = MatMul (best, difference)
+    prediction = ArgMax <axis = 1> (scaled)
+"""
+_ENTROPY = """
+    tiny = Constant <value_float = 1.17549435e-38> ()
+    bounded = Max (shares, tiny)
+    logs = Log (bounded)
+    terms = Mul (shares, logs)
+    axis = Constant <value_ints = [1]> ()
+    negative_nats = ReduceSum (terms, axis)
+    log_classes = Constant <value_float = LOG_CLASSES> ()
+    negative_share = Div (negative_nats, log_classes)
+    zero = Constant <value_float = 0.0> ()
+    unity = Constant <value_float = 1.0> ()
+    certainty = Add (negative_share, unity)
+    clipped = Clip (certainty, zero, unity)
+    unknown = IsNaN (certainty)
+    confidence = Where (unknown, certainty, clipped)
+    prediction = ArgMax <axis = 1> (scaled)
+"""
+_MEASURES: Mapping[Measure, str] = {
+    "max-softmax": _MAX_SOFTMAX,
+    "entropy": _ENTROPY,
+    "margin": _MARGIN,
+    "patience": _MAX_SOFTMAX,
+}

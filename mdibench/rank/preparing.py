@@ -167,7 +167,7 @@ def engine_of(
         return make_engine(config.model, info, own)
     parcels = None
     if group.rank == SOURCE:
-        parcels = [pack_graphs(choice.graphs_for(each)) for each in hosted]
+        parcels = [pack_graphs(choice.graphs_for(each, config.model.confidence)) for each in hosted]
     graphs = unpack_graphs(group.scatter(parcels))
     name, exits = choice.name, info.exits
     return together(group, lambda: build(name, config.model, own, graphs, exits, threads))

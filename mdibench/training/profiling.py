@@ -179,7 +179,14 @@ def _engines(
     """Every block as a call of its own: with all heads, and with the last one alone."""
     every = Hosted.every_block(info.exits)
     with_heads, bare = (
-        build(choice.name, model, hosted, choice.graphs_for(hosted), info.exits, threads)
+        build(
+            choice.name,
+            model,
+            hosted,
+            choice.graphs_for(hosted, model.confidence),
+            info.exits,
+            threads,
+        )
         for hosted in (every, replace(every, heads=frozenset({info.exits})))
     )
     return with_heads, bare

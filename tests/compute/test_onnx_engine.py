@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import parser
 from torch import Tensor, nn
 
 from mdibench.compute import onnx_export
-from mdibench.compute.confidence import margin, max_softmax
+from mdibench.compute.confidence import MEASURES, Measure, margin, max_softmax
 from mdibench.compute.engine import (
     UNASKED,
     Engine,
@@ -31,6 +32,7 @@ from mdibench.models.evaluation import score
 from mdibench.models.network import MultiExitNetwork
 from mdibench.models.packaged import network_key
 from mdibench.models.registry import load_network
+from mdibench.network.plan import BlockInfo, ModelInfo
 
 pytestmark = pytest.mark.slow
 DIGITS = ModelSection()
@@ -49,9 +51,9 @@ def items() -> np.ndarray:
     return load_dataset("digits").evaluation.inputs
 
 
-def engine(export: Export, hosted: Hosted = ALL, measure: str = "max-softmax") -> OnnxEngine:
+def engine(export: Export, hosted: Hosted = ALL, measure: Measure = "max-softmax") -> OnnxEngine:
     """With the graphs that a rank with ``hosted`` gets."""
-    return OnnxEngine(cut(export, hosted), measure, hosted, export.info.exits)
+    return OnnxEngine(cut(export, hosted, measure), hosted, export.info.exits)
 
 
 def answers(engine: Engine, inputs: Sequence[np.ndarray], exits: int) -> np.ndarray:
@@ -105,7 +107,7 @@ def test_calls_of_several_blocks_without_heads(export: Export, items: np.ndarray
 
 
 @pytest.mark.parametrize("measure", ["entropy", "margin", "patience"])
-def test_measures_and_temperatures(export: Export, items: np.ndarray, measure: str) -> None:
+def test_measures_and_temperatures(export: Export, items: np.ndarray, measure: Measure) -> None:
     hosted = Hosted.every_block(5, (2.0,) * 5)
     theirs = TorchEngine(load_network("digits-cnn"), measure, hosted)
     ours = engine(export, hosted, measure)
@@ -131,8 +133,72 @@ def test_a_block_that_is_not_there_is_a_bug_with_a_name(export: Export) -> None:
 
 
 def test_graphs_travel_as_one_message(export: Export) -> None:
-    graphs = cut(export, ALL)
+    graphs = cut(export, ALL, "max-softmax")
     assert unpack_graphs(pack_graphs(graphs)) == graphs
+
+
+# --- confidence and class in the graph -----------------------------------------------------------
+
+HEAD_ALONE = """
+<ir_version: 10, opset_import: ["": 20]>
+head (float[N, 10] items) => (float[N, 10] features, float[N, 10] logits) {
+    features = Identity (items)
+    logits = Identity (items)
+}
+"""
+"""A block whose logits are the items."""
+
+
+def judging_engine(measure: Measure, temperature: float, text: str = HEAD_ALONE) -> OnnxEngine:
+    """An engine that judges the logits that it gets as items."""
+    graph = parser.parse_model(text).SerializeToString()
+    info = ModelInfo("head-alone", 10, (10,), 40, (BlockInfo(0, 0, (10,), 40),))
+    return engine(Export(info, (graph,), 0.0), Hosted.every_block(1, (temperature,)), measure)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.0])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_graphs_judge_logits_like_numpy(measure: Measure, temperature: float) -> None:
+    judging, draw = judging_engine(measure, temperature), np.random.default_rng(0)
+    for spread in (0.1, 3.0, 100.0):
+        logits = (draw.standard_normal((40, 10)) * spread).astype(np.float32)
+        confidences, predictions = MEASURES[measure](logits / np.float32(temperature))
+        tasks = [Task(0, 1, row) for row in logits]
+        for outcomes in (judging.compute(tasks), [judging.compute([t])[0] for t in tasks]):
+            assert [outcome.prediction for outcome in outcomes] == predictions.tolist()
+            found = np.array([outcome.confidence for outcome in outcomes])
+            np.testing.assert_allclose(found, confidences, atol=1e-6)
+            assert found.min() >= 0
+            assert found.max() <= 1
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_of_equal_logits_the_first_is_chosen(measure: Measure) -> None:
+    row = np.array([0, 1, 5, 5, 2, 5, 0, 0, 0, 0], np.float32)
+    [outcome] = judging_engine(measure, 1.0).compute([Task(0, 1, row)])
+    assert outcome.prediction == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_no_graph_hides_nan(measure: Measure, value: float) -> None:
+    judging = judging_engine(measure, 2.0)
+    good = np.arange(10, dtype=np.float32)
+    for place in range(10):
+        bad = good.copy()
+        bad[place] = value
+        for rows in ([bad], [good, bad]):
+            with pytest.raises(UserError, match="exit 1 gives NaN as a confidence"):
+                judging.compute([Task(0, 1, row) for row in rows])
+
+
+def test_logits_in_half_precision_are_judged_in_single() -> None:
+    judging = judging_engine("max-softmax", 1.0, HEAD_ALONE.replace("float[", "float16["))
+    logits = (np.random.default_rng(0).standard_normal((20, 10)) * 3).astype(np.float16)
+    outcomes = judging.compute([Task(0, 1, row) for row in logits])
+    confidences, predictions = max_softmax(logits.astype(np.float32))
+    assert [outcome.prediction for outcome in outcomes] == predictions.tolist()
+    np.testing.assert_allclose([o.confidence for o in outcomes], confidences, atol=1e-6)
 
 
 # --- the cache -----------------------------------------------------------------------------------
@@ -223,13 +289,12 @@ def test_an_export_that_answers_differently_is_refused(
     monkeypatch: pytest.MonkeyPatch, export: Export
 ) -> None:
     network = load_network("digits-cnn")
-    swapped = [export.graphs[0], *export.graphs[1:4], export.graphs[4]]
     monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
     with pytest.raises(NotExported, match="answers differently at exit 1"):
-        onnx_export._checked(swapped, network, DIGITS)
+        onnx_export._checked(export, network, DIGITS)
 
 
 def test_a_provider_that_is_not_there_is_one_line(export: Export) -> None:
     model = ModelSection(device="tensorrt")
     with pytest.raises(UserError, match=r"model\.device: ONNX Runtime has no provider .*has cpu"):
-        build("onnxruntime", model, ALL, cut(export, ALL), 5)
+        build("onnxruntime", model, ALL, cut(export, ALL, "max-softmax"), 5)
