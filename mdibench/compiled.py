@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 SWITCH = "MDIBENCH_COMPILED"
 PACKAGE = Path(__file__).parent
-COPIED = ("core", "policy", "rank", "simulation", "transport")
+COPIED = ("compute", "core", "policy", "rank", "simulation", "transport")
 """Packages that a build holds as a whole, so that ``import`` finds each in one place."""
 T = TypeVar("T")
 

@@ -17,16 +17,19 @@ from mdibench.cli import busy
 from mdibench.errors import Problem, UserError
 
 SOURCES = (
+    "compute/onnx_engine.py",
     "core/*.py",
     "policy/*.py",
+    "rank/computing.py",
     "rank/loop.py",
     "simulation/world.py",
     "transport/links.py",
+    "transport/mpi.py",
     "transport/outbox.py",
     "transport/post_office.py",
 )
 INTERPRETED = ("core/rows.py", "*/__init__.py")
-UNTYPED = ("mpi4py", "numpy", "onnx", "onnxruntime", "pandas", "scipy", "torch")
+UNTYPED = ("mpi4py", "onnx", "onnxruntime", "pandas", "scipy", "torch")
 """Libraries whose types would be read for nothing, which takes a minute."""
 RECORD = "statically_frozen"
 DATACLASS = "dataclass(init=False, unsafe_hash=True)"
@@ -88,15 +91,15 @@ def _compile(stage: Path, optimisation: str) -> None:
     done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() + done.stdout.splitlines() if line]
-        errors = [line for line in said if "rror" in line] or said or ["it said nothing"]
-        raise UserError(Problem(f"the modules do not compile: {errors[-1]}", remedy=TOOLS))
+        errors = [line for line in said if "error: " in line] or said or ["it said nothing"]
+        raise UserError(Problem(f"the modules do not compile: {errors[0]}", remedy=TOOLS))
 
 
 def _build_here() -> None:
     """In the folder of the stage: C of all ``SOURCES``, then the extension modules."""
     from mypyc.build import mypycify
     from setuptools import Distribution
-    from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped]
+    from setuptools.command.build_ext import build_ext
 
     modules = mypycify(
         ["--config-file", "mypy.ini", *map(str, _chosen(Path("mdibench")))],
@@ -143,7 +146,7 @@ def _is_record(node: ast.ClassDef) -> bool:
 
 
 def _constructor(record: ast.ClassDef) -> ast.stmt:
-    """``__init__`` of a record. Its fields lose their defaults, which have become the arguments'."""
+    """``__init__`` of a record, whose fields lose their defaults to its arguments."""
     fields = [field for field in record.body if isinstance(field, ast.AnnAssign)]
     arguments, lines = ["self"], []
     for field in fields:
@@ -160,4 +163,3 @@ def _constructor(record: ast.ClassDef) -> ast.stmt:
         lines.append(f"    self.{name} = {name}")
     head = f"def __init__({', '.join(arguments)}) -> None:"
     return ast.parse("\n".join([head, *(lines or ["    pass"])])).body[0]
-

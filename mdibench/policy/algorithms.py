@@ -6,8 +6,7 @@
   a pure function of the view.
 * Algorithms 3 and 4: the rate of admission and the exit thresholds that queues allow.
 
-Everything here is immutable. The views are named tuples: one is made at every decision, and a
-tuple costs a third of a frozen dataclass.
+Everything here is immutable. One view is made at every decision: see ``statically_frozen``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+
+from mdibench.compiled import statically_frozen
 
 
 class Generator(Protocol):

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from mdibench.compiled import statically_frozen
+
 WORK_LIMIT = 2.0
 """Most tasks that a worker's waiting work counts for when ends of ways are compared."""
 PROGRESS = 4.0
@@ -93,17 +95,16 @@ def hop_worth(hop: HopView, per_s: float, threshold: float, longest_hop: float =
     (``longest_hop`` messages at most) and θ, and a hop back toward the source for θ once more with
     every hop before. Without that, equal prices would let tasks wander.
     """
-    here_s, there_s, cost_s, hosted_here, hosted_there, outward = hop
-    nearer_s = here_s - there_s
-    if not hosted_here and 2 * nearer_s >= cost_s:
-        return HopWorth(NEARER, its_work=int(hosted_there))
-    gain = per_s * (nearer_s - cost_s)
+    nearer_s = hop.here_s - hop.there_s
+    if not hop.hosted_here and 2 * nearer_s >= hop.cost_s:
+        return HopWorth(NEARER, its_work=int(hop.hosted_there))
+    gain = per_s * (nearer_s - hop.cost_s)
     bias = (gain if gain > -longest_hop else -longest_hop) - threshold
-    farther = -2 * nearer_s >= cost_s
-    if not hosted_there if hosted_here else farther:
+    farther = -2 * nearer_s >= hop.cost_s
+    if not hop.hosted_there if hop.hosted_here else farther:
         bias -= NEARER
-    balanced = int(hosted_here and hosted_there)
-    return HopWorth(bias, balanced, balanced, 0.0 if outward else threshold)
+    balanced = int(hop.hosted_here and hop.hosted_there)
+    return HopWorth(bias, balanced, balanced, 0.0 if hop.outward else threshold)
 
 
 def result_bias(

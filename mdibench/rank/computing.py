@@ -111,14 +111,14 @@ class AdaptiveCompute:
 
     def __init__(self, engine: Engine, longest_s: float) -> None:
         self._longest_s = longest_s
-        self._inline = InlineCompute(engine)
-        self._thread: ComputeThread | None = None
+        self._here = InlineCompute(engine)
+        self._beside: ComputeThread | None = None
         self._shortest_s: dict[int, float] = {}
         self._calls = Counter[int]()
 
     @property
     def _current(self) -> InlineCompute | ComputeThread:
-        return self._thread or self._inline
+        return self._beside or self._here
 
     @property
     def overruns(self) -> int:
@@ -128,7 +128,7 @@ class AdaptiveCompute:
     @property
     def flops(self) -> int:
         """FLOPs of all batches so far."""
-        return self._inline.flops + (self._thread.flops if self._thread else 0)
+        return self._here.flops + (self._beside.flops if self._beside else 0)
 
     @property
     def supplied(self) -> bool:
@@ -141,10 +141,10 @@ class AdaptiveCompute:
 
     def wait(self, seconds: float) -> Computed | None:
         """The next finished batch, or ``None`` when there is none within ``seconds``."""
-        if self._thread is not None:
-            return self._thread.wait(seconds)
-        block = self._inline.batches[0][0].block if self._inline.batches else 0
-        computed = self._inline.wait(seconds)
+        if self._beside is not None:
+            return self._beside.wait(seconds)
+        block = self._here.batches[0][0].block if self._here.batches else 0
+        computed = self._here.wait(seconds)
         if computed is not None and self._calls[block] < CALLS_BEFORE_JUDGING:
             self._judge(block, computed.seconds)
         return computed
@@ -154,9 +154,9 @@ class AdaptiveCompute:
         self._shortest_s[block] = min(seconds, self._shortest_s.get(block, seconds))
         judged = self._calls[block] == CALLS_BEFORE_JUDGING
         if judged and self._shortest_s[block] > self._longest_s:
-            self._thread = ComputeThread(self._inline.engine)
-            for tasks in self._inline.batches:
-                self._thread.submit(tasks)
+            self._beside = ComputeThread(self._here.engine)
+            for tasks in self._here.batches:
+                self._beside.submit(tasks)
 
     def stop(self) -> None:
         """Compute nothing more."""
@@ -192,8 +192,8 @@ class ComputeThread:
         self._done: deque[Computed | BaseException] = deque()
         self._news = threading.Lock()
         self._news.acquire()
-        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._work, name="compute", daemon=True)
+        self._worker.start()
 
     @property
     def supplied(self) -> bool:
@@ -222,7 +222,7 @@ class ComputeThread:
     def stop(self) -> None:
         """End the thread after the batches that it has."""
         self._batches.put(None)
-        self._thread.join(timeout=5.0)
+        self._worker.join(timeout=5.0)
 
     def _work(self) -> None:
         while (tasks := self._batches.get()) is not None:

@@ -21,6 +21,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from mdibench.codec.codecs import CODECS, Array, Coder
+from mdibench.compiled import statically_frozen
 from mdibench.core.events import (
     Arrived,
     Cancelled,
@@ -31,7 +32,6 @@ from mdibench.core.events import (
     Suspected,
     ThresholdsSet,
 )
-from mdibench.compiled import statically_frozen
 from mdibench.core.records import SOURCE, Copy, Result, State, Task, is_paced
 from mdibench.core.wire import (
     HEADER_BYTES,

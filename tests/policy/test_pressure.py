@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mdibench.policy.pressure import (
     NEARER,
     HopView,
@@ -28,23 +30,23 @@ def test_a_hop_between_hosts_pays_for_its_time_and_the_threshold() -> None:
 
 def test_less_work_there_makes_a_hop_worth_more() -> None:
     assert hop_worth(HOP, PER_S, 1.0)[1:3] == (1, 1)
-    assert hop_worth(HOP._replace(hosted_there=False), PER_S, 1.0)[1:3] == (0, 0)
+    assert hop_worth(replace(HOP, hosted_there=False), PER_S, 1.0)[1:3] == (0, 0)
 
 
 def test_a_hop_back_toward_the_source_costs_more_with_every_hop_before() -> None:
     assert hop_worth(HOP, PER_S, 1.0).toll == 0.0
-    assert hop_worth(HOP._replace(outward=False), PER_S, 1.0).toll == 1.0
+    assert hop_worth(replace(HOP, outward=False), PER_S, 1.0).toll == 1.0
 
 
 def test_a_task_that_cannot_be_computed_here_is_drawn_nearer_to_a_host() -> None:
-    relayed = HOP._replace(hosted_here=False, here_s=0.012)
+    relayed = replace(HOP, hosted_here=False, here_s=0.012)
     assert hop_worth(relayed, PER_S, threshold=9.0) == HopWorth(NEARER, its_work=1)
-    further = relayed._replace(hosted_there=False)
+    further = replace(relayed, hosted_there=False)
     assert hop_worth(further, PER_S, 9.0) == HopWorth(NEARER)
 
 
 def test_a_host_gives_a_task_to_a_relay_only_at_a_high_price() -> None:
-    relay = HOP._replace(hosted_there=False)
+    relay = replace(HOP, hosted_there=False)
     assert hop_worth(relay, PER_S, 0.0).bias == -0.2 - NEARER
 
 
