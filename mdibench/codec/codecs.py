@@ -25,6 +25,16 @@ from mdibench.network.plan import BlockInfo, ModelInfo
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Array: TypeAlias = NDArray[Any]
+
+
+class Received(np.ndarray[Any, np.dtype[Any]]):
+    """A feature map in a receive buffer.
+
+    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
+    feature map, which so outlives them.
+    """
+
+
 BFLOAT16 = np.dtype([("bfloat16", np.int16)])
 """numpy has no bfloat16: its bits, under a type that differs from int16."""
 CODECS = {codec.name.lower(): codec for codec in CodecId}

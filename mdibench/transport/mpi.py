@@ -62,14 +62,6 @@ def _slab(size: int) -> list[Buffer]:
     return [slab[start : start + size] for start in range(0, slab.size - size + 1, stride)]
 
 
-class Received(np.ndarray[Any, np.dtype[Any]]):
-    """A feature map in a receive buffer.
-
-    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
-    feature map, which so outlives them.
-    """
-
-
 class Endpoint:
     """This rank's end of the point-to-point traffic, in messages of up to ``buffer_bytes``."""
 

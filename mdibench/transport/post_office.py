@@ -20,7 +20,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from mdibench.codec.codecs import CODECS, Array, Coder
+from mdibench.codec.codecs import CODECS, Array, Coder, Received
 from mdibench.compiled import statically_frozen
 from mdibench.core.events import (
     Arrived,
@@ -48,7 +48,7 @@ from mdibench.core.wire import (
 )
 from mdibench.errors import WireError
 from mdibench.transport.links import LinkClock, Traffic
-from mdibench.transport.mpi import Buffer, BufferPool, Received
+from mdibench.transport.mpi import Buffer, BufferPool
 from mdibench.transport.outbox import Outbox
 
 log = logging.getLogger(__name__)
