@@ -1,12 +1,16 @@
 """Synthetic runs that several tests read; see ``synthetic_runs``.
 
 It is imported where a run is asked for: the core is tested without numpy, too. Property tests have
-no deadline: how long an example takes says more of what else the machine does.
+no deadline: how long an example takes says more of what else the machine does. Sources are tested,
+not a build of them (``mdibench compile``), but in ``cli/test_compile.py``.
 """
 
 from __future__ import annotations
 
 import os
+
+os.environ["MDIBENCH_COMPILED"] = "0"
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -30,7 +30,7 @@ SHORTEST = 3
 """Runs of a level, at least."""
 PERMUTATIONS = 999
 FACTS = ("mdibench", "python", "torch", "onnxruntime", "mpi", "host", "cpu", "cores", "kernel",
-         "governor")  # fmt: skip
+         "governor", "compiled")  # fmt: skip
 """Facts of rank 0 that may explain a change."""
 
 

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import psutil
 
+from mdibench import compiled
+
 ROOT = Path("/")
 SHARED_MEMORY = Path("dev/shm")
 SHARED_MEMORY_A_RANK = 2 * 1024**2
@@ -238,6 +240,7 @@ def host_facts() -> dict[str, object]:
         "numpy": _version("numpy"),
         "mpi4py": _version("mpi4py"),
         "mdibench": _version("mdibench"),
+        "compiled": compiled.is_in_use(),
     }
 
 

@@ -34,7 +34,7 @@ UNTYPED = ("mpi4py", "onnx", "onnxruntime", "pandas", "scipy", "torch")
 RECORD = "statically_frozen"
 DATACLASS = "dataclass(init=False, unsafe_hash=True)"
 OPTIMISATION = "3"
-TOOLS = "pip install 'mypy>=1.13' setuptools, and a C compiler, e.g. apt install gcc python3-dev"
+TOOLS = "pip install 'mypy>=2' setuptools, and a C compiler, e.g. apt install gcc python3-dev"
 
 
 @click.command("compile")
@@ -43,7 +43,7 @@ def compile_modules(force: bool) -> None:
     """Make machine code of state machines, policies, loop and simulator.
 
     Takes a minute or two, a C compiler and mypy. The results of runs are the same; a rank needs
-    less processor time per item, and a simulation runs about twice as fast. Once per host and
+    less processor time per item, and a simulation runs three times as fast. Once per host and
     Python; after a change of the sources, and with MDIBENCH_COMPILED=0, they run as Python.
     """
     folder = compiled.build_folder()
@@ -58,7 +58,7 @@ def compile_modules(force: bool) -> None:
 def build(folder: Path, optimisation: str = OPTIMISATION) -> None:
     """Compile the present sources, and put the build to ``folder``: all of it or nothing.
 
-    Raises UserError where a tool is missing or fails, with the last line that it said.
+    Raises UserError where a tool is missing or fails, with the line that says why.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".draft-") as draft:
@@ -90,9 +90,9 @@ def _compile(stage: Path, optimisation: str) -> None:
     }
     done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() + done.stdout.splitlines() if line]
-        errors = [line for line in said if "error: " in line] or said or ["it said nothing"]
-        raise UserError(Problem(f"the modules do not compile: {errors[0]}", remedy=TOOLS))
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line] or ["nothing"]
+        told = next((line for line in said if "error: " in line), said[-1])
+        raise UserError(Problem(f"the modules do not compile: {told}", remedy=TOOLS))
 
 
 def _build_here() -> None:

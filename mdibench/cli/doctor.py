@@ -126,6 +126,7 @@ def _host() -> list[MachineCheck]:
         machine.check_shared_memory(environment.shared_memory()),
         machine.check_governor(None if facts["governor"] is None else str(facts["governor"])),
         machine.check_torch(machine.ask),
+        machine.check_compiled(),
         machine.check_terminal(sys.stdout.isatty(), size.columns, size.lines),
         machine.check_datasets(_cifar10()),
         machine.check_namespaces(machine.ask),

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from mdibench import compiled
 from mdibench.assembly import environment
 from mdibench.rank.sensors import SYSFS, find_meter, find_sensors
 
@@ -129,6 +130,17 @@ def check_processor(
             "processor", "note", text, "ranks on this host will share one core; emulate devices"
         )
     return MachineCheck("processor", "ok", text)
+
+
+def check_compiled() -> MachineCheck:
+    """Whether ranks run the state machines as machine code."""
+    name = "machine code"
+    if compiled.find_build() is not None:
+        return MachineCheck(name, "ok", "of the present sources, for this Python")
+    if os.environ.get(compiled.SWITCH) == "0":
+        return MachineCheck(name, "note", f"switched off by {compiled.SWITCH}=0")
+    text = "none of the present sources: a rank takes about twice the processor time per item"
+    return MachineCheck(name, "note", text, "mdibench compile")
 
 
 def check_shared_memory(found: environment.SharedMemory | None, ranks: int = 2) -> MachineCheck:

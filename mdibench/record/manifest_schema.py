@@ -117,6 +117,7 @@ class _RankFacts(_Part):
     load_1min: Size | None = None
     cpu: str | None = None
     governor: str | None = None
+    compiled: bool | None = None
 
 
 class _Window(_Part):
