@@ -76,7 +76,9 @@ class Silent:
         """Never."""
         return float("inf")
 
-    soonest_wake = next_wake
+    def soonest_wake(self) -> float:
+        """Never."""
+        return float("inf")
 
 
 SILENT = Silent()
