@@ -34,6 +34,8 @@ from mdibench.transport.post_office import Mail, PostOffice
 
 BATCHES_S = 2e-4
 """Batches are taken, and computed inline, for so long before anything else has its turn."""
+ALONE_S = 2e-3
+"""The same on a rank without neighbours, where nothing else waits but ticks and samples."""
 SHORTEST_SLEEP_S = 20e-6
 BUSY_SLEEP_S = 5e-4
 QUIET_SLEEP_S = 1e-3
@@ -93,6 +95,7 @@ class Loop:
         """Whether the node has had a batch to compute, or a body to send, since the last rest."""
         self._turned_s = 0.0
         self._alone = post.endpoint.size == 1
+        self._batches_s = ALONE_S if self._alone else BATCHES_S
         self._perform = {
             Compute: self._compute,
             Send: self._send,
@@ -178,9 +181,9 @@ class Loop:
         return bool(incoming)
 
     def _collect_all(self) -> bool:
-        """Feed finished batches to the node, for ``BATCHES_S`` at most; whether there was one."""
+        """Feed finished batches to the node, for ``_batches_s`` at most; whether there was one."""
         compute, clock, taken = self.compute, self._clock, False
-        until_s = clock() + BATCHES_S
+        until_s = clock() + self._batches_s
         while (computed := compute.wait(0.0)) is not None:
             now, taken = clock(), True
             self._feed(computed, now)
