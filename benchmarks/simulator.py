@@ -1,10 +1,10 @@
 """What the simulator and the bound cost: time per event and per item, a million items, a large LP.
 
     python -m benchmarks.simulator [--plot FILE] [--only growth|million|bound]
-    python -m benchmarks.simulator --only million [--scheme pressure] [--items N]
+    python -m benchmarks.simulator --only million [--scheme NAME] [--topology NAME] [--items N]
 
-Markdown on stdout. The million items go through a tree of 31 children each, under ``pressure``
-through a small world of 8 neighbours each. Times are processor time of one process, so that they
+Markdown on stdout. The million items go through a tree of 31 children each, or a small world of 8
+neighbours each. Times are processor time of one process, so that they
 hold on a busy machine; the million items say their elapsed time too.
 """
 
@@ -32,6 +32,8 @@ WORKERS = (4, 8, 16, 32, 64, 125, 250, 500, 1000)
 ITEMS = 20_000
 REPEATS = 3
 GRID = 200
+DEGREES = {"tree": 31, "small-world": 8}
+"""Of the network of the million items."""
 
 CONFIG = """\
 [run]
@@ -94,12 +96,13 @@ def growth() -> list[Cost]:
     return costs
 
 
-def million(scheme: str, workers: int = 1000, items: int = 1_000_000) -> dict[str, float]:
+def million(
+    scheme: str, topology: str, workers: int = 1000, items: int = 1_000_000
+) -> dict[str, float]:
     """A whole ``mdibench simulate``, files and summary included."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "million.toml"
-        topology, degree = ("small-world", 8) if scheme == "pressure" else ("tree", 31)
-        keys = {"scheme": scheme, "topology": topology, "degree": degree}
+        keys = {"scheme": scheme, "topology": topology, "degree": DEGREES[topology]}
         config.write_text(_text(folder, **keys, gap_s=0.0001, items=items))
         command = [sys.executable, "-m", "mdibench", "simulate", str(config), "-q"]
         started = time.monotonic()
@@ -193,6 +196,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the plot of growth here (SVG)")
     parser.add_argument("--only", choices=["growth", "million", "bound"])
     parser.add_argument("--scheme", default="mdi-exit", help="of the million items")
+    parser.add_argument("--topology", choices=DEGREES, default="tree", help="of the million items")
     parser.add_argument("--items", type=int, default=1_000_000, help="instead of a million")
     options = parser.parse_args()
     if options.only in (None, "bound"):
@@ -206,7 +210,7 @@ def main() -> None:
         if options.plot:
             plot(costs, options.plot)
     if options.only in (None, "million"):
-        found = million(options.scheme, items=options.items)
+        found = million(options.scheme, options.topology, items=options.items)
         print(
             "\n{workers:,} workers, {items:,} items, {events:,} events, {virtual_s:.0f} s of "
             "virtual time: {elapsed_s:.0f} s elapsed, {processor_s:.0f} s of processor time, "
