@@ -291,7 +291,7 @@ class WorkerBase(ABC, Generic[Queue]):
                 entry=entry,
                 batch=batch,
                 confidence=confidence,
-                threshold=self.thresholds[task.block - 1],
+                threshold=self.thresholds[block - 1],
                 prediction=outcome.prediction,
                 verdict=verdict,
                 queues=queues,

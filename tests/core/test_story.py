@@ -17,6 +17,7 @@ from mdibench.core.events import (
     Delivered,
     Event,
     LinkFree,
+    Note,
     Presence,
     StopRequested,
     Suspected,
@@ -225,3 +226,14 @@ def watch(machine: Worker, places: dict[tuple[int, int, int], str]) -> None:
         places[key] = move.after
 
     machine._remember = follow
+
+
+def test_a_call_of_joined_blocks_shows_the_threshold_that_it_was_judged_by() -> None:
+    """Blocks 1 and 2 are one call: its confidence is exit 2's, and so is the threshold beside it."""
+    joined = worker(
+        blocks=frozenset({1, 2}), last_block={1: 2}, thresholds=(0.9, 0.4, 0.8), trace=1.0
+    )
+    joined.handle(Arrived(0, IDLE, Task(7, 1)), 0.1)
+    told = joined.handle(Computed((Outcome(1, 0.5),), 0.02), 0.12)
+    (row,) = [each.row for each in told if isinstance(each, Note)]
+    assert (row.verdict, row.confidence, row.threshold) == ("exit", 0.5, 0.4)
