@@ -11,14 +11,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mdibench import __version__
+from mdibench.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from mdibench.analysis.run_groups import Each
@@ -53,6 +55,22 @@ def check_hostfile(hostfile: Path | None, ranks: int | None) -> None:
     """Refuse a hostfile that nobody would read: one without ``--ranks``."""
     if hostfile is not None and ranks is None:
         raise click.UsageError("--hostfile is for starting ranks: add --ranks N.")
+
+
+@contextmanager
+def told_by(places: Mapping[str, str]) -> Iterator[None]:
+    """Problems of a config's keys name what said them here: an argument or an option, by key."""
+    try:
+        yield
+    except UserError as failure:
+        raise UserError(*(_moved(problem, places) for problem in failure.problems)) from failure
+
+
+def _moved(problem: Problem, places: Mapping[str, str]) -> Problem:
+    remedy = problem.remedy
+    for key, place in places.items():
+        remedy = remedy.replace(key, place)
+    return replace(problem, where=places.get(problem.where, problem.where), remedy=remedy)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mdibench.cli import told_by
+
 DATA_DIR = click.option("--data-dir", default=None, help="Folder of the data set's files.")
 
 
@@ -35,7 +37,8 @@ def describe(name: str, data_dir: str | None, seed: int) -> None:
 
     from mdibench.data.dataset import load_dataset
 
-    loaded = load_dataset(name, data_dir, seed)
+    with told_by({"model.dataset": "NAME", "model.data_dir": "--data-dir"}):
+        loaded = load_dataset(name, data_dir, seed)
     for title in ("train", "calibration", "evaluation"):
         split = getattr(loaded, title)
         counts = np.bincount(split.labels, minlength=len(loaded.classes))
@@ -44,7 +47,7 @@ def describe(name: str, data_dir: str | None, seed: int) -> None:
 
 
 @data.command()
-@click.argument("name", type=click.Choice(["cifar10"]))
+@click.argument("name", type=click.Choice(["cifar10"]), metavar="NAME")
 @click.option(
     "--to",
     type=click.Path(file_okay=False, path_type=Path),

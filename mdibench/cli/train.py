@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mdibench.cli import told_by
 from mdibench.cli.init import complete_config
 
 if TYPE_CHECKING:
@@ -76,31 +77,32 @@ def train(
     With --weights, training continues from there, at full resolution. With --bottleneck, the
     network stays unchanged, and the small networks at its cuts are trained.
     """
-    model = _model(name, dataset, data_dir)
-    stem = model.name.replace(":", "-")
-    if bottleneck is not None:
-        from mdibench.training.bottleneck import PairJob, run_pair_job
+    with told_by(_places(name, dataset, data_dir)):
+        model = _model(name, dataset, data_dir)
+        stem = model.name.replace(":", "-")
+        if bottleneck is not None:
+            from mdibench.training.bottleneck import PairJob, run_pair_job
 
-        file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
-        run_pair_job(PairJob(model, weights, bottleneck, seed, threads, file))
-        return
-    from mdibench.training.training_job import TrainingJob, run_job
+            file = out or Path(f"{stem}-x{bottleneck:g}.safetensors")
+            run_pair_job(PairJob(model, weights, bottleneck, seed, threads, file))
+            return
+        from mdibench.training.training_job import TrainingJob, run_job
 
-    run_job(
-        TrainingJob(
-            model=model,
-            seed=seed,
-            epochs=epochs,
-            items=items,
-            threads=threads,
-            precision=precision,
-            distillation=distillation,
-            weights=Path(weights) if weights else None,
-            learning_rate=learning_rate,
-            checkpoint=checkpoint,
-            out=out or Path(f"{stem}.safetensors"),
+        run_job(
+            TrainingJob(
+                model=model,
+                seed=seed,
+                epochs=epochs,
+                items=items,
+                threads=threads,
+                precision=precision,
+                distillation=distillation,
+                weights=Path(weights) if weights else None,
+                learning_rate=learning_rate,
+                checkpoint=checkpoint,
+                out=out or Path(f"{stem}.safetensors"),
+            )
         )
-    )
 
 
 def _model(name: str, dataset: str, data_dir: str | None) -> ModelSection:
@@ -114,6 +116,18 @@ def _model(name: str, dataset: str, data_dir: str | None) -> ModelSection:
         model = ModelSection(name=name, dataset="")
     changes = {"dataset": dataset or model.dataset, "data_dir": data_dir or model.data_dir}
     return model.model_copy(update=changes)
+
+
+def _places(name: str, dataset: str, data_dir: str | None) -> dict[str, str]:
+    """The arguments that say keys of the config, where no config says them."""
+    here = not name.endswith(".toml")
+    said = {
+        "model.name": (here, "NAME"),
+        "model.dataset": (here or dataset, "--dataset"),
+        "model.data_dir": (here or data_dir, "--data-dir"),
+        "model.weights": (True, "--weights"),
+    }
+    return {key: place for key, (by_argument, place) in said.items() if by_argument}
 
 
 # --- profile ---------------------------------------------------------------------------------
