@@ -308,7 +308,8 @@ def backlog(arrived: Numbers, latency: Numbers) -> Backlog:
     flight = np.searchsorted(arrived, t_s, "right") - np.searchsorted(ended, t_s, "right")
     line = series.growth(t_s, flight.astype(float))
     completed = int(((ended > start_s) & (ended <= end_s)).sum())
-    return Backlog(line, counted(arrived[EARLIER + 1 :], completed), None, False, UNKNOWN)
+    balance = counted(arrived[EARLIER + 1 :], completed)
+    return Backlog(line, balance, None, False, UNKNOWN, ("run.items", float(arrived.size - EARLIER)))
 
 
 def of_pairs(draw: np.random.Generator, sets: int) -> Iterator[Seen]:

@@ -164,7 +164,7 @@ def _window(subject: CheckInput) -> Iterator[Finding]:
     if subject.summary.measured.rate_per_s.n or not subject.has_ledger:
         return
     text = f"no item finished in the measured window of {max(0.0, end_s - start_s):.1f} s"
-    remedy = "raise run.duration_s, or lower run.warmup_s where the run is short"
+    remedy = f"raise {subject.length[0]}, or lower run.warmup_s where the run is short"
     yield Finding("window", "invalid", text, remedy)
 
 
@@ -280,7 +280,7 @@ def _enough(subject: CheckInput) -> Iterator[Finding]:
     n = measured.latency_p99_s.n
     if 0 < n < FEW_ITEMS:
         text = f"only {n} items were measured: too few for intervals of rate and latency"
-        yield Finding("data", "warning", text, f"raise {_length_key(subject)[0]}")
+        yield Finding("data", "warning", text, f"raise {subject.length[0]}")
         return
     short = {
         name: estimate.sufficiency
@@ -318,20 +318,13 @@ def _until(subject: CheckInput) -> Iterator[Finding]:
         return
     known = "not known at all" if reached is None else f"known to ± {reached:.1%}"
     text = f"time was up before the run knew its {wanted}: it was {known}"
-    yield Finding("until", "warning", text, "raise run.duration_s, or repeat it")
-
-
-def _length_key(subject: CheckInput) -> tuple[str, float]:
-    """The key that says how long the run is, and how long it was: in items, or in seconds."""
-    items = ((subject.manifest.get("config") or {}).get("run") or {}).get("items")
-    start_s, end_s = subject.summary.window
-    return ("run.items", float(items)) if items else ("run.duration_s", end_s - start_s)
+    yield Finding("until", "warning", text, f"raise {subject.length[0]}, or repeat it")
 
 
 def _longer(subject: CheckInput, sufficiency: float) -> str:
     """How long to run, or how often; the estimate itself is from a series that is too short."""
     times = math.ceil(1.2 / max(sufficiency, 1e-3))
-    key, length = _length_key(subject)
+    key, length = subject.length
     return (
         f"set {key} to {math.ceil(times * length)} or more, or repeat it {times} times "
         "with other seeds"

@@ -60,6 +60,13 @@ class CheckInput:
         return whole and bool(self.items.ok[~self.items.dropped].all())
 
     @property
+    def length(self) -> tuple[str, float]:
+        """The key that says how long the run is, and how long it was: in items, or in seconds."""
+        items = ((self.manifest.get("config") or {}).get("run") or {}).get("items")
+        start_s, end_s = self.summary.window
+        return ("run.items", float(items)) if items else ("run.duration_s", end_s - start_s)
+
+    @property
     def sampled(self) -> tuple[Numbers, Numbers]:
         """Sample times in the window, and the items in flight that rank 0 reported."""
         if self.source is None:
@@ -148,6 +155,8 @@ class Backlog:
     scripted: bool
     """Whether a simulated run's load or workers changed on purpose meanwhile."""
     rate: Estimate
+    length: tuple[str, float]
+    """``CheckInput.length``."""
 
     @property
     def grew(self) -> bool:
@@ -170,9 +179,10 @@ def steady(subject: CheckInput) -> Iterator[Finding]:
     if not subject.summary.measured.rate_per_s.n:
         return
     t_s, flight = _in_flight(subject)
+    key, _ = subject.length
     if flight.size < LEAST_SAMPLES:
         text = f"could not be checked: {flight.size} samples, {LEAST_SAMPLES} are needed"
-        yield Finding("steady", "warning", text, "lower run.sample_s, or raise run.duration_s")
+        yield Finding("steady", "warning", text, f"lower run.sample_s, or raise {key}")
         return
     controlled = subject.summary.identity.mode in CONTROLLED and np.ptp(flight) >= SWING_ITEMS
     backlog = Backlog(
@@ -181,12 +191,13 @@ def steady(subject: CheckInput) -> Iterator[Finding]:
         swings(flight) if controlled else None,
         _scripted(subject),
         subject.summary.measured.rate_per_s,
+        subject.length,
     )
     where_grown, elsewhere = STEADINESS[backlog.swung]
     found = where_grown(backlog) if backlog.grew else elsewhere(backlog)
     yield found
     if backlog.balance.short and found.level != "invalid":
-        yield _short(backlog.balance, flight)
+        yield _short(backlog, flight)
 
 
 def _balance(subject: CheckInput) -> Balance:
@@ -209,15 +220,15 @@ def counted(admitted_s: Numbers, completed: int) -> Balance:
     return Balance(admitted_s.size, completed, max(1.0, spread))
 
 
-def _short(balance: Balance, flight: Numbers) -> Finding:
+def _short(backlog: Backlog, flight: Numbers) -> Finding:
+    balance, (key, _) = backlog.balance, backlog.length
     text = (
         f"{balance.admitted} items were admitted in the window, and {balance.share:.0%} fewer "
         f"completed: items in flight went from {flight[0]:.0f} to {flight[-1]:.0f}, so the rate of "
         "admission is not one that it sustains"
     )
-    return Finding(
-        "balance", "warning", text, "raise run.duration_s, or lower the rate of admission"
-    )
+    remedy = f"raise {key}, or lower the rate of admission"
+    return Finding("balance", "warning", text, remedy)
 
 
 def _in_flight(subject: CheckInput) -> tuple[Numbers, Numbers]:
@@ -267,8 +278,9 @@ def _few_swings(backlog: Backlog) -> Finding:
 
 
 def _longer(backlog: Backlog) -> str:
-    needed = round(FEW_SWINGS * backlog.line.span_s / (backlog.swings or 1))
-    return f"set run.duration_s to {needed} or more, or lower admission.alpha, beta and zeta"
+    key, length = backlog.length
+    needed = round(FEW_SWINGS * length / (backlog.swings or 1))
+    return f"set {key} to {needed} or more, or lower admission.alpha, beta and zeta"
 
 
 def _slope(backlog: Backlog) -> str:

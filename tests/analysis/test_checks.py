@@ -148,6 +148,24 @@ def test_a_controlled_backlog_is_judged_by_its_swings(
 RISING = with_backlog(lambda t_s: 72 - 67 * np.cos(2 * np.pi * 1.5 * (t_s - 1) / 14))
 """From 5 to 140 in 14 s, by way of a swing."""
 
+@pytest.mark.parametrize(
+    ("items", "name", "remedy"),
+    [
+        (swinging(7.0), "steady", "set run.items to 900 or more"),
+        (RISING, "balance", "raise run.items, or lower the rate of admission"),
+        (GROWING, "steady", "set run.items to 1800 or more"),
+    ],
+    ids=["two swings", "one that ends high", "none"],
+)
+def test_a_controlled_run_of_a_number_of_items_is_told_to_have_more_of_them(
+    rewrite: Callable[..., Run], items: Change, name: str, remedy: str
+) -> None:
+    """600 items; three swings are enough."""
+    run = rewrite({"config": {**ADAPTS["config"], "run": {"items": 600}}}, items=items)
+    assert [f.remedy for f in run.findings if f.check == name][0].startswith(remedy)
+    assert not [f for f in run.findings if "duration_s" in f.remedy]
+
+
 
 @pytest.mark.parametrize("changes", [ADAPTS, {}], ids=["controlled", "at a fixed rate"])
 def test_a_window_that_completes_less_than_it_admits_is_never_passed(
