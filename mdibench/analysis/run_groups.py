@@ -14,7 +14,7 @@ from mdibench.analysis.checks import Finding, check, verdict
 from mdibench.analysis.formatting import CellKind
 from mdibench.analysis.metrics import Identity, Measured, RunSummary, read_items, summarise
 from mdibench.analysis.shares import Estimate
-from mdibench.analysis.statistics import mean_of_independent, mean_of_skewed
+from mdibench.analysis.statistics import low_by, mean_of_independent, mean_of_skewed
 from mdibench.record.reader import RunReader
 
 MOST_IN_TIME_ORDER = 4
@@ -124,12 +124,7 @@ SAMPLED: dict[str, Callable[[Measured], Samples]] = {
 """Metrics that are a mean over distinct samples."""
 
 
-LOW_BY = {"p99": 0.75}
-"""By how much a run's figure is too low on average, as a multiple of its relative variance.
-
-With k independent values above a percentile of an exponential tail, its order statistic is low by
-1 / 2k of the scale (Rényi's representation); the number is fitted to M/M/1 queues.
-"""
+PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def over_runs(runs: Sequence[Run], metric: Metric) -> Estimate:
@@ -146,7 +141,7 @@ def over_runs(runs: Sequence[Run], metric: Metric) -> Estimate:
     if any(math.isinf(estimate.value) for estimate in each):
         return Estimate(math.inf, -math.inf, math.inf, len(each))
     if metric.kind == "seconds":
-        return mean_of_skewed(each, LOW_BY.get(metric.key, 0.0))
+        return mean_of_skewed(each, low_by(PERCENTILES.get(metric.key, 0.0)))
     most = 1.0 if metric.kind == "share" else math.inf
     return mean_of_independent([estimate.value for estimate in each]).within(0.0, most)
 

@@ -32,6 +32,8 @@ from mdibench.analysis.statistics import (
     Effect,
     finite,
     latency_interval,
+    low_by,
+    raised,
     reciprocal,
     two_sided,
     wilson,
@@ -85,14 +87,15 @@ def mean_of_series(series: ArrayLike, skewed: bool = False) -> Estimate:
         return UNKNOWN
     mean = float(x.mean())
     half, sufficiency = half_width(x, BATCHES if skewed else LEAST_WORTH)
-    if skewed:
-        sufficiency = min(sufficiency, walk_worth(x) / LIMIT_Z**2)
-    least = float(x.min()) if skewed else 0.0
-    found = Estimate(mean, mean - half, mean + half, int(x.size), sufficiency, least)
-    return latency_interval(reciprocal(found, half)) if skewed and half < math.inf else found
+    if not skewed:
+        return Estimate(mean, mean - half, mean + half, int(x.size), sufficiency)
+    worth, power = walk_worth(x)
+    sufficiency, least = min(sufficiency, worth / LIMIT_Z**2), float(x.min())
+    found = Estimate(mean, mean - half, mean + half, x.size, sufficiency, least, power, power)
+    return latency_interval(reciprocal(found, half)) if half < math.inf else found
 
 
-def walk_worth(x: Numbers) -> float:
+def walk_worth(x: Numbers) -> tuple[float, float]:
     """(mean / standard error of the mean)² of a queue's latencies, by how far they move per item.
 
     Near saturation a latency is a random walk between 0 and infinity: with variance s² per item
@@ -101,18 +104,23 @@ def walk_worth(x: Numbers) -> float:
     too short for its autocorrelations. m² becomes m times what of it lies above the least latency,
     for a constant part does not wait; where that part is large, the square of what waits. Far from
     saturation, where a step is as large as the mean, one item is worth one.
+
+    The second value is the power of m (above its least) with which the root of that falls: from 1
+    near saturation down to ``LEAST_POWER``, where items are independent.
     """
     if x.size < 2:
-        return float(x.size)
+        return float(x.size), LEAST_POWER
     mean, own = float(x.mean()), float(x.var())
     above = mean - float(x.min())
-    square = min(above * max(mean, above), 4 * max(above * above, own))
-    if square <= 1e-24 * mean * mean:
-        return float(x.size)
-    moved = min(1.0, WALK * _step(x) / square)
-    return float(x.size * moved / (4 - 3 * moved))
+    square, most = above * max(mean, above), 4 * max(above * above, own)
+    if min(square, most) <= 1e-24 * mean * mean:
+        return float(x.size), LEAST_POWER
+    power = (1 + above / max(mean, above)) / 2 if square < most else 1.0
+    moved = min(1.0, WALK * _step(x) / min(square, most))
+    return float(x.size * moved / (4 - 3 * moved)), max(LEAST_POWER, power * math.sqrt(1 - moved))
 
 
+LEAST_POWER = 0.05
 WALK = 1.05
 """Waits that end in an empty queue cut steps short: by as much they move further than they seem."""
 
@@ -236,20 +244,27 @@ def quantiles(
         return [UNKNOWN] * len(shares)
     ordered = np.sort(x) if ordered is None else ordered
     if skewed:
-        most = walk_worth(finite(x))
-        return [_latency_quantile(x, ordered, p, most) for p in shares]
+        walk = walk_worth(finite(x))
+        return [_latency_quantile(x, ordered, p, *walk) for p in shares]
     most = effective_size(x) if dependent else math.inf
     return [_quantile(x, ordered, p, most) for p in shares]
 
 
-def _latency_quantile(x: Numbers, ordered: Numbers, p: float, most: float) -> Estimate:
-    """``most`` is ``walk_worth`` of all."""
-    value = _order_statistic(ordered, p)
+def _latency_quantile(
+    x: Numbers, ordered: Numbers, p: float, most: float, power: float
+) -> Estimate:
+    """``most`` and ``power`` are ``walk_worth`` of all."""
+    value, often, least = _order_statistic(ordered, p), _as_often(p), float(ordered[0])
     worth = effective_size(x <= value)
-    sufficiency = min(most / _as_often(p) / LIMIT_Z**2, worth / BATCHES)
+    sufficiency = min(most / often / LIMIT_Z**2, worth / BATCHES)
     low, high = _bounds(ordered, p, max(1, int(worth)))
-    found = Estimate(value, low, high, int(x.size), sufficiency, float(ordered[0]))
-    return latency_interval(found)
+    if math.isinf(high) and sufficiency >= 1:  # then the walk tells
+        share = Z_95 / LIMIT_Z / math.sqrt(sufficiency)
+        below, high = (least + (value - least) / (1 + side) for side in (share, -share))
+        low = min(low, below)
+    spread = power / math.sqrt(max(1.0, often))
+    found = Estimate(value, low, high, int(x.size), sufficiency, least, power, spread)
+    return raised(latency_interval(found), low_by(p))
 
 
 def _as_often(p: float) -> float:
@@ -257,7 +272,7 @@ def _as_often(p: float) -> float:
     return QUANTILE_BASE + QUANTILE_GROWTH * math.log1p(-p) ** 2
 
 
-QUANTILE_BASE, QUANTILE_GROWTH = 0.75, 0.085
+QUANTILE_BASE, QUANTILE_GROWTH = 0.75, 0.095
 """Fitted to M/M/1 and M/D/1 queues; a walk's latencies are exponential, -log(1 - p) times m."""
 
 

@@ -93,6 +93,10 @@ class Estimate:
     needs. NaN where values are independent."""
     least: float = 0.0
     """Of a latency: the smallest of the series. Its interval scales what lies above that."""
+    power: float = 1.0
+    """Of a latency: its relative standard error grows with this power of what lies above."""
+    spread: float = 1.0
+    """Of a latency: standard error of what says whether its series is sufficient, over its own."""
 
     @property
     def known(self) -> bool:

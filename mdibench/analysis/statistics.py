@@ -43,20 +43,19 @@ def mean_of_skewed(values: Sequence[Estimate], low_by: float = 0.0) -> Estimate:
     ``latency_interval`` by the spread of the runs and by what all of them together are worth: of
     each, the square of its latency counts, as what a run is worth falls with that.
 
-    ``low_by``: by how much a run's figure is too low on average, as a multiple of its relative
-    variance; repeats do not make that less. The upper bound goes up by it, more and more where all
-    runs together are longer: near the limit it is that given that they passed.
+    ``low_by``: see ``raised``; repeats do not make that less.
     """
     found = mean_of_independent([estimate.value for estimate in values])
-    found = replace(found, least=sum(e.least for e in values) / max(1, len(values)))
+    least, power, spread = (
+        sum(getattr(e, name) for e in values) / max(1, len(values))
+        for name in ("least", "power", "spread")
+    )
+    found = replace(found, least=least, power=power, spread=spread)
     squares = sum(e.sufficiency * (e.value - e.least) * e.value for e in values)
     square = (found.value - found.least) * found.value
     enough = squares / square if square > 0 else sum(e.sufficiency for e in values)
     told = latency_interval(replace(reciprocal(found, found.half_width), sufficiency=enough))
-    if not low_by or not enough >= 1:
-        return told
-    low = low_by * len(values) / (LIMIT_Z**2 * enough) * (1 - 1 / enough)
-    return replace(told, high=told.high + low * (told.high - told.least))
+    return raised(told, low_by * len(values))
 
 
 # --- latencies -----------------------------------------------------------------------------------
@@ -83,15 +82,18 @@ def reciprocal(estimate: Estimate, half: float) -> Estimate:
 def latency_interval(estimate: Estimate) -> Estimate:
     """The interval of a figure of a latency, from one by its own spread, and its ``sufficiency``.
 
-    The spread of a queue's latency grows with the square of its mean: the interval is symmetrical
-    in 1 / value, whose standard error then is the same at all loads. Near saturation latency moves
-    as a random walk between 0 and infinity, and by that alone the value is worth
-    z = ``LIMIT_Z`` √``sufficiency`` standard errors: where the series is just sufficient, the width
-    is that of the walk, and of longer series more and more that of its own spread.
+    The spread of a queue's latency grows with its mean to the 1 + ``power``, near saturation with
+    its square: there the interval is symmetrical in 1 / value, whose standard error is the same at
+    all loads. Near saturation latency moves as a random walk between 0 and infinity, and by that
+    alone the value is worth z = ``LIMIT_Z`` √``sufficiency`` standard errors: where the series is
+    just sufficient, the width is that of the walk, and of longer series more and more that of its
+    own spread.
 
     Series are sufficient where the latency that they happened to see is low: of those near the
     limit the upper bound is the conditional one, given that they passed (Lee, Sun, Sun and Taylor
-    2016, "Exact post-selection inference").
+    2016, "Exact post-selection inference"). z has a standard error of ``spread``: less than one
+    where a constant part of the latency holds it, and for a percentile, whose own standard error is
+    larger than that of the mean by which it passes.
     """
     enough, above = estimate.sufficiency, estimate.value - estimate.least
     if enough < 1:
@@ -103,8 +105,9 @@ def latency_interval(estimate: Estimate) -> Estimate:
         math.hypot(Z_95 / z / math.sqrt(enough), own * math.sqrt(max(1e-9, 1 - 1 / enough)))
         for own in _own_shares(estimate, above)
     )
-    bound = _bound_given_passed(z)
-    left = max(1 - beyond * (z - bound) / Z_95, (LIMIT_Z - SELDOM_Z) / z)
+    likely = _share_left(estimate, z, _bound_given_passed(z, estimate.spread))
+    most = _share_left(estimate, z, LIMIT_Z - SELDOM_Z * estimate.spread)
+    left = max(1 - beyond * (1 - likely) * z / Z_95, most)
     low, high = (estimate.least + above / share for share in (1 + below, left))
     return replace(estimate, low=low, high=high)
 
@@ -116,29 +119,59 @@ def _own_shares(estimate: Estimate, above: float) -> tuple[float, float]:
     return share, 1 - above / (estimate.high - estimate.least)
 
 
-def _bound_given_passed(z: float) -> float:
+def _share_left(estimate: Estimate, z: float, bound: float) -> float:
+    """Value / truth, if ``bound`` were the true z: the value is as far away as z, in its errors."""
+    errors = (z - bound) / estimate.spread
+    return float((1 + estimate.power * errors / bound) ** (-1 / estimate.power))
+
+
+def raised(estimate: Estimate, low_by: float) -> Estimate:
+    """With the upper bound of a percentile that is low on average, by its relative variance.
+
+    ``low_by``: by how much, as a multiple of that.
+    """
+    if not estimate.sufficiency >= 1:
+        return estimate
+    low = low_by / (LIMIT_Z**2 * estimate.sufficiency)
+    return replace(estimate, high=estimate.high + low * (estimate.high - estimate.least))
+
+
+def low_by(p: float) -> float:
+    """By how much a run's p-quantile is too low on average, as a multiple of its relative variance.
+
+    With k independent values above a percentile of an exponential tail, its order statistic is low
+    by 1 / 2k of the scale (Rényi's representation); the number is fitted to M/M/1 queues.
+    """
+    return -LOW_BY * math.log1p(-p)
+
+
+LOW_BY = 0.16
+
+
+def _bound_given_passed(z: float, spread: float) -> float:
     """Lower 95 % bound of what ``z`` estimates, given that z is at least ``LIMIT_Z``.
 
-    The least mean of a normal distribution, cut off at the limit, of whose draws 5 % are above z or
-    more than ``Z_95`` below their mean.
+    The least mean of a normal distribution of standard deviation ``spread``, cut off at the limit,
+    of whose draws 5 % are above z or more than ``Z_95`` below their mean.
     """
-    low, high = LIMIT_Z - SELDOM_Z, z - Z_95
-    if _missed(low, z) > 0:
-        return low
+    limit, z = LIMIT_Z / spread, z / spread
+    low, high = limit - SELDOM_Z, z - Z_95
+    if _missed(low, z, limit) > 0:
+        return low * spread
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if _missed(middle, z) > 0 else (middle, high)
-    return low
+        low, high = (low, middle) if _missed(middle, z, limit) > 0 else (middle, high)
+    return low * spread
 
 
 BISECTIONS = 30
 
 
-def _missed(mean: float, z: float) -> float:
+def _missed(mean: float, z: float, limit: float) -> float:
     """By how much more than 5 % of the draws that pass have an interval without ``mean``."""
     tail = (1 - LEVEL) / 2
-    under = max(0.0, tail - float(ndtr(LIMIT_Z - mean)))
-    return float(ndtr(mean - z)) + under - (1 - LEVEL) * float(ndtr(mean - LIMIT_Z))
+    under = max(0.0, tail - float(ndtr(limit - mean)))
+    return float(ndtr(mean - z)) + under - (1 - LEVEL) * float(ndtr(mean - limit))
 
 
 # --- comparisons ---------------------------------------------------------------------------------

@@ -148,6 +148,7 @@ def test_a_controlled_backlog_is_judged_by_its_swings(
 RISING = with_backlog(lambda t_s: 72 - 67 * np.cos(2 * np.pi * 1.5 * (t_s - 1) / 14))
 """From 5 to 140 in 14 s, by way of a swing."""
 
+
 @pytest.mark.parametrize(
     ("items", "name", "remedy"),
     [
@@ -162,9 +163,8 @@ def test_a_controlled_run_of_a_number_of_items_is_told_to_have_more_of_them(
 ) -> None:
     """600 items; three swings are enough."""
     run = rewrite({"config": {**ADAPTS["config"], "run": {"items": 600}}}, items=items)
-    assert [f.remedy for f in run.findings if f.check == name][0].startswith(remedy)
+    assert next(f.remedy for f in run.findings if f.check == name).startswith(remedy)
     assert not [f for f in run.findings if "duration_s" in f.remedy]
-
 
 
 @pytest.mark.parametrize("changes", [ADAPTS, {}], ids=["controlled", "at a fixed rate"])

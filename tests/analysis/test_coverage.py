@@ -10,7 +10,17 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.coverage import EARLIER, Cover, Queue, backlog, bursts, cover, queue
+from benchmarks.coverage import (
+    EARLIER,
+    Cover,
+    Queue,
+    backlog,
+    bursts,
+    cover,
+    queue,
+    true_quantile,
+    waits_at_most,
+)
 from mdibench.analysis import series
 from mdibench.analysis.shares import Estimate, Numbers
 from mdibench.analysis.steadiness import Backlog
@@ -44,6 +54,35 @@ def test_latencies_that_are_printed_cover(stationary: tuple[float, Queue]) -> No
 def _latency(x: Numbers) -> list[Estimate]:
     """Mean, median and p95."""
     return [series.mean_of_series(x, True), *series.quantiles(x, (0.5, 0.95), skewed=True)]
+
+
+@pytest.mark.slow
+def test_latencies_of_a_calm_queue_are_not_printed_too_wide() -> None:
+    """Many just pass, and by a mean that a constant part holds: 98.4 and 100 % were covered."""
+    made = queue(np.random.default_rng(19), 0.5, (1500, 250), True)
+    found = [_latency(x) for x in made.latency]
+    for place, truth in ((0, 1.5), (2, true_quantile(0.5, 0.95, True))):
+        row = cover("latency", "M/D/1", 250, [each[place] for each in found], truth)
+        noise = 2 * math.sqrt(0.05 * 0.95 / (row.told * row.sets))
+        assert 0.93 - noise <= row.covered <= 0.97 + noise
+
+
+@pytest.mark.parametrize("load", [0.5, 0.9])
+def test_waits_of_a_queue_of_equal_services_are_exact(load: float) -> None:
+    """Their mean is that of Pollaczek and Khinchine, and a share 1 - ρ does not wait."""
+    assert waits_at_most(0.0, load) == pytest.approx(1 - load)
+    t, step = np.linspace(0, 60, 241, retstep=True)
+    beyond = [1 - waits_at_most(float(x), load) for x in t]
+    mean = step * (sum(beyond) - (beyond[0] + beyond[-1]) / 2)
+    assert mean == pytest.approx(load / (1 - load) / 2, rel=2e-3)
+
+
+def test_half_of_the_items_of_a_calm_queue_have_the_least_latency() -> None:
+    assert true_quantile(0.5, 0.5, True) == 1.0
+    assert true_quantile(0.5, 0.51, True) > 1.0
+    told = {"told": 1.0, "sets": 1000, "edge": True}
+    assert Cover("p50", "M/D/1", 250, covered=0.985, **told).judged == "edge"
+    assert Cover("p50", "M/D/1", 250, covered=1.0, **told).judged == "outside"
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def watch(machine: Worker, places: dict[tuple[int, int, int], str]) -> None:
 
 
 def test_a_call_of_joined_blocks_shows_the_threshold_that_it_was_judged_by() -> None:
-    """Blocks 1 and 2 are one call: its confidence is exit 2's, and so is the threshold beside it."""
+    """Blocks 1 and 2 are one call: its confidence is exit 2's, and so is its threshold."""
     joined = worker(
         blocks=frozenset({1, 2}), last_block={1: 2}, thresholds=(0.9, 0.4, 0.8), trace=1.0
     )
