@@ -262,7 +262,7 @@ def _latency_quantile(
         share = Z_95 / LIMIT_Z / math.sqrt(sufficiency)
         below, high = (least + (value - least) / (1 + side) for side in (share, -share))
         low = min(low, below)
-    spread = power / math.sqrt(max(1.0, often))
+    spread = power / math.sqrt(often)
     found = Estimate(value, low, high, int(x.size), sufficiency, least, power, spread)
     return raised(latency_interval(found), low_by(p))
 
