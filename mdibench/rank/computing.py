@@ -166,12 +166,12 @@ class AdaptiveCompute:
 def longest_inline_s(cores_per_rank: int, alone: bool) -> float:
     """How long a call may take to be computed in the loop's own thread.
 
-    A thread beside the loop pays where both run at once. On a core that all threads of a rank
-    share, it delays what it was to speed up; a rank that is alone expects no message there.
+    A thread beside the loop lets messages be taken meanwhile, of which a rank that is alone expects
+    none. On a core that all threads of a rank share, it delays what it was to speed up.
     """
-    if cores_per_rank > 1:
-        return LONGEST_INLINE_S
-    return math.inf if alone else LONGEST_SHARED_S
+    if alone:
+        return math.inf
+    return LONGEST_INLINE_S if cores_per_rank > 1 else LONGEST_SHARED_S
 
 
 class ComputeThread:
