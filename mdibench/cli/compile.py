@@ -22,6 +22,7 @@ SOURCES = (
     "policy/*.py",
     "rank/computing.py",
     "rank/loop.py",
+    "rank/scripted_events.py",
     "simulation/world.py",
     "transport/links.py",
     "transport/mpi.py",
@@ -115,6 +116,7 @@ def _build_here() -> None:
 
 
 def _chosen(package: Path) -> list[Path]:
+    """The modules to compile: with a class, every module whose classes derive from it."""
     chosen = {path for pattern in SOURCES for path in package.glob(pattern)}
     chosen -= {path for pattern in INTERPRETED for path in package.glob(pattern)}
     return sorted(chosen)

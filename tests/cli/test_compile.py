@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from mdibench import compiled
 from mdibench.cli import compile as compiling
 from mdibench.compiled import SWITCH, build_folder
 from mdibench.errors import UserError
@@ -112,6 +114,31 @@ def test_a_missing_tool_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (problem,) = raised.value.problems
     assert "No module named 'mypyc'" in str(problem) and "pip install" in str(problem)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_interpreted_class_derives_from_a_compiled_one() -> None:
+    """Python refuses it, when the class is defined."""
+    package = compiled.PACKAGE
+    chosen = compiling._chosen(package)
+    made = {
+        (".".join(path.relative_to(package.parent).with_suffix("").parts), node.name)
+        for path in chosen
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    for path in set(package.rglob("*.py")) - set(chosen):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        imported = {
+            name.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for name in node.names
+            if (node.module, name.name) in made
+        }
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base).partition("[")[0] for base in node.bases}
+                assert not bases & imported, f"{path}: {node.name}"
 
 
 def test_what_is_compiled_is_not_compiled_again(

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mdibench.compiled import SWITCH
 from mdibench.record.run_folder import find_runs
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,7 @@ def mpirun() -> str:
 def environment(**more: str) -> dict[str, str]:
     """One thread per rank, tests importable by the ranks."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("MDI")}
+    variables[SWITCH] = "0"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return variables | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path} | more
 
