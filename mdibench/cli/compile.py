@@ -34,6 +34,8 @@ UNTYPED = ("mpi4py", "onnx", "onnxruntime", "pandas", "scipy", "torch")
 """Libraries whose types would be read for nothing, which takes a minute."""
 RECORD = "statically_frozen"
 DATACLASS = "dataclass(init=False, unsafe_hash=True)"
+UNSUPPORTED = "Unsupported default attribute value"
+"""A warning of mypyc: without that attribute, machine code crashes."""
 OPTIMISATION = "3"
 TOOLS = "pip install 'mypy>=2' setuptools, and a C compiler, e.g. apt install gcc python3-dev"
 
@@ -90,10 +92,11 @@ def _compile(stage: Path, optimisation: str) -> None:
         "MYPYC_OPT_LEVEL": optimisation,
     }
     done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line] or ["nothing"]
-        told = next((line for line in said if "error: " in line), said[-1])
-        raise UserError(Problem(f"the modules do not compile: {told}", remedy=TOOLS))
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line] or ["nothing"]
+    told = [line for line in said if "error: " in line or UNSUPPORTED in line]
+    if done.returncode or told:
+        what = f"the modules do not compile: {[*told, said[-1]][0]}"
+        raise UserError(Problem(what, remedy=TOOLS))
 
 
 def _build_here() -> None:

@@ -43,7 +43,9 @@ class FailedNode(Node):
         """Never."""
         return math.inf
 
-    soonest_wake = next_wake
+    def soonest_wake(self) -> float:
+        """Never."""
+        return math.inf
 
 
 class SlowableEngine:
