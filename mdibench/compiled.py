@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import sysconfig
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +39,13 @@ else:
     statically_frozen = dataclass(slots=True, unsafe_hash=True)
 
 
+def cache_folder() -> Path:
+    """The user's cache of mdibench: below ``$XDG_CACHE_HOME`` where that is set."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("mdibench", appauthor=False)
+
+
 def find_build() -> Path | None:
     """The build of the present sources for this interpreter, where there is one to be used."""
     if os.environ.get(SWITCH) == "0":
@@ -49,15 +56,12 @@ def find_build() -> Path | None:
 
 def build_folder() -> Path:
     """Where the build of the present sources for this interpreter belongs."""
-    from platformdirs import user_cache_path
-
     digest = hashlib.sha256()
     sources = [path for name in COPIED for path in (PACKAGE / name).glob("*.py")]
     for path in (PACKAGE / "cli" / "compile.py", *sorted(sources)):
         digest.update(b"%s\0%s\0" % (path.name.encode(), path.read_bytes()))
-    interpreter = sysconfig.get_config_var("SOABI") or sys.implementation.cache_tag
-    folder = user_cache_path("mdibench", appauthor=False) / "compiled"
-    return folder / f"{interpreter}-{digest.hexdigest()[:16]}"
+    interpreter = EXTENSION_SUFFIXES[0].split(".")[1]  # such as cpython-311-x86_64-linux-gnu
+    return cache_folder() / "compiled" / f"{interpreter}-{digest.hexdigest()[:16]}"
 
 
 def is_in_use() -> bool:

@@ -95,8 +95,8 @@ def _compile(stage: Path, optimisation: str) -> None:
     said = [line for line in (done.stdout + done.stderr).splitlines() if line] or ["nothing"]
     told = [line for line in said if "error: " in line or UNSUPPORTED in line]
     if done.returncode or told:
-        what = f"the modules do not compile: {[*told, said[-1]][0]}"
-        raise UserError(Problem(what, remedy=TOOLS))
+        why = told[0] if told else said[-1]
+        raise UserError(Problem(f"the modules do not compile: {why}", remedy=TOOLS))
 
 
 def _build_here() -> None:
@@ -119,7 +119,7 @@ def _build_here() -> None:
 
 
 def _chosen(package: Path) -> list[Path]:
-    """The modules to compile: with a class, every module whose classes derive from it."""
+    """The modules to compile. Beside a class, those whose classes derive from it must be there."""
     chosen = {path for pattern in SOURCES for path in package.glob(pattern)}
     chosen -= {path for pattern in INTERPRETED for path in package.glob(pattern)}
     return sorted(chosen)

@@ -25,16 +25,6 @@ from mdibench.network.plan import BlockInfo, ModelInfo
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Array: TypeAlias = NDArray[Any]
-
-
-class Received(np.ndarray[Any, np.dtype[Any]]):
-    """A feature map in a receive buffer.
-
-    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
-    feature map, which so outlives them.
-    """
-
-
 BFLOAT16 = np.dtype([("bfloat16", np.int16)])
 """numpy has no bfloat16: its bits, under a type that differs from int16."""
 CODECS = {codec.name.lower(): codec for codec in CodecId}
@@ -49,6 +39,15 @@ _NUMPY: dict[Dtype, np.dtype[Any]] = {
 }
 _DTYPES = {numpy_type: dtype for dtype, numpy_type in _NUMPY.items()}
 _SCALE = struct.Struct("<f")
+
+
+class Received(np.ndarray[Any, np.dtype[Any]]):
+    """A feature map in a receive buffer.
+
+    numpy lets a view of a plain view refer to the buffer alone; views of this type refer to the
+    feature map, which so outlives them. It stays here, in a module that is not compiled: mypyc does
+    not know how numpy lays its arrays out.
+    """
 
 
 class Coder:

@@ -10,15 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from platformdirs import user_cache_path
+from mdibench.compiled import cache_folder as cache_folder  # for all who write there
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """The user's cache of mdibench: below ``$XDG_CACHE_HOME`` where that is set."""
-    return user_cache_path("mdibench", appauthor=False)
 
 
 def write_cached(path: Path, write: Callable[[Path], object]) -> None:

@@ -31,7 +31,7 @@ WINDOW = 16
 class _Waiting:
     buffer: Buffer
     size: int
-    token: Any
+    token: Any  # ``object`` is an annotation that mypyc cannot look up
     is_state: bool
 
 
