@@ -49,7 +49,7 @@ FIRST_WINDOW_S = 0.5
 """The first window begins and ends after so long, and after twice as long, or with enough items."""
 BATCHES = 10
 """Parts of a window, for the interval of a single run."""
-FEWEST_ITEMS, MOST_ITEMS = 3_000, 200_000
+FEWEST_ITEMS, MOST_ITEMS = 3_000, 1_000_000
 """Completed in a window; in a run that does not get steady."""
 STEADY = 0.005
 """Growth of the items in flight over a window, as a share of the items completed in it."""

@@ -112,10 +112,10 @@ class PressureWorker(WorkerBase[BlockQueue]):
         link = self.links.get(event.sender)
         if link is not None:
             ways_s = link.ways_s
-            if link.hear(event.state):
+            if link.hear(event.state, self._now):
                 if link.ways_s != ways_s:
                     link.value_hops(self.distances.worth_of(link, self.setup.pressure))
-                link.reprice(self.distances.per_s)
+                link.reprice(self.distances.per_s, self._now)
                 self._open.add(event.sender)
                 self._known_state = None
         if isinstance(event.body, Result):
@@ -135,8 +135,9 @@ class PressureWorker(WorkerBase[BlockQueue]):
 
     def _link_free(self, event: LinkFree) -> None:
         super()._link_free(event)
-        setup = self.setup
-        self.links[event.target].note_free(self._now, setup.smoothing, setup.link_window)
+        setup, link = self.setup, self.links[event.target]
+        link.note_free(self._now, setup.smoothing, setup.link_window)
+        link.count_unread(self._now)
         self._open.add(event.target)
 
     def _delivered(self, event: Delivered) -> None:
@@ -158,7 +159,7 @@ class PressureWorker(WorkerBase[BlockQueue]):
         for _, link in self._ways:
             link.estimate(self._sizes)
             link.value_hops(distances.worth_of(link, self.setup.pressure))
-            link.reprice(distances.per_s)
+            link.reprice(distances.per_s, self._now)
         self._pass_prices_on(live)
         self._own_work_s = None
 

@@ -31,6 +31,8 @@ LONGEST_WINDOW = 256
 """Most messages that a link gets in advance, whatever was measured of it."""
 TRANSIT_WEIGHT = 0.05
 """Weight of a new value in the usual number of messages on the way."""
+PACE_S = 0.1
+"""Time over which the messages that m counts in a second are averaged."""
 NOTABLE_LENGTH = 0.05
 NOTABLE_WAY = 0.1
 """Relative changes of a price and of a distance that neighbours are told of."""
@@ -53,17 +55,23 @@ class PricedLink:
     ``lengths[k]`` and ``ways_s[k]`` are the messages of kind k at m and their distance to the
     finish from there, as m last told; ``unread[k]`` are those that n sent and m had not counted.
     ``prices[k]`` is what the price of kind k at n must exceed: the price at m, less what the hop
-    is worth otherwise. Messages that are always on the way, as many as the link's bandwidth-delay
-    product at its rate, do not count: m has dealt with as many before they arrive.
+    is worth otherwise. Of ``unread``, those do not count that are always on the way, as many as the
+    link's bandwidth-delay product at its rate, nor those that m usually counts in the time since it
+    last told: m deals with as many in that time. What m tells may wait for long behind other
+    messages. If all of them counted until then, m would look crowded after every burst.
     """
 
     __slots__ = (
         "_acknowledged",
         "_booked",
+        "_counted_s",
         "_elapsed_s",
+        "_empty_prices",
         "_freed",
         "_gain_per_s",
+        "_heard_s",
         "_last_free_s",
+        "_pace_per_s",
         "_short_s",
         "_shortest_s",
         "_spacing_s",
@@ -120,8 +128,10 @@ class PricedLink:
         self.work_s = 0.0
         self.unread = [0] * kinds
         self._transit = [0.0] * kinds
+        self._pace_per_s = [0.0] * kinds
+        self._heard_s = self._counted_s = 0.0
         self.value_hops([NO_WAY] * kinds)
-        self.prices = [inf] * kinds
+        self._empty_prices = self.prices = [inf] * kinds
         self.told: tuple[float, ...] = ()
         """What n last told m."""
         self._unread_kinds: deque[int] = deque()
@@ -129,9 +139,12 @@ class PricedLink:
 
     def value_hops(self, worth: Sequence[HopWorth]) -> None:
         """Take what a hop of each kind is worth beyond the fall of the price, a column a field."""
-        self.biases, self.own_work, self.its_work, self.tolls = zip(*worth, strict=True)
+        self.biases = [hop.bias for hop in worth]
+        self.own_work = [hop.own_work for hop in worth]
+        self.its_work = [hop.its_work for hop in worth]
+        self.tolls = [hop.toll for hop in worth]
 
-    def hear(self, state: State) -> bool:
+    def hear(self, state: State, now: float) -> bool:
         """Take m's prices; whether they are news."""
         new = state.received - self._acknowledged
         if not state.prices or new < 0:
@@ -141,31 +154,56 @@ class PricedLink:
         self.ways_s = state.prices[kinds:-1]
         self.work_s = state.prices[-1]
         self._acknowledged = state.received
-        unread, kinds_sent = self.unread, self._unread_kinds
-        for _ in range(min(new, len(kinds_sent))):
-            unread[kinds_sent.popleft()] -= 1
+        self._heard_s = now
         if new:
-            self._transit = [
-                usual + TRANSIT_WEIGHT * (count - usual)
-                for usual, count in zip(self._transit, unread)  # noqa: B905 - costs 0.1 µs
-            ]
+            self._note_counted(min(new, len(self._unread_kinds)), now)
         return True
 
-    def reprice(self, per_s: float) -> None:
+    def _note_counted(self, messages: int, now: float) -> None:
+        """m has counted the oldest ``messages`` of those that were sent."""
+        unread, kinds_sent, pace = self.unread, self._unread_kinds, self._pace_per_s
+        counted = [0] * len(unread)
+        for _ in range(messages):
+            kind = kinds_sent.popleft()
+            unread[kind] -= 1
+            counted[kind] += 1
+        self._transit = [
+            usual + TRANSIT_WEIGHT * (count - usual)
+            for usual, count in zip(self._transit, unread)  # noqa: B905 - costs 0.1 µs
+        ]
+        elapsed_s = now - self._counted_s
+        if elapsed_s > 0.0:
+            weight = min(elapsed_s / PACE_S, 1.0)
+            self._pace_per_s = [
+                per_s + weight * (count / elapsed_s - per_s)
+                for per_s, count in zip(pace, counted)  # noqa: B905 - costs 0.1 µs
+            ]
+            self._counted_s = now
+
+    def reprice(self, per_s: float, now: float) -> None:
         """Work out ``prices`` after m was heard; ``per_s`` are the tasks of a second's work."""
         work = per_s * self.work_s
+        self._empty_prices = [
+            length - bias + its_work * work
+            for length, bias, its_work in zip(self.lengths, self.biases, self.its_work)  # noqa: B905
+        ]
+        self.count_unread(now)
+
+    def count_unread(self, now: float) -> None:
+        """Add to the prices what is unread and not usual: less, the older m's last word is."""
+        age_s = now - self._heard_s
         self.prices = [
-            length + (count - usual if count > usual else 0.0) - bias + its_work * work
-            for length, count, usual, bias, its_work in zip(
-                self.lengths, self.unread, self._transit, self.biases, self.its_work, strict=True
+            price + max(count - usual - pace * age_s, 0.0) if count else price
+            for price, count, usual, pace in zip(  # noqa: B905
+                self._empty_prices, self.unread, self._transit, self._pace_per_s
             )
         ]
 
     def note_sent(self, kind: int, now: float) -> None:
         """A message of ``kind`` is handed to the link."""
         self.unread[kind] += 1
-        if self.unread[kind] > self._transit[kind]:
-            self.prices[kind] += 1.0
+        usual = self._transit[kind] + self._pace_per_s[kind] * (now - self._heard_s)
+        self.prices[kind] = self._empty_prices[kind] + max(self.unread[kind] - usual, 0.0)
         self._unread_kinds.append(kind)
         self._with_link.append((kind, now))
 

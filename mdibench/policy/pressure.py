@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
 from mdibench.compiled import statically_frozen
 
@@ -75,7 +74,8 @@ class HopView:
     """Whether m is farther from the source than n."""
 
 
-class HopWorth(NamedTuple):
+@statically_frozen
+class HopWorth:
     """What a hop is worth beyond the fall of the price, in messages.
 
     The work that waits at n adds to ``bias`` where ``own_work`` is 1, that at m takes from it where

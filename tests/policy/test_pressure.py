@@ -29,8 +29,10 @@ def test_a_hop_between_hosts_pays_for_its_time_and_the_threshold() -> None:
 
 
 def test_less_work_there_makes_a_hop_worth_more() -> None:
-    assert hop_worth(HOP, PER_S, 1.0)[1:3] == (1, 1)
-    assert hop_worth(replace(HOP, hosted_there=False), PER_S, 1.0)[1:3] == (0, 0)
+    worth = hop_worth(HOP, PER_S, 1.0)
+    assert (worth.own_work, worth.its_work) == (1, 1)
+    worth = hop_worth(replace(HOP, hosted_there=False), PER_S, 1.0)
+    assert (worth.own_work, worth.its_work) == (0, 0)
 
 
 def test_a_hop_back_toward_the_source_costs_more_with_every_hop_before() -> None:
