@@ -147,8 +147,8 @@ def test_no_task_waits_long_at_a_worker_that_cannot_compute_it() -> None:
     base = line_of_three(max_in_flight=12, duration_s=3.0, warmup_s=1.0)
     pair, relays = [frozenset({1, 2, 3})] * 2, [frozenset[int]()] * 3
     ran = run(replace(base, hosts=pair + relays, edges=full(5)))
-    latencies = sorted(row["latency_s"] for row in ran.table("items"))  # type: ignore[type-var]
-    assert latencies[-1] <= 5 * latencies[len(latencies) // 2]  # type: ignore[operator]
+    latencies = [row["latency_s"] for row in ran.table("items")]
+    assert max(latencies) <= 0.6  # type: ignore[type-var,operator]  # four rounds of the 12 items take 0.64 s
 
 
 def test_a_relay_s_price_is_that_of_the_next_hop_and_its_own_line() -> None:
