@@ -49,6 +49,13 @@ from mdibench.core.worker_base import REACTIONS, WorkerBase
 from mdibench.errors import InvariantError
 from mdibench.policy.algorithms import Generator
 
+PATIENCE = 4.0
+"""A task that waits for this many times as long as V tasks take is served out of turn.
+
+Where others gain more and go on coming, it would otherwise wait until they end.
+"""
+AGED_SHARE = 1 / 32
+"""Share of an engine's or a link's time that such tasks take at most."""
 NONE: deque[Any] = deque(maxlen=0)
 """Stands for the line of messages that may not leave."""
 
@@ -92,6 +99,8 @@ class PressureWorker(WorkerBase[BlockQueue]):
         self._open: set[int] = set()
         self._grown: set[int] = set()
         self._own_work_s: float | None = None
+        self._aged_from_s = now
+        """When the engine may take a task out of turn again."""
         self._begun_at: deque[tuple[float, float]] = deque()
         """``prices`` of ``compute_step`` of the batches at the engine."""
         self._forget_ways()
@@ -286,6 +295,9 @@ class PressureWorker(WorkerBase[BlockQueue]):
         near, link = self.neighbours[rank], self.links[rank]
         seconds, prices, own_work = link.transmission_s, link.prices, link.own_work
         while near.under_way < link.window and not (near.suspected or near.left):
+            if self._now >= link.aged_from_s and (aged := self._aged_kind(link)) is not None:
+                self._transfer(near, link, aged)
+                continue
             best, most = None, 0.0
             for kind, line in enumerate(self._leaving):
                 if not line:
@@ -303,6 +315,22 @@ class PressureWorker(WorkerBase[BlockQueue]):
             if best is None or link.keeps_free(best, most * seconds[best], self._now):
                 return
             self._transfer(near, link, best)
+
+    def _aged_kind(self, link: PricedLink) -> int | None:
+        """The kind, computed elsewhere only, that ``link`` takes out of turn, if any."""
+        patience_s = self._patience_s(1 / self.distances.per_s + link.usual_s)
+        oldest, before_s = None, self._now - patience_s
+        for kind in self._relayed:
+            since_s = self.output_queue.oldest_s(kind)
+            if since_s < before_s and self.prices[kind] > link.prices[kind]:
+                oldest, before_s = kind, since_s
+        taken_s = patience_s / 8 if oldest is None else link.transmission_s[oldest] / AGED_SHARE
+        link.aged_from_s = self._now + taken_s
+        return oldest
+
+    def _patience_s(self, task_s: float) -> float:
+        """How long a task waits before it is served out of turn, where one takes ``task_s``."""
+        return PATIENCE * self.setup.pressure.admission_price * task_s
 
     def _hops(self, kind: int) -> int:
         """Hops that the first message that waits has made; 0 for results, which pay for none."""
@@ -364,7 +392,7 @@ class PressureWorker(WorkerBase[BlockQueue]):
         """Give the engine batches of the block with most to gain per second, while it has room."""
         queue = self.input_queue
         while queue.length and len(self._batches) <= self.setup.lookahead:
-            best, fall = self.distances.best_block(queue, self.prices)
+            best, fall = self._choose_block()
             if best is None:
                 return
             if self.setup.trace:
@@ -373,6 +401,19 @@ class PressureWorker(WorkerBase[BlockQueue]):
             self._ahead += len(batch) if self._batches else 0
             self._batches.append(batch)
             self._out.append(Compute(tasks_of(batch)))
+
+    def _choose_block(self) -> tuple[int | None, float]:
+        """The kind that the engine takes next, if any, and how far prices fall by it."""
+        distances, now = self.distances, self._now
+        if now >= self._aged_from_s:
+            patience_s = self._patience_s(1 / distances.per_s)
+            oldest = distances.oldest_block(self.input_queue, self.prices, now - patience_s)
+            kind = oldest[0]
+            if kind is not None:
+                self._aged_from_s = now + distances.block_s[kind] / AGED_SHARE
+                return oldest
+            self._aged_from_s = now + patience_s / 8
+        return distances.best_block(self.input_queue, self.prices)
 
     # --- what neighbours know -----------------------------------------------------------------
 

@@ -78,8 +78,8 @@ class PricedLink:
         "_transit",
         "_unread_kinds",
         "_unsent",
-        "_usual_s",
         "_with_link",
+        "aged_from_s",
         "biases",
         "came",
         "delay_s",
@@ -92,6 +92,7 @@ class PricedLink:
         "tolls",
         "transmission_s",
         "unread",
+        "usual_s",
         "ways_s",
         "window",
         "work_s",
@@ -116,7 +117,11 @@ class PricedLink:
         self._last_free_s = -inf
         self._shortest_s = inf
         self._spacing_s = 0.0
-        self._usual_s = self._gain_per_s = self._short_s = self._elapsed_s = 0.0
+        self.usual_s = 0.0
+        """Time that the link takes for a message, over all kinds."""
+        self.aged_from_s = 0.0
+        """When it may take a message out of turn again."""
+        self._gain_per_s = self._short_s = self._elapsed_s = 0.0
         self._freed = False
         self.restart()
 
@@ -219,9 +224,9 @@ class PricedLink:
         self._booked.append(now - handed_s)
         if self._last_free_s > handed_s:
             self._spacing_s = smoothed(self._spacing_s, taken_s, weight)
-        self._usual_s = smoothed(self._usual_s, taken_s, GAIN_WEIGHT)
+        self.usual_s = smoothed(self.usual_s, taken_s, GAIN_WEIGHT)
         if self._last_free_s > -inf:
-            short_s = taken_s if taken_s <= SHORT * self._usual_s else 0.0
+            short_s = taken_s if taken_s <= SHORT * self.usual_s else 0.0
             self._short_s += SHORT_WEIGHT * (short_s - self._short_s)
             self._elapsed_s += SHORT_WEIGHT * (now - self._last_free_s - self._elapsed_s)
         self._last_free_s, self._freed = now, True
@@ -247,7 +252,7 @@ class PricedLink:
         if self._short_s < SHORT_SHARE * self._elapsed_s:
             return False
         seconds = self.transmission_s[kind]
-        lost = KEPT * self._gain_per_s * (seconds - self._usual_s)
+        lost = KEPT * self._gain_per_s * (seconds - self.usual_s)
         return gain < lost and now - self._last_free_s < seconds
 
     def estimate(self, sizes: Sequence[int]) -> None:
@@ -357,6 +362,18 @@ class Distances:
                 if gain / seconds > most:
                     best, most, fall = kind, gain / seconds, gain
         return best, fall
+
+    def oldest_block(
+        self, queue: BlockQueue, prices: Sequence[float], before_s: float
+    ) -> tuple[int | None, float]:
+        """The kind that waits longest, since before ``before_s``, with its gain, if it has one."""
+        oldest, fall = None, 0.0
+        for kind in self.kinds:
+            if (since_s := queue.oldest_s(kind)) < before_s:
+                gain = self.gain_of(kind, prices, self.block_s[kind] or USUAL_BLOCK_S)
+                if gain > 0.0:
+                    oldest, fall, before_s = kind, gain, since_s
+        return oldest, fall
 
     def measure(self, links: Iterable[PricedLink]) -> None:
         """Distances from own block times and what neighbours told (Bellman-Ford)."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from typing import Protocol
 
 from mdibench.compiled import statically_frozen
@@ -193,6 +194,12 @@ class BlockQueue:
             stays = staying and not (free and free[0].since_s < staying[0].since_s)
             batch.append(self._left((staying if stays else free).popleft(), now))
         return batch
+
+    def oldest_s(self, line: int) -> float:
+        """Since when the first task of a line (from 0) waits, those that stay included; or inf."""
+        free, staying = self.lines[line], self.staying[line]
+        oldest_s = free[0].since_s if free else inf
+        return min(oldest_s, staying[0].since_s) if staying else oldest_s
 
     def drop(self, items: Set[int], now: float) -> list[Entry]:
         """Take out every task of ``items``."""

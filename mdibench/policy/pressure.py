@@ -6,11 +6,13 @@ no task waits at a relay for longer than the way on is busy. A link takes the ki
 fall of the price per second of its time, an engine the block with the largest fall per second of
 compute time, and the source admits while the price of a raw item is at most V. Where short messages
 need a link, what its time usually gains is a price of its own: long messages that gain less wait
-(``core.pricing.PricedLink.keeps_free``). Such a policy comes within O(1 / V) of the largest
-sustainable rate without knowing any rate (Tassiulas and Ephremides 1992; Dai and Lin 2005; Neely
-2010; for chains of services Feng et al. 2017), whatever bounded bias is added to the prices. The
-biases here keep the delay low while the load is: they prefer the way that finishes earliest, as
-biased backpressure does (Zhao et al. 2024).
+(``core.pricing.PricedLink.keeps_free``). A task that gains less than others is served out of turn
+once it has waited for long, in a small part of the engine's or the link's time.
+
+Such a policy comes within O(1 / V) of the largest sustainable rate without knowing any rate
+(Tassiulas and Ephremides 1992; Dai and Lin 2005; Neely 2010; for chains of services Feng et al.
+2017), whatever bounded bias is added to the prices. The biases here keep the delay low while the
+load is: they prefer the way that finishes earliest, as biased backpressure does (Zhao et al. 2024).
 
 Prices are in messages, times in seconds; ``per_s`` (η) converts a second to messages: the tasks
 that the worker computes in it.
