@@ -56,6 +56,8 @@ Where others gain more and go on coming, it would otherwise wait until they end.
 """
 AGED_SHARE = 1 / 32
 """Share of an engine's or a link's time that such tasks take at most."""
+AGED_LOOKS = 8
+"""How often lines are looked at, while none waits so long, in the time after which one would."""
 NONE: deque[Any] = deque(maxlen=0)
 """Stands for the line of messages that may not leave."""
 
@@ -324,8 +326,8 @@ class PressureWorker(WorkerBase[BlockQueue]):
             since_s = self.output_queue.oldest_s(kind)
             if since_s < before_s and self.prices[kind] > link.prices[kind]:
                 oldest, before_s = kind, since_s
-        taken_s = patience_s / 8 if oldest is None else link.transmission_s[oldest] / AGED_SHARE
-        link.aged_from_s = self._now + taken_s
+        taken_s = None if oldest is None else link.transmission_s[oldest]
+        link.aged_from_s = self._now + _pause_s(patience_s, taken_s)
         return oldest
 
     def _patience_s(self, task_s: float) -> float:
@@ -408,11 +410,11 @@ class PressureWorker(WorkerBase[BlockQueue]):
         if now >= self._aged_from_s:
             patience_s = self._patience_s(1 / distances.per_s)
             oldest = distances.oldest_block(self.input_queue, self.prices, now - patience_s)
-            kind = oldest[0]
+            kind, _ = oldest
+            taken_s = None if kind is None else distances.block_s[kind]
+            self._aged_from_s = now + _pause_s(patience_s, taken_s)
             if kind is not None:
-                self._aged_from_s = now + distances.block_s[kind] / AGED_SHARE
                 return oldest
-            self._aged_from_s = now + patience_s / 8
         return distances.best_block(self.input_queue, self.prices)
 
     # --- what neighbours know -----------------------------------------------------------------
@@ -439,6 +441,11 @@ class PressureWorker(WorkerBase[BlockQueue]):
     def _restless(self) -> bool:
         """Whether something waits, or something has happened that neighbours may have to know."""
         return self._known_state is None
+
+
+def _pause_s(patience_s: float, taken_s: float | None) -> float:
+    """How long no task is served out of turn after one that takes ``taken_s``, or after none."""
+    return patience_s / AGED_LOOKS if taken_s is None else taken_s / AGED_SHARE
 
 
 PressureWorker.reactions = Known(
